@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// One worker at a time: a software adapter already uses every core, and a test's device should be alone on it.
+export default defineConfig({
+  test: {
+    include: process.env.SPARROW_TEST_FULL ? ['test/**/*.test.ts'] : ['test/**/!(*.slow).test.ts'],
+    exclude: ['node_modules/**', ...(process.env.SPARROW_TEST_FULL ? [] : ['test/**/*.slow.test.ts'])],
+    pool: 'forks',
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
