@@ -1,0 +1,94 @@
+/** A recorded step: its dispatches with their buffers and uniform blocks, ready to be issued again without any per-operation work. */
+import type { Device } from './device.ts';
+import { ValidationError } from './errors.ts';
+import type { BufferPool, Storage } from './pool.ts';
+import { type Grid, type Program, UNIFORM_SLOT, type UniformWriter } from './program.ts';
+
+export interface Recorded {
+  program: Program;
+  buffers: Storage[];
+  params: Uint32Array<ArrayBuffer> | undefined;
+  grid: Grid;
+}
+
+type Launch = { label: string; pipeline: GPUComputePipeline; group: GPUBindGroup; offset: number; grid: Grid };
+
+export class Capture {
+  readonly pool: BufferPool;
+  private readonly device: Device;
+  private records: Recorded[] = [];
+  private launches: Launch[] | undefined;
+  private params: GPUBuffer | undefined;
+  private owned: Storage[] = [];
+  private disposed = false;
+
+  constructor(device: Device, pool: BufferPool) {
+    this.device = device;
+    this.pool = pool;
+  }
+
+  record(program: Program, buffers: readonly Storage[], params: UniformWriter | undefined, grid: Grid): void {
+    this.records.push({ program, buffers: [...buffers], params: params?.data.slice(), grid });
+  }
+
+  /** Outputs stay alive as long as the capture. */
+  own(storage: Storage): void {
+    this.owned.push(storage);
+  }
+
+  /** Dispatches of one replay. */
+  get length(): number {
+    return this.launches?.length ?? this.records.length;
+  }
+
+  /** The programs it launches, for compiling in parallel. */
+  programs(): Program[] {
+    return this.records.map(r => r.program);
+  }
+
+  /** Compiles what is missing in parallel, and builds the bind groups. `run` does the same one by one where this was not awaited. */
+  async ready(): Promise<this> {
+    await this.device.compile(this.programs());
+    this.prepare();
+    return this;
+  }
+
+  private prepare(): Launch[] {
+    if (this.launches) return this.launches;
+    const data = new Uint32Array((this.records.length * UNIFORM_SLOT) / 4);
+    this.records.forEach((r, i) => {
+      if (r.params) data.set(r.params, (i * UNIFORM_SLOT) / 4);
+    });
+    const size = Math.max(UNIFORM_SLOT, data.byteLength);
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    const params = this.device.gpu.createBuffer({ label: 'captured uniforms', size, usage });
+    this.device.gpu.queue.writeBuffer(params, 0, data);
+    this.params = params;
+    this.launches = this.records.map((r, i) => ({
+      label: r.program.label,
+      grid: r.grid,
+      offset: r.program.uniform ? i * UNIFORM_SLOT : -1,
+      ...this.device.prepare(r, params),
+    }));
+    return this.launches;
+  }
+
+  /** Issues every dispatch once more. */
+  run(): void {
+    if (this.disposed) throw new ValidationError('a captured step was run after it was disposed');
+    const device = this.device;
+    for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.offset, l.grid);
+  }
+
+  /** Gives its buffers back. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.device.flush();
+    for (const storage of this.owned) if (!storage.freed) storage.release();
+    this.pool.drain();
+    this.params?.destroy();
+    this.records = [];
+    this.launches = [];
+  }
+}

@@ -1,0 +1,422 @@
+/**
+ * The device: one funnel through which every kernel launch goes (`dispatch`). Batching into command buffers, uniform blocks, capture,
+ * counting and timing happen here and nowhere else.
+ */
+import { Capture, type Recorded } from './capture.ts';
+import { DeviceLostError, OutOfMemoryError, ValidationError } from './errors.ts';
+import { BufferPool, type MemoryStats, type Storage } from './pool.ts';
+import { type Grid, type Program, UNIFORM_SLOT, type UniformWriter } from './program.ts';
+import { Profiler } from './profiler.ts';
+
+/** What the adapter says of itself, with the kind under which it was asked for. */
+export interface AdapterDescription {
+  kind: 'gpu' | 'lavapipe' | 'swiftshader' | 'browser';
+  vendor: string;
+  architecture: string;
+  description: string;
+  subgroupSize: number;
+}
+
+/** Counters since the device was opened (`MemoryStats` in bytes). */
+export interface DeviceStats extends MemoryStats {
+  pipelines: number;
+  dispatches: number;
+  submits: number;
+  readbacks: number;
+}
+
+/** Dispatches that wait in one command buffer before it is submitted. */
+const BATCH = 512;
+/** Uniform blocks in the ring. One is never reused before the command buffer that reads it was submitted. */
+const RING = 1024;
+/** Cached bind groups before the cache is emptied. */
+const BIND_GROUPS = 16384;
+
+type Pipeline = { pipeline: GPUComputePipeline; layout: GPUBindGroupLayout; id: number };
+
+export class Device {
+  readonly gpu: GPUDevice;
+  readonly adapter: AdapterDescription;
+  readonly limits: GPUSupportedLimits;
+  readonly profiler: Profiler;
+  private readonly counters = { pipelines: 0, dispatches: 0, submits: 0, readbacks: 0 };
+  private readonly rootPool: BufferPool;
+  private readonly release: () => void;
+  private pool: BufferPool;
+  private readonly pipelines = new Map<string, Pipeline>();
+  private readonly compiling = new Map<string, Promise<Pipeline>>();
+  private readonly layouts = new Map<string, { bind: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly ring: GPUBuffer;
+  private readonly ringData = new Uint32Array((RING * UNIFORM_SLOT) / 4);
+  private ringUsed = 0;
+  private encoder: GPUCommandEncoder | undefined;
+  private pass: GPUComputePassEncoder | undefined;
+  private pending = 0;
+  private readonly scopes: Map<Storage, number>[] = [];
+  private recording: Capture | undefined;
+  private failure: Error | undefined;
+  private closed = false;
+  private readonly constants = new Map<string, Storage>();
+
+  /**
+   * @param release called once when the device is closed (a platform's own clean-up)
+   */
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, release: () => void = () => {}) {
+    this.gpu = gpu;
+    this.adapter = adapter;
+    this.limits = gpu.limits;
+    this.release = release;
+    this.rootPool = new BufferPool(gpu);
+    this.pool = this.rootPool;
+    this.ring = gpu.createBuffer({
+      label: 'uniform ring',
+      size: RING * UNIFORM_SLOT,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+    this.profiler = new Profiler(gpu);
+    gpu.addEventListener('uncapturederror', event => {
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.fail(error instanceof GPUOutOfMemoryError ? new OutOfMemoryError(error.message) : validationError(error.message));
+    });
+    void gpu.lost.then(info => {
+      if (!this.closed) this.fail(new DeviceLostError(`the device was lost (${info.reason}): ${info.message}`));
+    });
+  }
+
+  get stats(): DeviceStats {
+    return { ...this.rootPool.stats, ...this.counters };
+  }
+
+  /** Starts a new peak measurement at the present live bytes. */
+  resetPeak(): void {
+    this.rootPool.stats.peak = this.rootPool.stats.live;
+  }
+
+  // -- memory ----------------------------------------------------------------------------------------------------------------------
+
+  /** Memory that belongs to the innermost scope, or to the caller where there is none. */
+  allocate(bytes: number): Storage {
+    const storage = this.pool.acquire(bytes);
+    this.adopt(storage);
+    return storage;
+  }
+
+  /** Registers one reference (of a new tensor or view) with the innermost scope. */
+  adopt(storage: Storage): void {
+    const scope = this.scopes.at(-1);
+    scope?.set(storage, (scope.get(storage) ?? 0) + 1);
+  }
+
+  /** Gives one reference back at once, before its scope ends: for a kernel's own temporaries. */
+  discard(storage: Storage): void {
+    this.keep(storage);
+    storage.release();
+  }
+
+  /** Takes one reference out of the innermost scope that holds it: its owner releases it by hand from now on. */
+  keep(storage: Storage): void {
+    for (let i = this.scopes.length - 1; i >= 0; i--) if (takeOne(this.scopes[i], storage)) return;
+  }
+
+  /** Hands one reference from the innermost scope to the one around it. */
+  promote(storage: Storage): void {
+    const outer = this.scopes.at(-2);
+    if (takeOne(this.scopes.at(-1)!, storage)) outer?.set(storage, (outer.get(storage) ?? 0) + 1);
+  }
+
+  openScope(): void {
+    this.scopes.push(new Map());
+  }
+
+  /** Gives back every reference that the innermost scope still owns. */
+  closeScope(): void {
+    for (const [storage, count] of this.scopes.pop()!) for (let i = 0; i < count; i++) storage.release();
+  }
+
+  /** A small read-only buffer of constants, made once per content. */
+  constant(words: Uint32Array<ArrayBuffer>): Storage {
+    const key = words.join();
+    let found = this.constants.get(key);
+    if (!found) {
+      found = this.rootPool.acquire(words.byteLength);
+      this.gpu.queue.writeBuffer(found.buffer, 0, words);
+      this.constants.set(key, found);
+    }
+    return found;
+  }
+
+  // -- launching -------------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Launches a kernel. The one way in.
+   * @param buffers one storage for each of the program's bindings, in order
+   * @param params the uniform block
+   * @param grid workgroups; a dimension above 65 535 is the caller's to split (see `gridFor`)
+   */
+  dispatch(program: Program, buffers: readonly Storage[], params: UniformWriter | undefined, grid: Grid): void {
+    if (this.closed) throw new DeviceLostError('the device is closed');
+    if (grid[0] === 0 || grid[1] === 0 || grid[2] === 0) return;
+    if (buffers.length !== program.bindings.length) {
+      throw new ValidationError(`${program.label}: ${program.bindings.length} buffers wanted, ${buffers.length} given`, program.label);
+    }
+    checkAliases(program, buffers);
+    if (this.recording) {
+      this.recording.record(program, buffers, params, grid);
+      return;
+    }
+    const pipeline = this.pipeline(program);
+    if (this.ringUsed === RING) this.flush();
+    let offset = -1;
+    if (program.uniform) {
+      offset = this.ringUsed++ * UNIFORM_SLOT;
+      this.ringData.set(params!.data, offset / 4);
+    }
+    this.encode(program.label, pipeline.pipeline, this.bindGroup(program, pipeline, buffers), offset, grid);
+  }
+
+  /** Puts one dispatch into the open command buffer. */
+  private encode(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+    this.encoder ??= this.gpu.createCommandEncoder({ label: 'batch' });
+    if (this.profiler.enabled) {
+      const pass = this.encoder.beginComputePass(this.profiler.passDescriptor(label));
+      issue(pass, pipeline, group, offset, grid);
+      pass.end();
+    } else {
+      this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
+      issue(this.pass, pipeline, group, offset, grid);
+    }
+    this.counters.dispatches++;
+    if (++this.pending >= BATCH) this.flush();
+  }
+
+  /** Submits what waits. Uniform blocks are written first: `writeBuffer` takes effect before a later submit. */
+  flush(): void {
+    this.pass?.end();
+    this.pass = undefined;
+    if (this.encoder) {
+      if (this.ringUsed > 0) this.gpu.queue.writeBuffer(this.ring, 0, this.ringData, 0, (this.ringUsed * UNIFORM_SLOT) / 4);
+      this.profiler.resolve(this.encoder);
+      this.gpu.queue.submit([this.encoder.finish()]);
+      this.counters.submits++;
+    }
+    this.encoder = undefined;
+    this.pending = 0;
+    this.ringUsed = 0;
+  }
+
+  /** Writes host data. What was dispatched before sees the old content, what comes after sees the new. */
+  write(storage: Storage, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
+    if (this.recording) throw new ValidationError('host data cannot be written inside a captured step: write it before the replay');
+    if (this.pending > 0) this.flush();
+    const padded = data.byteLength % 4 === 0 ? data : padToWords(data);
+    this.gpu.queue.writeBuffer(storage.buffer, byteOffset, padded);
+  }
+
+  /** Reads the first `bytes` bytes. Everything dispatched before is seen. */
+  async read(storage: Storage, bytes: number): Promise<ArrayBuffer> {
+    if (this.recording) throw new ValidationError('a captured step cannot read back: read its outputs after the replay');
+    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
+    const staging = this.gpu.createBuffer({ label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    this.flush();
+    const encoder = this.gpu.createCommandEncoder({ label: 'readback' });
+    encoder.copyBufferToBuffer(storage.buffer, 0, staging, 0, size);
+    this.gpu.queue.submit([encoder.finish()]);
+    this.counters.submits++;
+    this.counters.readbacks++;
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (error) {
+      await new Promise(resolve => setTimeout(resolve, 10)); // the reason arrives as an event of its own
+      throw this.failure ?? new DeviceLostError(`a readback failed: ${(error as Error).message}`);
+    }
+    const copy = staging.getMappedRange().slice(0, bytes);
+    staging.unmap();
+    staging.destroy();
+    this.throwIfFailed();
+    return copy;
+  }
+
+  /** Waits until everything dispatched has run, and throws what went wrong on the way. */
+  async sync(): Promise<void> {
+    this.flush();
+    await this.gpu.queue.onSubmittedWorkDone();
+    await this.profiler.collect();
+    this.throwIfFailed();
+  }
+
+  // -- pipelines -------------------------------------------------------------------------------------------------------------------
+
+  private layoutFor(program: Program) {
+    const key = `${program.uniform ? 'u' : '-'}${program.bindings.map(b => b[0]).join('')}`;
+    let found = this.layouts.get(key);
+    if (!found) {
+      const entries: GPUBindGroupLayoutEntry[] = program.bindings.map((access, i) => ({
+        binding: i + 1,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+      }));
+      if (program.uniform) {
+        entries.unshift({ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } });
+      }
+      const bind = this.gpu.createBindGroupLayout({ label: key, entries });
+      found = { bind, pipeline: this.gpu.createPipelineLayout({ label: key, bindGroupLayouts: [bind] }) };
+      this.layouts.set(key, found);
+    }
+    return found;
+  }
+
+  private describe(program: Program): GPUComputePipelineDescriptor {
+    const module = this.gpu.createShaderModule({ label: program.label, code: program.code });
+    return { label: program.label, layout: this.layoutFor(program).pipeline, compute: { module, entryPoint: program.entry } };
+  }
+
+  private remember(program: Program, pipeline: GPUComputePipeline): Pipeline {
+    const entry = { pipeline, layout: this.layoutFor(program).bind, id: this.counters.pipelines++ };
+    this.pipelines.set(program.label, entry);
+    return entry;
+  }
+
+  private pipeline(program: Program): Pipeline {
+    return this.pipelines.get(program.label) ?? this.remember(program, this.gpu.createComputePipeline(this.describe(program)));
+  }
+
+  /** Compiles programs in parallel, each once. */
+  async compile(programs: Iterable<Program>): Promise<void> {
+    const waiting: Promise<unknown>[] = [];
+    for (const program of programs) {
+      if (this.pipelines.has(program.label)) continue;
+      let job = this.compiling.get(program.label);
+      if (!job) {
+        job = this.gpu.createComputePipelineAsync(this.describe(program)).then(
+          pipeline => this.pipelines.get(program.label) ?? this.remember(program, pipeline),
+          (error: Error) => {
+            throw new ValidationError(`kernel '${program.label}' does not compile: ${error.message}`, program.label);
+          },
+        );
+        job.finally(() => this.compiling.delete(program.label)).catch(() => {});
+        this.compiling.set(program.label, job);
+      }
+      waiting.push(job);
+    }
+    await Promise.all(waiting);
+  }
+
+  private bindGroup(program: Program, p: Pipeline, buffers: readonly Storage[]): GPUBindGroup {
+    let key = `${p.id}:`;
+    for (const b of buffers) key += `,${b.id}`;
+    let group = this.bindGroups.get(key);
+    if (!group) {
+      if (this.bindGroups.size >= BIND_GROUPS) this.bindGroups.clear();
+      group = this.makeBindGroup(program, p, buffers, this.ring);
+      this.bindGroups.set(key, group);
+    }
+    return group;
+  }
+
+  private makeBindGroup(program: Program, p: Pipeline, buffers: readonly Storage[], params: GPUBuffer): GPUBindGroup {
+    const entries: GPUBindGroupEntry[] = buffers.map((b, i) => ({ binding: i + 1, resource: { buffer: b.buffer } }));
+    if (program.uniform) entries.unshift({ binding: 0, resource: { buffer: params, size: UNIFORM_SLOT } });
+    return this.gpu.createBindGroup({ label: program.label, layout: p.layout, entries });
+  }
+
+  // -- capture ---------------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Records what `build` dispatches instead of running it, and returns it for replay with fixed buffers: no per-operation JavaScript,
+   * no allocation. `build` may not read back or write host data; what changes between replays has to be read from tensors.
+   * @returns the capture; its `result` is what `build` returned, valid after the first `run`
+   */
+  capture<T>(build: () => T, keep: (result: T) => Iterable<Storage>): { capture: Capture; result: T } {
+    if (this.recording) throw new ValidationError('captures do not nest');
+    const capture = new Capture(this, this.pool.child());
+    this.recording = capture;
+    this.pool = capture.pool;
+    this.openScope();
+    try {
+      const result = build();
+      for (const storage of keep(result)) {
+        this.keep(storage);
+        capture.own(storage);
+      }
+      return { capture, result };
+    } finally {
+      this.closeScope();
+      this.recording = undefined;
+      this.pool = this.rootPool;
+    }
+  }
+
+  /** For `Capture`: turns a record into something that can be issued again and again. */
+  prepare(record: Recorded, params: GPUBuffer): { pipeline: GPUComputePipeline; group: GPUBindGroup } {
+    const p = this.pipeline(record.program);
+    return { pipeline: p.pipeline, group: this.makeBindGroup(record.program, p, record.buffers, params) };
+  }
+
+  /** For `Capture`: one dispatch of a replay. */
+  replay(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+    this.encode(label, pipeline, group, offset, grid);
+  }
+
+  // -- end -------------------------------------------------------------------------------------------------------------------------
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+  }
+
+  /** Throws the first error that the device reported, once. */
+  throwIfFailed(): void {
+    const error = this.failure;
+    if (error && !(error instanceof DeviceLostError)) this.failure = undefined;
+    if (error) throw error;
+  }
+
+  /** Ends the device. Without this a process that used a device does not end by itself. */
+  close(): void {
+    if (this.closed) return;
+    this.flush();
+    this.closed = true;
+    this.rootPool.drain();
+    this.gpu.destroy();
+    this.release();
+  }
+}
+
+/** Removes one reference of a storage from a scope; false where it has none. */
+function takeOne(scope: Map<Storage, number>, storage: Storage): boolean {
+  const count = scope.get(storage) ?? 0;
+  if (count > 1) scope.set(storage, count - 1);
+  else scope.delete(storage);
+  return count > 0;
+}
+
+function issue(pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group, offset < 0 ? [] : [offset]);
+  pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+}
+
+/** A buffer that is written may be bound once only: WebGPU refuses it, or the result is silently wrong. */
+function checkAliases(program: Program, buffers: readonly Storage[]): void {
+  for (let i = 0; i < buffers.length; i++) {
+    if (buffers[i].freed) throw new ValidationError(`${program.label}: argument ${i} was given back before it was used`, program.label);
+    if (program.bindings[i] !== 'write') continue;
+    for (let j = 0; j < buffers.length; j++) {
+      if (j !== i && buffers[j].id === buffers[i].id) {
+        throw new ValidationError(`${program.label}: arguments ${i} and ${j} are one buffer, and it is written`, program.label);
+      }
+    }
+  }
+}
+
+function padToWords(data: ArrayBufferView): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+  out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return out;
+}
+
+/** Dawn names the objects of a failing command in its message: [ComputePipeline "label"]. */
+function validationError(message: string): ValidationError {
+  const label = /\[(?:ComputePipeline|BindGroup|ShaderModule) "([^"]+)"/.exec(message)?.[1];
+  return new ValidationError(label ? `kernel '${label}': ${message}` : message, label);
+}

@@ -1,0 +1,26 @@
+/** The browser's side of the platform: `navigator.gpu`, and kernels from the bundle. */
+import kernels from 'virtual:wgsl';
+import { NoAdapterError } from '../errors.ts';
+import type { OpenOptions } from '../index.ts';
+import { deviceFrom, type OpenedDevice } from './types.ts';
+
+/** The text of `src/kernels/wgsl/NAME.wgsl`. */
+export function kernelText(name: string): string {
+  const text = kernels[name];
+  if (text === undefined) throw new Error(`no kernel file '${name}.wgsl' in this bundle`);
+  return text;
+}
+
+export async function requestDevice(_options: OpenOptions): Promise<OpenedDevice> {
+  if (!navigator.gpu) {
+    throw new NoAdapterError('this browser has no WebGPU here: use a current one, over https or on localhost');
+  }
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new NoAdapterError('this browser found no WebGPU adapter: check that hardware acceleration is on');
+  const { vendor, architecture, description, subgroupMaxSize } = adapter.info;
+  return {
+    gpu: await deviceFrom(adapter, 'sparrow'),
+    adapter: { kind: 'browser', vendor, architecture, description, subgroupSize: subgroupMaxSize ?? 0 },
+    release: () => {},
+  };
+}

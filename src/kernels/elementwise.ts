@@ -1,0 +1,112 @@
+/**
+ * Elementwise operations as one-line WGSL expressions. An expression sees its inputs as `a`, `b`, `c`, `d` and two numbers of the launch as `p.s0`
+ * and `p.s1`; `T` is the element type (f32 or vec4f) and `M` its comparison type, so write constants as `T(0.0)`.
+ */
+import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
+import { program } from './kernel.ts';
+import { type Layout, mergeDims } from './layout.ts';
+
+const truth = (condition: string) => `select(T(0.0), T(1.0), ${condition})`;
+
+export const expressions = {
+  // one input
+  copy: 'a',
+  neg: '-a',
+  exp: 'exp(a)',
+  log: 'log(a)',
+  sqrt: 'sqrt(a)',
+  rsqrt: 'inverseSqrt(a)',
+  abs: 'abs(a)',
+  sign: 'sign(a)',
+  relu: 'max(a, T(0.0))',
+  square: 'a * a',
+  reciprocal: 'T(1.0) / a',
+  sigmoid: 'T(1.0) / (T(1.0) + exp(-a))',
+  tanh: 'T(1.0) - T(2.0) / (exp(clamp(T(2.0) * a, T(-40.0), T(40.0))) + T(1.0))',
+  floor: 'floor(a)',
+  ceil: 'ceil(a)',
+  addScalar: 'a + T(p.s0)',
+  mulScalar: 'a * T(p.s0)',
+  affine: 'a * T(p.s0) + T(p.s1)',
+  clamp: 'clamp(a, T(p.s0), T(p.s1))',
+  inRange: truth('(a >= T(p.s0)) & (a <= T(p.s1))'),
+  isZero: truth('a == T(0.0)'),
+  // two inputs
+  add: 'a + b',
+  sub: 'a - b',
+  mul: 'a * b',
+  div: 'a / b',
+  max: 'max(a, b)',
+  min: 'min(a, b)',
+  pow: 'pow(a, b)',
+  equal: truth('a == b'),
+  less: truth('a < b'),
+  lessEqual: truth('a <= b'),
+  greater: truth('a > b'),
+  greaterEqual: truth('a >= b'),
+  /** a where b > 0: the gradient of relu, from its output. */
+  gateByPositive: 'select(T(0.0), a, b > T(0.0))',
+  /** a + s0·b */
+  axpy: 'a + T(p.s0) * b',
+  /** s0·a + s1·b */
+  blend: 'T(p.s0) * a + T(p.s1) * b',
+  // three inputs
+  /** b where a is not zero, else c */
+  where: 'select(c, b, a != T(0.0))',
+  /** a clamped to [b, c] */
+  clampTo: 'clamp(a, b, c)',
+  /** a·b + c */
+  mulAdd: 'a * b + c',
+} as const;
+
+export type Elementwise = keyof typeof expressions;
+
+export interface Operand {
+  storage: Storage;
+  /** Strides over the output's dimensions, 0 where broadcast. */
+  strides: readonly number[];
+  size: number;
+}
+
+/** y = op(inputs) over `shape`; numbers of the expression in `scalars`. */
+export function elementwise(
+  device: Device,
+  op: Elementwise,
+  inputs: readonly Operand[],
+  y: Storage,
+  shape: readonly number[],
+  scalars: readonly number[] = [],
+): void {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const linear = inputs.every(x => x.size === 1 || x.size === size);
+  const layout: Layout = mergeDims(
+    shape,
+    inputs.map(x => x.strides),
+  );
+  const names = ['a', 'b', 'c', 'd'].slice(0, inputs.length);
+  const variant = {
+    OP: op,
+    INPUTS: inputs.length,
+    STRIDED: linear ? 0 : 1,
+    SCALAR: inputs.map(x => (linear && x.size === 1 && size > 1 ? 1 : 0)),
+  };
+  const params = uniform()
+    .uint(size, layout.dims.length)
+    .float(scalars[0] ?? 0, scalars[1] ?? 0)
+    .uint(...pad8(layout.dims));
+  for (const strides of layout.strides) params.uint(...pad8(strides));
+  device.dispatch(
+    program('elementwise', `${'r'.repeat(inputs.length)}w`, variant, 'main', {
+      ARGS: names.map(n => `${n}: T`).join(', '),
+      VALUES: names.map((_, k) => `v${k}`).join(', '),
+      EXPR: expressions[op],
+    }),
+    [...inputs.map(x => x.storage), y],
+    params,
+    gridFor(linear ? Math.ceil(size / 4) : size, 64),
+  );
+}
+
+function pad8(values: readonly number[]): number[] {
+  return Array.from({ length: 8 }, (_, i) => values[i] ?? 0);
+}

@@ -1,0 +1,121 @@
+// Convolution as a sum over taps: forward of any conv2d, and each phase of its input gradient.
+//
+//   y[n, co, YS·i + ya, YS·j + yb] = Σ_ci Σ_th Σ_tw  w[ci, th, tw, co] · x[n, ci, S·i + r0 + RD·th, S·j + COL[tw]]
+//
+// with x = 0 outside. x [N, CI, H, W], w packed [G, CI/G, TH·TW, COP/4] vec4 along output channels (zeros past CO/G), y [N, CO, OH, OW].
+//
+// One invocation: $(4*Q) output channels x $(R) rows x $(4*V) columns in registers. Neighbouring invocations take neighbouring column
+// tiles, then rows, then images; workgroup rows take the next output channels. Loads are vec4: for each input row the aligned vec4s that
+// cover all taps are loaded once, and shifted windows are picked from registers.
+struct Params {
+  n: u32, ci: u32, h: u32, w: u32,
+  co: u32, oh: u32, ow: u32, yh: u32,
+  yw: u32, ys: u32, ya: u32, yb: u32,
+  r0: i32, rd: i32, th: u32, groups: u32,
+  tiles_w: u32, tiles_h: u32, tiles_co: u32, cop4: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+//% if VEC
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+//% else
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+//% end
+@group(0) @binding(2) var<storage, read> wt: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+// Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements.
+fn load(plane: u32, row: i32, col: i32) -> vec4f {
+//% if VEC
+  let inside = row >= 0 && row < i32(p.h) && col >= 0 && col < i32(p.w);
+  let at = select(0u, (plane + u32(row) * p.w + u32(col)) >> 2u, inside);
+  return select(vec4f(), x[at], inside);
+//% else
+  let row_in = row >= 0 && row < i32(p.h);
+  let start = plane + u32(row) * p.w;
+  var v: vec4f;
+//% for k in 0..4
+  let in$(k) = row_in && col + $(k) >= 0 && col + $(k) < i32(p.w);
+  v[$(k)] = select(0.0, x[select(0u, start + u32(col + $(k)), in$(k))], in$(k));
+//% end
+  return v;
+//% end
+}
+
+fn store(plane: u32, row: u32, col: u32, v: vec4f) {
+  if (row >= p.oh) { return; }
+  let at = plane + (row * p.ys + p.ya) * p.yw + p.yb;
+//% for k in 0..4
+  if (col + $(k)u < p.ow) { y[at + (col + $(k)u) * p.ys] = v[$(k)]; }
+//% end
+}
+
+@compute @workgroup_size($(WX), $(WY))
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let tile_w = id.x % p.tiles_w;
+  let tile_h = (id.x / p.tiles_w) % p.tiles_h;
+  let n = id.x / (p.tiles_w * p.tiles_h);
+  if (n >= p.n || id.y >= p.tiles_co * p.groups) { return; }
+  let group = id.y / p.tiles_co;
+  let tile_co = id.y % p.tiles_co;
+  let ci_count = p.ci / p.groups;
+  let row0 = i32(tile_h * $(R)u * $(S)u) + p.r0;
+  let col0 = i32(tile_w * $(4*V*S)u);
+
+//% for r in 0..R
+//% for c in 0..4*Q
+//% for v in 0..V
+  var a$(r)_$(c)_$(v) = vec4f();
+//% end
+//% end
+//% end
+
+  for (var ci = 0u; ci < ci_count; ci++) {
+    let plane = (n * p.ci + group * ci_count + ci) * p.h * p.w;
+    var w_at = ((group * ci_count + ci) * p.th * $(TW)u) * p.cop4 + tile_co * $(Q)u;
+    for (var th = 0u; th < p.th; th++) {
+//% for r in 0..R
+      let row$(r) = row0 + $(r*S) + p.rd * i32(th);
+//% for m in 0..M1-M0+1
+      let x$(r)_$(m) = load(plane, row$(r), col0 + $(4*(m+M0)));
+//% end
+//% end
+//% for tw in 0..TW
+//% for r in 0..R
+//% for v in 0..V
+      let s$(r)_$(v)_$(tw) = vec4f(
+//% for k in 0..4
+        x$(r)_$((S*(4*v+k)+COL[tw])/4-M0)[$((S*(4*v+k)+COL[tw])%4)],
+//% end
+      );
+//% end
+//% end
+//% for q in 0..Q
+      let w$(tw)_$(q) = wt[w_at + $(q)u];
+//% for r in 0..R
+//% for v in 0..V
+//% for c in 0..4
+      a$(r)_$(4*q+c)_$(v) += w$(tw)_$(q)[$(c)] * s$(r)_$(v)_$(tw);
+//% end
+//% end
+//% end
+//% end
+      w_at += p.cop4;
+//% end
+    }
+  }
+
+  let co_count = p.co / p.groups;
+//% for c in 0..4*Q
+  {
+    let co = tile_co * $(4*Q)u + $(c)u;
+    if (co < co_count) {
+      let out = (n * p.co + group * co_count + co) * p.yh * p.yw;
+//% for r in 0..R
+//% for v in 0..V
+      store(out, tile_h * $(R)u + $(r)u, tile_w * $(4*V)u + $(4*v)u, a$(r)_$(c)_$(v));
+//% end
+//% end
+    }
+  }
+//% end
+}

@@ -1,0 +1,129 @@
+// Weight gradient of conv2d, in slices that a second pass (a sum over axis 0) adds up: no float atomics, a fixed order.
+//
+//   part[s, co, ci, kh, kw] = Σ_{(n, i) in slice s} Σ_j  g[n, co, i, j] · x[n, ci, S·i + D·kh - P, S·j + D·kw - P]
+//
+// x [N, CI, H, W], g [N, CO, OH, OW], part [SLICES, CO, CI/G, KH, KW]. A slice is a range of the N·OH output rows.
+//
+// One invocation: $(TM) output x $(TC) input channels x all $(TW) columns of one kernel row; it walks its rows $(4*V) columns at a time, with
+// vec4 loads along columns and dot products. Neighbouring invocations take neighbouring input channels.
+struct Params {
+  n: u32, ci: u32, h: u32, w: u32,
+  co: u32, oh: u32, ow: u32, kh: u32,
+  groups: u32, pad: i32, dil: i32, slices: u32,
+  rows: u32, tiles_ci: u32, tiles_co: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+//% if VEC
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> g: array<vec4f>;
+//% else
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> g: array<f32>;
+//% end
+@group(0) @binding(3) var<storage, read_write> part: array<f32>;
+
+fn load_x(plane: u32, row: i32, col: i32) -> vec4f {
+//% if VEC
+  let inside = row >= 0 && row < i32(p.h) && col >= 0 && col < i32(p.w);
+  return select(vec4f(), x[select(0u, (plane + u32(row) * p.w + u32(col)) >> 2u, inside)], inside);
+//% else
+  let row_in = row >= 0 && row < i32(p.h);
+  let start = plane + u32(row) * p.w;
+  var v: vec4f;
+//% for k in 0..4
+  let in$(k) = row_in && col + $(k) >= 0 && col + $(k) < i32(p.w);
+  v[$(k)] = select(0.0, x[select(0u, start + u32(col + $(k)), in$(k))], in$(k));
+//% end
+  return v;
+//% end
+}
+
+fn load_g(start: u32, col: u32) -> vec4f {
+//% if VEC
+  let inside = col < p.ow;
+  return select(vec4f(), g[select(0u, (start + col) >> 2u, inside)], inside);
+//% else
+  var v: vec4f;
+//% for k in 0..4
+  v[$(k)] = select(0.0, g[select(0u, start + col + $(k)u, col + $(k)u < p.ow)], col + $(k)u < p.ow);
+//% end
+  return v;
+//% end
+}
+
+@compute @workgroup_size($(WX), $(WY))
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let ci_count = p.ci / p.groups;
+  let co_count = p.co / p.groups;
+  let tile_ci = id.x % p.tiles_ci;
+  let slice = id.x / p.tiles_ci;
+  let kh = id.y % p.kh;
+  let tile_co = (id.y / p.kh) % p.tiles_co;
+  let group = id.y / (p.kh * p.tiles_co);
+  if (slice >= p.slices || group >= p.groups) { return; }
+  let ci0 = tile_ci * $(TC)u;
+  let co0 = tile_co * $(TM)u;
+
+//% for c in 0..TC
+  // a channel past the end is computed from the last one, and not stored
+  let plane$(c) = (group * ci_count + min(ci0 + $(c)u, ci_count - 1u)) * p.h * p.w;
+//% end
+//% for m in 0..TM
+  let gplane$(m) = (group * co_count + min(co0 + $(m)u, co_count - 1u)) * p.oh * p.ow;
+//% end
+//% for m in 0..TM
+//% for c in 0..TC
+//% for t in 0..TW
+  var a$(m)_$(c)_$(t) = 0.0;
+//% end
+//% end
+//% end
+
+  let last = min((slice + 1u) * p.rows, p.n * p.oh);
+  for (var r = slice * p.rows; r < last; r++) {
+    let n = r / p.oh;
+    let i = r % p.oh;
+    let row = i32(i * $(S)u) + p.dil * i32(kh) - p.pad;
+    let x_image = n * p.ci * p.h * p.w;
+    let g_row = n * p.co * p.oh * p.ow + i * p.ow;
+    for (var col = 0u; col < p.ow; col += $(4*V)u) {
+//% for m in 0..TM
+//% for v in 0..V
+      let g$(m)_$(v) = load_g(g_row + gplane$(m), col + $(4*v)u);
+//% end
+//% end
+//% for c in 0..TC
+      {
+//% for k in 0..M1-M0+1
+        let x$(k) = load_x(x_image + plane$(c), row, i32(col * $(S)u) + $(4*(k+M0)));
+//% end
+//% for t in 0..TW
+//% for v in 0..V
+        {
+          let s = vec4f(
+//% for k in 0..4
+            x$((S*(4*v+k)+COL[t])/4-M0)[$((S*(4*v+k)+COL[t])%4)],
+//% end
+          );
+//% for m in 0..TM
+          a$(m)_$(c)_$(t) += dot(g$(m)_$(v), s);
+//% end
+        }
+//% end
+//% end
+      }
+//% end
+    }
+  }
+
+//% for m in 0..TM
+//% for c in 0..TC
+  if (co0 + $(m)u < co_count && ci0 + $(c)u < ci_count) {
+    let at = (((slice * p.co + group * co_count + co0 + $(m)u) * ci_count + ci0 + $(c)u) * p.kh + kh) * $(TW)u;
+//% for t in 0..TW
+    part[at + $(t)u] = a$(m)_$(c)_$(t);
+//% end
+  }
+//% end
+//% end
+}
