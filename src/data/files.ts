@@ -70,23 +70,31 @@ export function readFileText(path: string): string {
  */
 export function writeFileAtomic(path: string, content: Uint8Array | string): void {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  let temp: string | undefined;
   try {
     const target = existsSync(path) ? realpathSync(path) : path;
     if (existsSync(target) && !statSync(target).isFile()) throw new FileError(`cannot write ${path}: it is not a regular file`);
-    const name = join(dirname(target), `.${basename(target)}.${process.pid}${temporary}`);
-    const file = openSync((temp = name), 'w');
+    const temp = join(dirname(target), `.${basename(target)}.${process.pid}${temporary}`);
+    const file = openSync(temp, 'w');
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+      writeAll(file, bytes);
+      renameSync(temp, target);
+    } catch (error) {
+      rmSync(temp, { force: true });
+      throw error;
     }
-    renameSync(temp, target);
     flushFolder(dirname(target));
   } catch (error) {
-    if (temp) rmSync(temp, { force: true });
     throw error instanceof FileError ? error : fileError('write', path, error);
+  }
+}
+
+/** Writes, flushes and closes an open file. */
+function writeAll(file: number, bytes: Uint8Array): void {
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -110,13 +118,7 @@ function flushFolder(path: string): void {
  */
 export function appendLine(path: string, line: string): void {
   try {
-    const file = openSync(path, 'a');
-    try {
-      writeSync(file, `${line}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    writeAll(openSync(path, 'a'), new TextEncoder().encode(`${line}\n`));
   } catch (error) {
     throw fileError('write', path, error);
   }

@@ -13,7 +13,6 @@ import {
   number,
   risingIntegers,
   type Settings,
-  show,
   text,
   toggle,
   withDefaults,
@@ -54,7 +53,11 @@ export const optimiserFlags = {
   epochs: integer({ help: 'epochs', default: 200, min: 1 }),
   batchSize: integer({ help: 'samples of an optimiser step', default: 128, min: 1 }),
   lr: number({ help: 'learning rate', default: 0.1, min: 0 }),
-  decreasingLr: risingIntegers({ help: 'epochs at which the learning rate falls to a tenth', default: [100, 150], placeholder: 'EPOCHS' }),
+  decreasingLr: risingIntegers({
+    help: 'epochs at which the learning rate falls to a tenth',
+    default: [100, 150],
+    placeholder: 'EPOCHS',
+  }),
   momentum: number({ help: 'momentum of SGD', default: 0.9, min: 0, below: 1 }),
   weightDecay: number({ help: 'weight decay, on every parameter', default: 5e-4, min: 0 }),
   seed: integer({ help: 'seed of every random number', default: 1, min: 0 }),
@@ -212,8 +215,7 @@ export function attackSettings(config: TrainConfig, which: 'train' | 'test'): At
 export function assertSameRun(saved: TrainConfig, now: TrainConfig, folder: string): void {
   const differences = diffSettings(trainFlags, saved, now);
   if (differences.length === 0) return;
-  const list = differences.map(d => `${d.flag} was ${show(d.saved)}, now ${show(d.now)}`).join('; ');
-  throw new UsageError(`cannot resume ${folder} with other settings: ${list}`);
+  throw new UsageError(`cannot resume ${folder} with other settings: ${differences.join('; ')}`);
 }
 
 /** Rises when a setting changes its meaning; a new setting needs no rise. */

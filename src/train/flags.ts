@@ -118,7 +118,7 @@ export function choice<const N extends string, D extends N | undefined = never>(
     problem: value => {
       if (names.includes(value as N)) return null;
       const available = names.length > 1 ? `must be one of ${names.join(', ')}` : `must be ${names[0]}`;
-      return later.includes(value as string) ? `${available} ('${value}' is not available yet)` : available;
+      return later.includes(value as string) ? `${available} for now: '${value}' is not available yet` : available;
     },
   };
 }
@@ -181,22 +181,18 @@ export function checkSettings<F extends FlagTable>(table: F, settings: Settings<
   }
 }
 
-/** One setting that differs between a saved run and now. */
-export interface Difference {
-  readonly flag: string;
-  readonly saved: unknown;
-  readonly now: unknown;
-}
-
-/** What differs between two settings, leaving out the rows that are `free`. */
-export function diffSettings<F extends FlagTable>(table: F, saved: Settings<F>, now: Settings<F>): Difference[] {
+/** What differs between two settings, worded for a message; rows that are `free` are left out. */
+export function diffSettings<F extends FlagTable>(table: F, saved: Settings<F>, now: Settings<F>): string[] {
   return Object.entries(table)
     .filter(([key, flag]) => !flag.free && JSON.stringify(saved[key]) !== JSON.stringify(now[key]))
-    .map(([key]) => ({ flag: flagName(key), saved: saved[key], now: now[key] }));
+    .map(([key, flag]) => {
+      const shown = (value: unknown) => (flag.placeholder ? show(value) : value === flag.given ? 'given' : 'not given');
+      return `${flagName(key, flag)} was ${shown(saved[key])}, now ${shown(now[key])}`;
+    });
 }
 
 /** A value as a message shows it. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   if (value === undefined) return 'not given';
   return typeof value === 'string' ? `'${value}'` : Array.isArray(value) ? value.join(',') : String(value);
 }
