@@ -1,0 +1,38 @@
+/** `sparrow data`: get a data set, and check that it is whole. */
+import type { Command } from 'commander';
+import * as engine from '../engine.ts';
+import { addOutputOptions } from '../options.ts';
+import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
+
+const examples = `
+Examples:
+  sparrow data fetch cifar10 --data data
+  sparrow data verify cifar10 --data data`;
+
+type DataOptions = OutputOptions & { readonly data: string };
+
+export function addData(program: Command): void {
+  const data = program.command('data').summary('fetch and verify data sets').description('Fetches and verifies data sets.');
+  data.addHelpText('after', examples);
+
+  addVerb(data, 'fetch', 'downloads a data set, goes on where an earlier download broke off, and checks it').action(
+    async (name: string, options: DataOptions) => {
+      await withProgress(options, hooks => engine.fetchDataset(name, options.data, hooks.onProgress));
+      printResult(options, { name, folder: options.data, verified: true }, `${name} is in ${options.data}, checked`);
+    },
+  );
+  addVerb(data, 'verify', "checks a data set's files").action(async (name: string, options: DataOptions) => {
+    await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks.onProgress));
+    printResult(options, { name, folder: options.data, verified: true }, `${name} in ${options.data} is whole`);
+  });
+}
+
+function addVerb(data: Command, verb: string, description: string): Command {
+  const command = data
+    .command(verb)
+    .description(description)
+    .argument('<name>', 'cifar10 or cifar100')
+    .option('--data <DIR>', 'folder of the data', 'data')
+    .addHelpText('after', examples);
+  return addOutputOptions(command);
+}

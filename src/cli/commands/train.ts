@@ -1,0 +1,88 @@
+/** `sparrow train`: adversarial training, dense or under a mask. */
+import type { Command } from 'commander';
+import { UsageError } from '../../errors.ts';
+import type { EvalResult, TrainResult } from '../../train/api.ts';
+import {
+  attackFlags,
+  configNotices,
+  modelFlags,
+  optimiserFlags,
+  resolveConfig,
+  runFlags,
+  sparseFlags,
+  type TrainConfig,
+  trainFlags,
+} from '../../train/config.ts';
+import * as engine from '../engine.ts';
+import { Interrupted } from '../interrupt.ts';
+import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
+import { duration, formatTable, percent } from '../table.ts';
+import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
+
+const examples = `
+Examples:
+  Dense adversarial training (PGD-10, 200 epochs):
+    sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/dense
+  Flying Bird at 80 % sparsity, and Flying Bird+:
+    sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/fb --density 0.2 --dynamic-fre --fb
+    sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/fbp --density 0.2 --dynamic-fre --fbp
+  Go on after an interruption:
+    sparrow train ... --save-dir runs/fb --resume
+  A small run without any data on disk:
+    sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
+
+Every flag may also be spelled with underscores (--save_dir).`;
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .summary('adversarial training: dense, Flying Bird (--fb), Flying Bird+ (--fbp)')
+    .description(
+      'Trains a network adversarially: dense by default, under a dynamic sparse mask with --fb or --fbp. The folder given by --save-dir ' +
+        'gets config.json, metrics.jsonl, checkpoints and result.json.',
+    );
+  addFlags(command, 'Model and data', modelFlags);
+  addFlags(command, 'Run', runFlags);
+  addFlags(command, 'Optimiser', optimiserFlags);
+  addFlags(command, 'Attacks', attackFlags);
+  addFlags(command, 'Masks', sparseFlags);
+  addOutputOptions(command)
+    .addHelpText('after', examples)
+    .action(async (options: OutputOptions) => {
+      const given = givenFlags(command, trainFlags);
+      const config = resolveConfig(given);
+      if (config.eval) await score(config, options);
+      else await train(given, config, options);
+    });
+}
+
+async function train(given: Partial<TrainConfig>, config: TrainConfig, options: OutputOptions): Promise<void> {
+  if (config.saveDir === undefined) throw new UsageError("--save-dir is required: the run's folder");
+  const outcome = await withProgress({ ...options, stoppable: 'stopping after this iteration' }, hooks => {
+    configNotices(given, config).forEach(hooks.onNotice);
+    return engine.train(config, hooks);
+  });
+  if (outcome.interrupted) throw new Interrupted(`interrupted; saved in ${config.saveDir}, --resume continues it`);
+  printResult(options, outcome.result, resultText(outcome.result, config.saveDir));
+}
+
+function resultText({ best, final, difference, density, seconds }: TrainResult, folder: string): string {
+  const table = formatTable(
+    ['test', `best (epoch ${best.epoch})`, `final (epoch ${final.epoch})`, 'difference'],
+    [
+      ['RA', percent(best.testRa), percent(final.testRa), percent(difference.testRa)],
+      ['SA', percent(best.testSa), percent(final.testSa), percent(difference.testSa)],
+    ],
+  );
+  return `${table}\n\ndensity ${density.toFixed(4)}, ${duration(seconds)}, in ${folder}`;
+}
+
+async function score(config: TrainConfig, options: OutputOptions): Promise<void> {
+  const result = await withProgress(options, hooks => engine.score(config, hooks));
+  printResult(options, result, scoreText(result));
+}
+
+function scoreText({ n, sa, attacks }: EvalResult): string {
+  const rows = Object.entries(attacks).map(([name, { ra }]) => [`RA ${name}`, percent(ra)]);
+  return formatTable([`${n} images`, 'accuracy'], [['SA', percent(sa)], ...rows]);
+}

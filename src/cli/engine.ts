@@ -1,0 +1,47 @@
+/**
+ * What the commands need of the rest of the program, loaded only when a command runs: `--help` and wrong usage must answer at once
+ * and without a GPU.
+ */
+import type { DemoOptions, DemoOutcome, EvalResult, Progress, RunHooks, TrainOutcome } from '../train/api.ts';
+import type { TrainConfig } from '../train/config.ts';
+
+/** Trains a model; saves into `config.saveDir`. */
+export async function train(config: TrainConfig, hooks: RunHooks): Promise<TrainOutcome> {
+  return (await import('../train/run.ts')).trainRun(config, hooks);
+}
+
+/** Scores the checkpoint `config.pretrained` on test, by SA and by the evaluation PGD. */
+export async function score(config: TrainConfig, hooks: RunHooks): Promise<EvalResult> {
+  return (await import('../train/evaluate.ts')).scoreCheckpoint(config, hooks);
+}
+
+export async function demo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
+  return (await import('../train/demo.ts')).runDemo(options, hooks);
+}
+
+/** One kind of adapter: what was found, or why it was refused. */
+export interface FoundAdapter {
+  readonly kind: string;
+  readonly adapter?: GPUAdapter;
+  readonly description?: { readonly vendor: string; readonly architecture: string; readonly description: string };
+  readonly refused?: string;
+}
+
+export async function listAdapters(): Promise<readonly FoundAdapter[]> {
+  return (await import('../device/platform/node.ts')).listAdapters();
+}
+
+/** Installs Mesa's software driver. `confirm` is asked with the exact commands; `onOutput` gets what they print. */
+export async function installLavapipe(confirm: (commands: string) => Promise<boolean>): Promise<void> {
+  return (await import('../device/platform/node.ts')).installLavapipe(confirm);
+}
+
+/** Downloads a data set into `folder`, going on where an earlier attempt broke off. */
+export async function fetchDataset(name: string, folder: string, onProgress: (progress: Progress) => void): Promise<void> {
+  return (await import('../data/fetch.ts')).fetchDataset(name, folder, onProgress);
+}
+
+/** Checks a data set's files. @throws FileError naming the first file that is missing or damaged */
+export async function verifyDataset(name: string, folder: string, onProgress: (progress: Progress) => void): Promise<void> {
+  return (await import('../data/fetch.ts')).verifyDataset(name, folder, onProgress);
+}

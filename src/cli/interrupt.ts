@@ -1,0 +1,34 @@
+/**
+ * Ctrl-C and SIGTERM (what batch systems send before they kill): the first asks the work to stop at the next good moment, a second
+ * ends the process at once. Either way the exit code is 130.
+ */
+import { SparrowError } from '../errors.ts';
+
+/** The work stopped because the user asked for it. Its message says what was saved. */
+export class Interrupted extends SparrowError {
+  override readonly exitCode = 130;
+  override name = 'Interrupted';
+}
+
+const signals = ['SIGINT', 'SIGTERM'] as const;
+
+export class Interrupt {
+  /** Whether the work should stop. */
+  requested = false;
+  private readonly onSignal: () => void;
+
+  /** Listens from now on. @param announce told of the first signal @param exit ends the process on a second one */
+  constructor(announce: () => void, exit: (code: number) => void = process.exit) {
+    this.onSignal = () => {
+      if (this.requested) exit(130);
+      this.requested = true;
+      announce();
+    };
+    for (const signal of signals) process.on(signal, this.onSignal);
+  }
+
+  /** Stops listening: signals do again what they do by default. */
+  dispose(): void {
+    for (const signal of signals) process.off(signal, this.onSignal);
+  }
+}

@@ -1,0 +1,33 @@
+/** Result tables as aligned text. */
+
+/** Columns separated by two spaces: the first aligned left, the others right, with a line under the header. */
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((title, c) => Math.max(title.length, ...rows.map(row => row[c].length)));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
+      .join('  ')
+      .trimEnd();
+  const rule = widths.map(width => '-'.repeat(width));
+  return [header, rule, ...rows].map(line).join('\n');
+}
+
+/** A fraction as a percentage: `.5162` is `51.62 %`. */
+export function percent(fraction: number): string {
+  return `${(100 * fraction).toFixed(2)} %`;
+}
+
+/** A large count with its SI prefix: `555422720` is `555.42 M`. */
+export function siCount(n: number): string {
+  const prefixes = ['', ' k', ' M', ' G', ' T', ' P', ' E'];
+  const step = n < 1000 ? 0 : Math.min(Math.floor(Math.log10(n) / 3), prefixes.length - 1);
+  return step === 0 ? String(n) : `${(n / 1000 ** step).toFixed(2)}${prefixes[step]}`;
+}
+
+/** A duration: `42s`, `3m05s`, `2h07m`. */
+export function duration(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  const two = (n: number) => String(n).padStart(2, '0');
+  if (s < 60) return `${s}s`;
+  return s < 3600 ? `${Math.floor(s / 60)}m${two(s % 60)}s` : `${Math.floor(s / 3600)}h${two(Math.floor((s % 3600) / 60))}m`;
+}

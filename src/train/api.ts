@@ -1,0 +1,78 @@
+/** What runs tell the program around them while they work, and what they hand back: the boundary between training and a terminal. */
+import type { EpochMetrics } from './metrics.ts';
+
+/** How far a piece of work is. */
+export interface Progress {
+  /** What is being done, such as `epoch 3/200` or `test PGD-20`. */
+  readonly label: string;
+  /** Units done of all, in the same unit (iterations, bytes). `total` is absent where it is not known. */
+  readonly done: number;
+  readonly total?: number;
+  /** Figures to show beside it, already worded: `{ loss: '1.92', RA: '31.2 %' }`. */
+  readonly fields?: Readonly<Record<string, string>>;
+}
+
+/** Calls that a run makes. All are optional and must return quickly. */
+export interface RunHooks {
+  onProgress?(progress: Progress): void;
+  onEpoch?(metrics: EpochMetrics): void;
+  /** A line for the user: where a run resumes, that a mask was updated. */
+  onNotice?(line: string): void;
+  /** Asked after every iteration; true makes the run save a checkpoint and return with `interrupted`. */
+  shouldStop?(): boolean;
+}
+
+/** Accuracies at one epoch, as fractions. */
+export interface Score {
+  readonly epoch: number;
+  readonly valRa: number;
+  readonly testSa: number;
+  readonly testRa: number;
+}
+
+/** What `result.json` holds. */
+export interface TrainResult {
+  /** The epoch with the highest validation RA, the last one, and best minus final. */
+  readonly best: Score;
+  readonly final: Score;
+  readonly difference: { readonly testSa: number; readonly testRa: number };
+  /** Robust generalisation gap of the final model: train RA - test RA, both by evaluation PGD on un-augmented data. */
+  readonly robustGap?: number;
+  readonly density: number;
+  /** Of the whole training and of one image, at the real densities. */
+  readonly flops?: { readonly training: number; readonly inference: number };
+  readonly seconds: number;
+}
+
+/** A run that ended, or stopped because `shouldStop` said so (then there is no result yet). */
+export type TrainOutcome = { readonly interrupted: false; readonly result: TrainResult } | { readonly interrupted: true };
+
+/** Accuracies of a checkpoint, as fractions; `attacks` by name, such as `pgd-20`. */
+export interface EvalResult {
+  readonly n: number;
+  readonly sa: number;
+  readonly attacks: Readonly<Record<string, { readonly ra: number; readonly seconds: number }>>;
+}
+
+/** How `sparrow demo` is run. */
+export interface DemoOptions {
+  /** Where the runs and `report.html` go. */
+  readonly saveDir: string;
+  readonly seed: number;
+  readonly adapter: string;
+  readonly gpu: string;
+}
+
+/** One way of training in the demo and what it gave on test, as fractions. */
+export interface DemoRow {
+  readonly name: string;
+  readonly sa: number;
+  readonly ra: number;
+  readonly density: number;
+  /** Multiply-adds of the whole training at the real densities. */
+  readonly trainFlops: number;
+}
+
+export type DemoOutcome =
+  | { readonly interrupted: false; readonly rows: readonly DemoRow[]; readonly report: string; readonly seconds: number }
+  | { readonly interrupted: true };

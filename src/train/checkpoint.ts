@@ -1,0 +1,210 @@
+/**
+ * Checkpoints: safetensors files that PyTorch can read. The model's tensors stand under their state_dict names, beside them
+ * `mask.<name>` (U8, 0 or 1) and `momentum.<name>` (F32); the metadata say what it is and everything a resumed run needs. The same
+ * state gives the same bytes: nothing in them comes from a clock.
+ */
+import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';
+import { FileError } from '../errors.ts';
+import { type EpochHistory, withoutTimings } from './metrics.ts';
+
+/** A tensor on the host: float32, row-major. */
+export interface HostTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export type HostTensors = Map<string, HostTensor>;
+
+/** The tensors of a checkpoint by purpose. `num_batches_tracked` counters are float32 here and I64 in the file, as in PyTorch. */
+export interface Weights {
+  readonly model: HostTensors;
+  /** 1 where a weight is active, 0 elsewhere; by the name of the parameter. */
+  readonly masks: HostTensors;
+  readonly momentum: HostTensors;
+}
+
+/** What the network is. */
+export interface Identity {
+  readonly arch: string;
+  readonly dataset: string;
+  readonly classes: number;
+  readonly width: number;
+}
+
+/** A run at one moment. */
+export interface Checkpoint extends Weights, Identity {
+  /** Epochs that are complete; the run goes on in the epoch of this number (from 0). */
+  readonly epoch: number;
+  /** Optimiser steps done since the run began. */
+  readonly iteration: number;
+  /** The metrics of the complete epochs. */
+  readonly history: readonly EpochHistory[];
+  /** The states of the random streams, as plain JSON values. */
+  readonly random: unknown;
+  /** Whatever else the loop keeps between steps (running sums, the best epoch so far), as plain JSON values. */
+  readonly state: unknown;
+}
+
+/** Rises when older programs would misread a file. */
+const formatVersion = 1;
+const counter = 'num_batches_tracked';
+
+/** The bytes of a checkpoint. */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, { shape, data }] of checkpoint.model) {
+    if (name.endsWith(counter)) tensors.set(name, { dtype: 'I64', shape, data: BigInt64Array.from(Array.from(data, BigInt)) });
+    else tensors.set(name, { dtype: 'F32', shape, data });
+  }
+  for (const [name, { shape, data }] of checkpoint.masks)
+    tensors.set(`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
+  for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
+  return encodeSafetensors(tensors, {
+    format: 'sparrow',
+    format_version: String(formatVersion),
+    arch: checkpoint.arch,
+    dataset: checkpoint.dataset,
+    classes: String(checkpoint.classes),
+    width: String(checkpoint.width),
+    epoch: String(checkpoint.epoch),
+    iteration: String(checkpoint.iteration),
+    random: JSON.stringify(checkpoint.random ?? null),
+    state: JSON.stringify(checkpoint.state ?? null),
+    history: JSON.stringify(checkpoint.history.map(withoutTimings)),
+  });
+}
+
+/**
+ * The weights in any safetensors file: a checkpoint, or a plain state_dict saved from PyTorch (then without masks and momentum).
+ * @param source what messages call the file @throws FileError if it is not valid, or newer than this program
+ */
+export function decodeWeights(bytes: Uint8Array, source: string): Weights & { metadata: Record<string, string> } {
+  const { tensors, metadata } = parseSafetensors(bytes, source);
+  const version = Number(metadata.format_version);
+  if (metadata.format === 'sparrow' && !(version <= formatVersion)) {
+    throw new FileError(
+      `${source}: has format version ${metadata.format_version}, this sparrow reads up to ${formatVersion}; update it to use the file`,
+    );
+  }
+  const weights = { model: new Map(), masks: new Map(), momentum: new Map() } as Weights;
+  for (const [name, tensor] of tensors) {
+    const [, prefix, rest] = /^(mask|momentum)\.(.+)$/s.exec(name) ?? [];
+    const group = prefix === 'mask' ? weights.masks : prefix === 'momentum' ? weights.momentum : weights.model;
+    group.set(rest ?? name, { shape: tensor.shape, data: toFloat32(tensor) });
+  }
+  for (const [prefix, group] of [['mask', weights.masks] as const, ['momentum', weights.momentum] as const]) {
+    for (const [name, { shape }] of group) {
+      const parameter = weights.model.get(name);
+      if (!parameter || !sameShape(parameter.shape, shape)) {
+        throw new FileError(`${source}: ${prefix}.${name} [${shape}] belongs to no tensor of the model`);
+      }
+    }
+  }
+  for (const [name, { data }] of weights.masks) {
+    if (data.some(bit => bit !== 0 && bit !== 1)) throw new FileError(`${source}: mask.${name} holds values other than 0 and 1`);
+  }
+  return { ...weights, metadata };
+}
+
+/** A checkpoint that a run can continue from. @throws FileError if the file is not one, or newer than this program */
+export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint {
+  const { metadata, ...weights } = decodeWeights(bytes, source);
+  if (metadata.format !== 'sparrow') throw new FileError(`${source}: holds weights but is not a checkpoint of sparrow`);
+  const field = (key: string): string => {
+    if (!Object.hasOwn(metadata, key)) throw new FileError(`${source}: its metadata lack '${key}'`);
+    return metadata[key];
+  };
+  const count = (key: string): number => {
+    const value = Number(field(key));
+    if (!Number.isSafeInteger(value) || value < 0) throw new FileError(`${source}: its metadata '${key}' is not a whole number`);
+    return value;
+  };
+  const json = (key: string): unknown => {
+    try {
+      return JSON.parse(field(key));
+    } catch (error) {
+      if (error instanceof FileError) throw error;
+      throw new FileError(`${source}: its metadata '${key}' is not valid JSON`);
+    }
+  };
+  const history = json('history');
+  if (!Array.isArray(history)) throw new FileError(`${source}: its metadata 'history' is not a list`);
+  return {
+    ...weights,
+    arch: field('arch'),
+    dataset: field('dataset'),
+    classes: count('classes'),
+    width: count('width'),
+    epoch: count('epoch'),
+    iteration: count('iteration'),
+    random: json('random'),
+    state: json('state'),
+    history,
+  };
+}
+
+/** Checks that a checkpoint is of the network asked for. @throws FileError saying each thing that differs */
+export function assertIdentity(checkpoint: Identity, expected: Partial<Identity>, source: string): void {
+  const keys = ['arch', 'dataset', 'classes', 'width'] as const;
+  const wrong = keys.filter(key => expected[key] !== undefined && checkpoint[key] !== expected[key]);
+  if (wrong.length === 0) return;
+  throw new FileError(`${source}: ${wrong.map(key => `${key} is ${checkpoint[key]}, not ${expected[key]}`).join('; ')}`);
+}
+
+/**
+ * Checks that tensors are exactly those a model has. Counters of batch norms may be missing or extra, as in older state_dicts.
+ * @param expected shape of every tensor by name
+ * @throws FileError naming the first few that are missing, unexpected or of another shape
+ */
+export function assertTensors(
+  tensors: ReadonlyMap<string, HostTensor>,
+  expected: ReadonlyMap<string, readonly number[]>,
+  source: string,
+): void {
+  const missing = [...expected.keys()].filter(name => !tensors.has(name) && !name.endsWith(counter));
+  const unexpected = [...tensors.keys()].filter(name => !expected.has(name) && !name.endsWith(counter));
+  const misshapen: string[] = [];
+  for (const [name, shape] of expected) {
+    const found = tensors.get(name);
+    if (found && !sameShape(found.shape, shape)) misshapen.push(`${name} [${found.shape}] instead of [${shape}]`);
+  }
+  const problems = [list('missing', missing), list('unexpected', unexpected), list('of another shape', misshapen)].filter(
+    Boolean,
+  );
+  if (problems.length) throw new FileError(`${source}: does not fit the model: ${problems.join('; ')}`);
+}
+
+/** `2 missing: a, b`; at most three names, then how many more. Empty for none. */
+function list(what: string, names: readonly string[]): string {
+  if (names.length === 0) return '';
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return `${names.length} ${what}: ${names.slice(0, 3).join(', ')}${more}`;
+}
+
+/** One maskable tensor of a checkpoint: a weight of a convolution (4-D) or a linear layer (2-D). */
+export interface LayerSummary {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly weights: number;
+  /** Active weights: those of the mask where there is one, else those that are not zero. */
+  readonly active: number;
+  readonly masked: boolean;
+}
+
+/** The maskable tensors of a model by name (`layer2` before `layer10`). */
+export function summariseLayers({ model, masks }: Weights): LayerSummary[] {
+  const layers: LayerSummary[] = [];
+  for (const [name, { shape, data }] of model) {
+    if (!name.endsWith('.weight') || (shape.length !== 2 && shape.length !== 4)) continue;
+    const values = masks.get(name)?.data ?? data;
+    let active = 0;
+    for (const value of values) if (value !== 0) active++;
+    layers.push({ name, shape, weights: data.length, active, masked: masks.has(name) });
+  }
+  const order = new Intl.Collator('en', { numeric: true });
+  return layers.sort((a, b) => order.compare(a.name, b.name));
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((n, i) => n === b[i]);
+}

@@ -1,0 +1,251 @@
+/**
+ * The settings of a training run: the table behind `sparrow train`, the rules that span several settings, `config.json`, and the
+ * check that a resumed run is the same run. Names and defaults are those of the reference implementation's `main_adv.py`, in
+ * camelCase; on the command line they are kebab-case or its snake_case.
+ */
+import { FileError, UsageError } from '../errors.ts';
+import {
+  checkSettings,
+  choice,
+  diffSettings,
+  flagName,
+  integer,
+  number,
+  risingIntegers,
+  type Settings,
+  text,
+  toggle,
+  withDefaults,
+} from './flags.ts';
+
+/** What is trained on what. */
+export const modelFlags = {
+  dataset: choice(['cifar10', 'cifar100', 'shapes'], { help: 'data set', later: ['tinyimagenet'], required: true }),
+  data: text({
+    help: 'folder of the data (not needed for shapes, which is made)',
+    default: undefined,
+    placeholder: 'DIR',
+    free: true,
+  }),
+  arch: choice(['resnet18'], { help: 'architecture', later: ['wideresnet', 'vgg16'], required: true }),
+  width: integer({ help: 'base width of the network', default: 64, min: 1 }),
+  depthFactor: integer({ help: 'depth of wideresnet', default: 34, min: 1 }),
+  widthFactor: integer({ help: 'widening factor of wideresnet', default: 10, min: 1 }),
+  init: text({ help: 'start from the weights of this checkpoint', default: undefined, placeholder: 'FILE' }),
+  limit: integer({ help: 'use only the first N training samples', default: undefined, defaultText: 'all', min: 1 }),
+  evalLimit: integer({
+    help: 'use only the first N samples of validation and test',
+    default: undefined,
+    defaultText: 'all',
+    min: 1,
+  }),
+  augment: toggle({ help: 'train on the images as they are', given: false }),
+  shuffle: toggle({ help: 'train in file order', given: false }),
+};
+
+/** Optimiser and schedule. */
+export const optimiserFlags = {
+  mode: choice(['pgd', 'sgd'], {
+    help: 'adversarial (pgd) or standard (sgd) training',
+    default: 'pgd',
+    later: ['fast', 'trades'],
+  }),
+  epochs: integer({ help: 'epochs', default: 200, min: 1 }),
+  batchSize: integer({ help: 'samples of an optimiser step', default: 128, min: 1 }),
+  lr: number({ help: 'learning rate', default: 0.1, min: 0 }),
+  decreasingLr: risingIntegers({
+    help: 'epochs at which the learning rate falls to a tenth',
+    default: [100, 150],
+    placeholder: 'EPOCHS',
+  }),
+  momentum: number({ help: 'momentum of SGD', default: 0.9, min: 0, below: 1 }),
+  weightDecay: number({ help: 'weight decay, on every parameter', default: 5e-4, min: 0 }),
+  seed: integer({ help: 'seed of every random number', default: 1, min: 0 }),
+};
+
+/** Radius and step size in L2, where Linf's 8 and 2 (in 1/255) would mean nothing: Rice et al. (2020), section 3. */
+const l2Radius = 128 / 255;
+const l2Step = 15 / 255;
+
+/** The attacks of training and of evaluation. */
+export const attackFlags = {
+  norm: choice(['linf', 'l2'], { help: 'norm of the attack; the units of radius and step size follow it', default: 'linf' }),
+  trainEps: number({ help: 'radius in training', default: 8, defaultText: '8, in 1/255; with l2 0.502, direct', min: 0 }),
+  trainStep: integer({ help: 'iterations in training', default: 10, min: 1 }),
+  trainGamma: number({ help: 'step size in training', default: 2, defaultText: '2, in 1/255; with l2 0.0588, direct', min: 0 }),
+  testEps: number({ help: 'radius in evaluation', default: 8, defaultText: '8, in 1/255; with l2 0.502, direct', min: 0 }),
+  testStep: integer({ help: 'iterations in evaluation', default: 20, min: 1 }),
+  testGamma: number({ help: 'step size in evaluation', default: 2, defaultText: '2, in 1/255; with l2 0.0588, direct', min: 0 }),
+  trainRandinit: toggle({ help: 'turns the random start of the training attack OFF', given: false, plain: true }),
+  testRandinit: toggle({ help: 'turns the random start of the evaluation attack OFF', given: false, plain: true }),
+  randinit: toggle({ help: 'turns the random start of both attacks off', given: false, free: true }),
+};
+
+/** Masks: which rule, where it starts, how it moves. */
+export const sparseFlags = {
+  fb: toggle({ help: 'Flying Bird: a dynamic sparse mask' }),
+  fbp: toggle({ help: 'Flying Bird+: Flying Bird that adapts its density' }),
+  fix: toggle({ help: 'keep the initial mask for the whole run' }),
+  density: number({ help: 'fraction of the maskable weights that is kept', default: 0.2, above: 0, max: 1 }),
+  sparseInit: choice(['igq', 'uniform', 'erk', 'er'], {
+    help: 'how the density is spread over the layers',
+    default: 'igq',
+    aliases: { fixed_ERK: 'erk', ERK: 'erk', ER: 'er' },
+  }),
+  growth: choice(['random', 'gradient', 'momentum'], {
+    help: 'where weights grow back',
+    default: 'random',
+    later: ['momentum_neuron'],
+  }),
+  death: choice(['magnitude'], {
+    help: 'which weights are dropped',
+    default: 'magnitude',
+    later: ['SET', 'threshold', 'CS_death'],
+  }),
+  redistribution: choice(['none'], {
+    help: 'moving weights between layers',
+    default: 'none',
+    later: ['momentum', 'magnitude', 'nonzeros'],
+  }),
+  deathRate: number({ help: 'initial fraction of the weights dropped at an update', default: 0.5, min: 0, max: 1 }),
+  decaySchedule: choice(['cosine', 'linear', 'constant'], { help: 'how the death rate falls', default: 'cosine' }),
+  updateFrequency: integer({ help: 'iterations between mask updates', default: 900, min: 1 }),
+  dynamicFre: toggle({ help: 'update every --second-frequency iterations in the second half' }),
+  secondFrequency: integer({ help: 'iterations between mask updates with --dynamic-fre', default: 1200, min: 1 }),
+  dynamicEpoch: integer({ help: 'first epoch of the decisions of Flying Bird+', default: 100, min: 0 }),
+  epochRange: integer({ help: 'epoch-to-epoch differences a decision looks at', default: 4, min: 1 }),
+  pruneRatio: number({ help: 'further fraction of the dropped that a prune decision drops', default: 0.4, min: 0 }),
+  growthRatio: number({ help: 'further fraction of the grown that a grow decision grows', default: 0.05, min: 0 }),
+  updateThreshold: number({ help: 'fraction of the differences that makes a decision', default: 0.5, min: 0, max: 1 }),
+  reset: toggle({ help: 'accepted for old scripts, does nothing', free: true }),
+};
+
+/** Where a run lives and what it prints. None of these changes a number. */
+export const runFlags = {
+  saveDir: text({ help: "the run's folder", default: undefined, placeholder: 'DIR', free: true }),
+  resume: toggle({ help: "continue the run in the run's folder; from the beginning where there is none yet", free: true }),
+  resumeDir: text({ help: 'continue the run of this folder', default: undefined, placeholder: 'DIR', free: true }),
+  pretrained: text({ help: 'the checkpoint that --eval scores', default: undefined, placeholder: 'FILE', free: true }),
+  eval: toggle({ help: 'train nothing: score the checkpoint of --pretrained on test', free: true }),
+  adapter: choice(['auto', 'gpu', 'lavapipe', 'swiftshader'], {
+    help: 'what computes',
+    default: 'auto',
+    env: 'SPARROW_ADAPTER',
+    free: true,
+  }),
+  gpu: text({ help: 'which of several GPUs: part of its name; 0 is the first', default: '0', placeholder: 'NAME', free: true }),
+  printFreq: integer({ help: 'iterations between progress lines', default: 50, min: 1, free: true }),
+};
+
+/** Every setting of `sparrow train`. */
+export const trainFlags = { ...modelFlags, ...optimiserFlags, ...attackFlags, ...sparseFlags, ...runFlags };
+
+/** The settings of a training run. Attack radii are in the units of the command line: see `attackSettings`. */
+export interface TrainConfig extends Settings<typeof trainFlags> {}
+
+/**
+ * A whole, valid configuration from what was given: defaults filled in (those of the attack by norm), `randinit` applied.
+ * @throws UsageError for the first thing that is wrong, naming its flag
+ */
+export function resolveConfig(given: Partial<TrainConfig>): TrainConfig {
+  const config = withDefaults(trainFlags, given);
+  if (config.norm === 'l2') {
+    config.trainEps = given.trainEps ?? l2Radius;
+    config.testEps = given.testEps ?? l2Radius;
+    config.trainGamma = given.trainGamma ?? l2Step;
+    config.testGamma = given.testGamma ?? l2Step;
+  }
+  config.trainRandinit &&= config.randinit;
+  config.testRandinit &&= config.randinit;
+  validateConfig(config);
+  return config;
+}
+
+/** Checks every setting and the rules that span several. @throws UsageError for the first that is wrong, naming its flag */
+export function validateConfig(config: TrainConfig): void {
+  checkSettings(trainFlags, config);
+  if (config.dataset !== 'shapes' && config.data === undefined) {
+    throw new UsageError(`--data is required: the folder that holds ${config.dataset}`);
+  }
+  if (config.eval && config.pretrained === undefined) throw new UsageError('--eval needs --pretrained: the checkpoint to score');
+  if (config.pretrained !== undefined && !config.eval) {
+    throw new UsageError('--pretrained goes with --eval; to start training from weights, give them with --init');
+  }
+}
+
+/** Things that were given and have no effect, one line each, for the user to know. */
+export function configNotices(given: Partial<TrainConfig>, config: TrainConfig): string[] {
+  const notices: string[] = [];
+  if (config.reset) notices.push('--reset has no effect');
+  if (maskRule(config) === 'dense') {
+    const idle = Object.keys(sparseFlags).filter(key => key !== 'reset' && given[key as keyof TrainConfig] !== undefined);
+    if (idle.length) notices.push(`${idle.map(key => flagName(key)).join(', ')}: no effect without --fb, --fbp or --fix`);
+  }
+  return notices;
+}
+
+/** Which mask a run has: none, the initial one kept, Flying Bird or Flying Bird+. `--fix` wins over both, `--fbp` over `--fb`. */
+export function maskRule(config: Pick<TrainConfig, 'fb' | 'fbp' | 'fix'>): 'dense' | 'fixed' | 'fb' | 'fbp' {
+  if (config.fix) return 'fixed';
+  return config.fbp ? 'fbp' : config.fb ? 'fb' : 'dense';
+}
+
+/** An attack in the units of pixels in [0, 1]. */
+export interface AttackSettings {
+  readonly norm: 'linf' | 'l2';
+  readonly eps: number;
+  readonly stepSize: number;
+  readonly steps: number;
+  readonly randomInit: boolean;
+}
+
+/** The attack of training or of evaluation, in pixel units: Linf values are given in 1/255, L2 values directly. */
+export function attackSettings(config: TrainConfig, which: 'train' | 'test'): AttackSettings {
+  const unit = config.norm === 'linf' ? 1 / 255 : 1;
+  return {
+    norm: config.norm,
+    eps: config[`${which}Eps`] * unit,
+    stepSize: config[`${which}Gamma`] * unit,
+    steps: config[`${which}Step`],
+    randomInit: config[`${which}Randinit`],
+  };
+}
+
+/** Checks that a resumed run has the settings it was started with. @throws UsageError naming each flag that differs */
+export function assertSameRun(saved: TrainConfig, now: TrainConfig, folder: string): void {
+  const differences = diffSettings(trainFlags, saved, now);
+  if (differences.length === 0) return;
+  throw new UsageError(`cannot resume ${folder} with other settings: ${differences.join('; ')}`);
+}
+
+/** Rises when a setting changes its meaning; a new setting needs no rise. */
+const configVersion = 1;
+
+/** The text of `config.json`. */
+export function encodeConfig(config: TrainConfig): string {
+  return `${JSON.stringify({ version: configVersion, ...config }, null, 2)}\n`;
+}
+
+/**
+ * The configuration in a `config.json`; settings that its version did not have yet get their defaults.
+ * @param source what messages call the file @throws FileError if it is not such a file, is newer, or holds what is not valid
+ */
+export function decodeConfig(json: string, source: string): TrainConfig {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(json);
+  } catch (error) {
+    throw new FileError(`${source}: is not valid JSON (${(error as Error).message})`);
+  }
+  const { version, ...given } = (parsed ?? {}) as Record<string, unknown>;
+  if (!Number.isInteger(version)) throw new FileError(`${source}: is not a configuration of sparrow`);
+  const unknown = Object.keys(given).filter(key => !Object.hasOwn(trainFlags, key));
+  if ((version as number) > configVersion || unknown.length) {
+    throw new FileError(`${source}: was written by a newer sparrow (${unknown[0] ?? `version ${version}`}); update to use it`);
+  }
+  try {
+    return resolveConfig(given);
+  } catch (error) {
+    throw error instanceof UsageError ? new FileError(`${source}: ${error.message}`) : error;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A run's folder: `config.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
+ * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { appendLine, ensureWritableFolder, readFileBytes, readFileText, writeFileAtomic } from '../data/files.ts';
+import type { TrainResult } from './api.ts';
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
+import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
+
+export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa';
+
+/** All methods throw FileError, naming the file, where the disk or a file's content does not let them work. */
+export class RunFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes the folder and proves that it can be written to. To be called before the first hour of training, not after it. */
+  prepare(): void {
+    ensureWritableFolder(this.path);
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  saveConfig(config: TrainConfig): void {
+    writeFileAtomic(this.file('config.json'), encodeConfig(config));
+  }
+
+  /** The saved configuration, or undefined where there is none yet. */
+  loadConfig(): TrainConfig | undefined {
+    const path = this.file('config.json');
+    return existsSync(path) ? decodeConfig(readFileText(path), path) : undefined;
+  }
+
+  saveCheckpoint(checkpoint: Checkpoint, name: CheckpointName = 'checkpoint'): void {
+    writeFileAtomic(this.file(`${name}.safetensors`), encodeCheckpoint(checkpoint));
+  }
+
+  /** The saved checkpoint, or undefined where there is none yet. */
+  loadCheckpoint(name: CheckpointName = 'checkpoint'): Checkpoint | undefined {
+    const path = this.file(`${name}.safetensors`);
+    return existsSync(path) ? decodeCheckpoint(readFileBytes(path), path) : undefined;
+  }
+
+  appendMetrics(metrics: EpochMetrics): void {
+    appendLine(this.file('metrics.jsonl'), JSON.stringify(metrics));
+  }
+
+  /**
+   * Makes `metrics.jsonl` agree with a checkpoint's history: one line for each of its epochs and none after. The file's own line of an
+   * epoch is kept, timings included, where it agrees with the history; a torn or foreign line is replaced.
+   */
+  restoreMetrics(history: readonly EpochHistory[]): void {
+    const path = this.file('metrics.jsonl');
+    const found = new Map<string, string>();
+    for (const line of existsSync(path) ? readFileText(path).split('\n') : []) {
+      try {
+        found.set(JSON.stringify(withoutTimings(JSON.parse(line))), line);
+      } catch {
+        // A torn line (the process was killed while writing it), or the empty one after the last line end.
+      }
+    }
+    writeFileAtomic(path, history.map(row => `${found.get(JSON.stringify(row)) ?? JSON.stringify(row)}\n`).join(''));
+  }
+
+  saveResult(result: TrainResult): void {
+    writeFileAtomic(this.file('result.json'), `${JSON.stringify(result, null, 2)}\n`);
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * What a run reports per epoch. Timings are measured, everything else is computed: a checkpoint holds only the
+ * computed part, so that an interrupted and an uninterrupted run end in the same bytes.
+ */
+
+/** The part of an epoch's metrics that the same seed on the same adapter always gives. Accuracies are fractions. */
+export interface EpochHistory {
+  /** From 0. */
+  readonly epoch: number;
+  readonly trainRa: number;
+  readonly valSa: number;
+  readonly valRa: number;
+  /** Cross-entropy on the adversarial validation images. */
+  readonly valLoss: number;
+  readonly testSa: number;
+  readonly testRa: number;
+  readonly lr: number;
+  /** Of all maskable weights; 1 without a mask. */
+  readonly density: number;
+  readonly deathRate: number;
+  /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
+  readonly fired: number;
+}
+
+/** One line of `metrics.jsonl`. */
+export interface EpochMetrics extends EpochHistory {
+  readonly imagesPerSecond: number;
+  readonly seconds: number;
+}
+
+/** An epoch's metrics without what was measured by a clock. */
+export function withoutTimings(metrics: EpochHistory & Partial<EpochMetrics>): EpochHistory {
+  const { imagesPerSecond, seconds, ...history } = metrics;
+  return history;
+}

@@ -1,0 +1,118 @@
+/** Files whole or not at all, on a real disk: what stays behind after a failure, and what the message says. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { appendLine, ensureWritableFolder, readFileBytes, writeFileAtomic } from '../../src/data/files.ts';
+import { FileError } from '../../src/errors.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sparrow-files-'));
+});
+afterEach(() => {
+  chmodSync(folder, 0o755);
+  rmSync(folder, { recursive: true });
+});
+
+const at = (name: string) => join(folder, name);
+
+function failure(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    expect(error).toBeInstanceOf(FileError);
+    return (error as Error).message;
+  }
+  throw new Error('did not fail');
+}
+
+/** Runs an action without root's right to write everywhere. */
+function asOrdinaryUser<T>(action: () => T): T {
+  if (process.geteuid!() !== 0) return action();
+  chmodSync(folder, 0o555);
+  process.seteuid!(65534);
+  try {
+    return action();
+  } finally {
+    process.seteuid!(0);
+  }
+}
+
+describe('writeFileAtomic', () => {
+  it('writes text and bytes, replaces a file, and leaves nothing else', () => {
+    writeFileAtomic(at('a'), 'one');
+    writeFileAtomic(at('a'), new Uint8Array([0x32]));
+    expect(readFileSync(at('a'), 'utf8')).toBe('2');
+    expect(readdirSync(folder)).toEqual(['a']);
+  });
+
+  it('keeps a symbolic link and replaces its target', () => {
+    mkdirSync(at('far'));
+    writeFileSync(at('far/target'), 'old');
+    symlinkSync(at('far/target'), at('link'));
+    writeFileAtomic(at('link'), 'new');
+    expect(readFileSync(at('far/target'), 'utf8')).toBe('new');
+    expect(
+      readdirSync(folder, { withFileTypes: true })
+        .find(e => e.name === 'link')!
+        .isSymbolicLink(),
+    ).toBe(true);
+  });
+
+  it('keeps the old content and no temporary file when the disk refuses half-way', () => {
+    writeFileSync(at('a'), 'old');
+    const write = `import { writeFileAtomic } from './src/data/files.ts';
+      try { writeFileAtomic(process.env.TARGET, new Uint8Array(4 << 20)) } catch (error) { process.stdout.write(error.message) }`;
+    const shell = 'ulimit -f 2048; exec "$NODE" --import tsx --input-type=module -e "$CODE"';
+    const env = { ...process.env, NODE: process.execPath, CODE: write, TARGET: at('a') };
+    const { stdout } = spawnSync('bash', ['-c', shell], { env, encoding: 'utf8' });
+    expect(stdout).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
+    expect(readdirSync(folder)).toEqual(['a']);
+    expect(readFileSync(at('a'), 'utf8')).toBe('old');
+  });
+
+  it('says what is wrong with a path', () => {
+    writeFileSync(at('file'), '');
+    expect(failure(() => writeFileAtomic(at('none/a'), ''))).toBe(`cannot write ${at('none/a')}: its folder does not exist`);
+    expect(failure(() => writeFileAtomic(at('file/a'), ''))).toMatch(/a part of the path is a file, not a folder$/);
+    expect(failure(() => writeFileAtomic(folder, ''))).toMatch(/it is not a regular file$/);
+    expect(failure(() => writeFileAtomic('/dev/null', ''))).toMatch(/it is not a regular file$/);
+    expect(failure(() => writeFileAtomic(at('x'.repeat(300)), ''))).toMatch(/the name is too long$/);
+  });
+
+  it('says when it is not permitted, and leaves nothing', () => {
+    chmodSync(folder, 0o555);
+    expect(asOrdinaryUser(() => failure(() => writeFileAtomic(at('a'), '')))).toBe(`cannot write ${at('a')}: permission denied`);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+it('says in plain words that a disk is full', () => {
+  expect(failure(() => appendLine('/dev/full', 'x'))).toBe('cannot write /dev/full: the disk is full');
+});
+
+it('says that a file to read is missing or a folder', () => {
+  expect(failure(() => readFileBytes(at('none')))).toBe(`cannot read ${at('none')}: it does not exist`);
+  expect(failure(() => readFileBytes(folder))).toBe(`cannot read ${folder}: it is a folder, not a file`);
+});
+
+describe('ensureWritableFolder', () => {
+  it('makes the folder with its parents and clears what a killed process left', () => {
+    ensureWritableFolder(at('a/b'));
+    expect(readdirSync(at('a/b'))).toEqual([]);
+    writeFileSync(at('a/b/.checkpoint.safetensors.123.sparrow-tmp'), 'half');
+    writeFileSync(at('a/b/keep.tmp'), '');
+    ensureWritableFolder(at('a/b'));
+    expect(readdirSync(at('a/b'))).toEqual(['keep.tmp']);
+  });
+
+  it('refuses a file in its place and a folder without permission', () => {
+    writeFileSync(at('file'), '');
+    expect(failure(() => ensureWritableFolder(at('file')))).toMatch(/: a file of that name is in the way$/);
+    expect(failure(() => ensureWritableFolder(at('file/sub')))).toMatch(/: a part of the path is a file, not a folder$/);
+    chmodSync(folder, 0o555);
+    expect(asOrdinaryUser(() => failure(() => ensureWritableFolder(folder)))).toMatch(/: permission denied$/);
+  });
+});

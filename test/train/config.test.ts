@@ -1,0 +1,234 @@
+/** The settings of training: defaults, ranges, units, config.json and what a resumed run may change. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { FileError, UsageError } from '../../src/errors.ts';
+import {
+  assertSameRun,
+  attackSettings,
+  configNotices,
+  decodeConfig,
+  encodeConfig,
+  maskRule,
+  resolveConfig,
+  type TrainConfig,
+  trainFlags,
+} from '../../src/train/config.ts';
+import { flagName } from '../../src/train/flags.ts';
+
+const least = { dataset: 'shapes', arch: 'resnet18' } as const;
+const resolve = (given: Partial<TrainConfig> = {}) => resolveConfig({ ...least, ...given });
+
+describe('defaults', () => {
+  it('are those of main_adv.py', () => {
+    expect(resolve()).toMatchObject({
+      seed: 1,
+      batchSize: 128,
+      lr: 0.1,
+      decreasingLr: [100, 150],
+      momentum: 0.9,
+      weightDecay: 5e-4,
+      epochs: 200,
+      norm: 'linf',
+      trainEps: 8,
+      trainStep: 10,
+      trainGamma: 2,
+      testEps: 8,
+      testStep: 20,
+      testGamma: 2,
+      trainRandinit: true,
+      testRandinit: true,
+      fb: false,
+      fbp: false,
+      fix: false,
+      sparseInit: 'igq',
+      growth: 'random',
+      death: 'magnitude',
+      redistribution: 'none',
+      deathRate: 0.5,
+      density: 0.2,
+      dynamicEpoch: 100,
+      decaySchedule: 'cosine',
+      updateFrequency: 900,
+      epochRange: 4,
+      pruneRatio: 0.4,
+      growthRatio: 0.05,
+      updateThreshold: 0.5,
+      dynamicFre: false,
+      secondFrequency: 1200,
+      depthFactor: 34,
+      widthFactor: 10,
+      printFreq: 50,
+      resume: false,
+      eval: false,
+    });
+  });
+
+  it('satisfy their own rows', () => {
+    for (const [key, flag] of Object.entries(trainFlags)) {
+      if (flag.default !== undefined) expect(flag.problem(flag.default), key).toBeNull();
+      else expect(flag.placeholder, key).toBeDefined();
+    }
+  });
+});
+
+describe('validation', () => {
+  it.each<[Partial<TrainConfig>, string]>([
+    [{ density: 0 }, '--density must be a number in (0, 1], got 0'],
+    [{ density: 1.2 }, '--density must be a number in (0, 1], got 1.2'],
+    [{ trainEps: -1 }, '--train-eps must be a number >= 0, got -1'],
+    [{ testEps: Number.NaN }, '--test-eps must be a number >= 0, got NaN'],
+    [{ lr: Number.POSITIVE_INFINITY }, '--lr must be a number >= 0, got Infinity'],
+    [{ batchSize: 0 }, '--batch-size must be a whole number >= 1, got 0'],
+    [{ batchSize: 1.5 }, '--batch-size must be a whole number >= 1, got 1.5'],
+    [{ epochs: 0 }, '--epochs must be a whole number >= 1, got 0'],
+    [{ momentum: 1 }, '--momentum must be a number in [0, 1), got 1'],
+    [{ seed: -1 }, '--seed must be a whole number >= 0, got -1'],
+    [{ decreasingLr: [5, 5] }, '--decreasing-lr must be whole numbers >= 1 in rising order, separated by commas, got 5,5'],
+    [{ dataset: undefined }, '--dataset is required: data set: cifar10, cifar100, shapes'],
+    [{ dataset: 'cifar10' }, '--data is required: the folder that holds cifar10'],
+    [{ saveDir: '' }, "--save-dir must not be empty, got ''"],
+    [{ eval: true }, '--eval needs --pretrained: the checkpoint to score'],
+    [{ pretrained: 'f' }, '--pretrained goes with --eval; to start training from weights, give them with --init'],
+    [{ fb: 'yes' as never }, "--fb must be true or false, got 'yes'"],
+    [{ arch: 'resnet' as never }, "--arch must be resnet18, got 'resnet'"],
+  ])('refuses %j', (given, message) => {
+    expect(() => resolve(given)).toThrow(UsageError);
+    expect(() => resolve(given)).toThrow(message);
+  });
+
+  it.each<[keyof TrainConfig, string]>([
+    ['mode', 'trades'],
+    ['growth', 'momentum_neuron'],
+    ['death', 'SET'],
+    ['redistribution', 'nonzeros'],
+    ['arch', 'wideresnet'],
+    ['dataset', 'tinyimagenet'],
+  ])('says that --%s %s is known but not there yet', (key, value) => {
+    expect(() => resolve({ [key]: value })).toThrow(`for now: '${value}' is not available yet`);
+  });
+
+  it('takes the seed 0', () => {
+    expect(resolve({ seed: 0 }).seed).toBe(0);
+  });
+});
+
+describe('attacks', () => {
+  it('take Linf values in 1/255', () => {
+    expect(attackSettings(resolve(), 'train')).toEqual({
+      norm: 'linf',
+      eps: 8 / 255,
+      stepSize: 2 / 255,
+      steps: 10,
+      randomInit: true,
+    });
+    expect(attackSettings(resolve({ testEps: 4 }), 'test')).toMatchObject({ eps: 4 / 255, steps: 20 });
+  });
+
+  it('take L2 values directly, with defaults of their own', () => {
+    expect(attackSettings(resolve({ norm: 'l2', trainEps: 0.5 }), 'train')).toMatchObject({ eps: 0.5, stepSize: 15 / 255 });
+    expect(attackSettings(resolve({ norm: 'l2' }), 'test')).toMatchObject({ eps: 128 / 255 });
+  });
+
+  it('start at zero where randinit turns the random start off', () => {
+    const { trainRandinit, testRandinit } = resolve({ randinit: false });
+    expect([trainRandinit, testRandinit]).toEqual([false, false]);
+    expect(attackSettings(resolve({ trainRandinit: false }), 'train').randomInit).toBe(false);
+    expect(attackSettings(resolve({ trainRandinit: false }), 'test').randomInit).toBe(true);
+  });
+});
+
+it('tells which mask a run has', () => {
+  const rules = [{}, { fb: true }, { fbp: true }, { fb: true, fbp: true }, { fb: true, fix: true }].map(g =>
+    maskRule(resolve(g)),
+  );
+  expect(rules).toEqual(['dense', 'fb', 'fbp', 'fbp', 'fixed']);
+});
+
+it('notices what has no effect', () => {
+  const notices = (given: Partial<TrainConfig>) => configNotices(given, resolve(given));
+  expect(notices({ density: 0.1, growth: 'gradient' })).toEqual(['--density, --growth: no effect without --fb, --fbp or --fix']);
+  expect(notices({ density: 0.1, fb: true })).toEqual([]);
+  expect(notices({ reset: true })).toEqual(['--reset has no effect']);
+});
+
+describe('config.json', () => {
+  it('gives back every configuration', () => {
+    const given = fc.record(
+      {
+        density: fc.double({ min: 0.01, max: 1, noNaN: true }),
+        norm: fc.constantFrom('linf' as const, 'l2' as const),
+        trainEps: fc.double({ min: 0, max: 255, noNaN: true }),
+        decreasingLr: fc.constantFrom<number[]>([1], [3, 9]),
+        randinit: fc.boolean(),
+        fb: fc.boolean(),
+        limit: fc.integer({ min: 1 }),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(given, values => {
+        const config = resolve(values);
+        const again = decodeConfig(encodeConfig(config), 'config.json');
+        expect(again).toEqual(config);
+        assertSameRun(again, config, 'run');
+      }),
+    );
+  });
+
+  it('gives settings that did not exist yet their defaults', () => {
+    expect(decodeConfig(JSON.stringify({ version: 1, ...least }), 'c')).toEqual(resolve());
+  });
+
+  it.each<[string, string]>([
+    ['{', 'c.json: is not valid JSON'],
+    ['{"name":"other"}', 'c.json: is not a configuration of sparrow'],
+    ['null', 'c.json: is not a configuration of sparrow'],
+    ['{"version":99}', 'c.json: was written by a newer sparrow (version 99)'],
+    ['{"version":1,"quantum":true}', 'c.json: was written by a newer sparrow (quantum)'],
+    ['{"version":1,"dataset":"shapes","arch":"resnet18","density":7}', 'c.json: --density must be'],
+  ])('refuses %s', (json, message) => {
+    expect(() => decodeConfig(json, 'c.json')).toThrow(FileError);
+    expect(() => decodeConfig(json, 'c.json')).toThrow(message);
+  });
+});
+
+describe('resume', () => {
+  it('names every flag that differs', () => {
+    const saved = resolve({ density: 0.2, growth: 'random', decreasingLr: [3], augment: true });
+    const now = resolve({ density: 0.5, growth: 'gradient', decreasingLr: [3, 4], augment: false });
+    expect(() => assertSameRun(saved, now, 'runs/fb')).toThrow(UsageError);
+    expect(() => assertSameRun(saved, now, 'runs/fb')).toThrow(
+      'cannot resume runs/fb with other settings: --no-augment was not given, now given; --decreasing-lr was 3, now 3,4; ' +
+        "--density was 0.2, now 0.5; --growth was 'random', now 'gradient'",
+    );
+  });
+
+  it('minds exactly the settings that can change a number', () => {
+    const free = Object.entries(trainFlags).flatMap(([key, flag]) => (flag.free ? [key] : []));
+    const wanted = [
+      'data',
+      'randinit',
+      'reset',
+      'saveDir',
+      'resume',
+      'resumeDir',
+      'pretrained',
+      'eval',
+      'adapter',
+      'gpu',
+      'printFreq',
+    ];
+    expect(free.sort()).toEqual(wanted.sort());
+    assertSameRun(
+      resolve({ saveDir: 'a' }),
+      resolve({ saveDir: 'b', resume: true, adapter: 'gpu', printFreq: 7, data: 'x' }),
+      'run',
+    );
+    expect(() => assertSameRun(resolve({ epochs: 3 }), resolve({ epochs: 4 }), 'run')).toThrow('--epochs was 3, now 4');
+  });
+});
+
+it('spells flags as people type them', () => {
+  const names = ['trainEps', 'augment', 'trainRandinit', 'fbp'].map(key => flagName(key, trainFlags[key as keyof TrainConfig]));
+  expect(names).toEqual(['--train-eps', '--no-augment', '--train-randinit', '--fbp']);
+});
