@@ -62,11 +62,11 @@ export function readFixture(name: string): Fixture {
 }
 
 /**
- * Large arrays are stored thinned: every s-th value, s the smallest number from size/512 up that shares no factor with 6 (so that samples
+ * Large arrays are stored thinned: every s-th value, s the smallest number from size/256 up that shares no factor with 6 (so that samples
  * wander over kernel positions and channels). `sample` thins an array the same way.
  */
 export function sample(data: Float64Array): Float64Array {
-  let step = Math.ceil(data.length / 512);
+  let step = Math.ceil(data.length / 256);
   while (step > 1 && (step % 2 === 0 || step % 3 === 0)) step++;
   return data.filter((_, i) => i % step === 0);
 }
