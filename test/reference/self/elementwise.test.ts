@@ -7,12 +7,10 @@ import { readFixture } from '../fixture.ts';
 import { distinct, uniform } from '../random.ts';
 import { expectClose, expectGradient } from './gradient.ts';
 
-const unary = { ...pick('neg', 'exp', 'log', 'sqrt', 'rsqrt', 'abs', 'sign', 'relu', 'tanh', 'sigmoid') };
-const binary = { ...pick('add', 'sub', 'mul', 'div', 'max', 'min', 'pow') };
-
-function pick<Name extends keyof typeof elementwise>(...names: Name[]): Pick<typeof elementwise, Name> {
-  return Object.fromEntries(names.map(name => [name, elementwise[name]])) as Pick<typeof elementwise, Name>;
-}
+const { neg, exp, log, sqrt, rsqrt, abs, sign, relu, tanh, sigmoid } = elementwise;
+const { add, sub, mul, div, max, min, pow } = elementwise;
+const unary = { neg, exp, log, sqrt, rsqrt, abs, sign, relu, tanh, sigmoid };
+const binary = { add, sub, mul, div, max, min, pow };
 
 const seeds = fc.integer({ min: 0, max: 1e6 });
 const shapes = fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 4 });
@@ -51,7 +49,9 @@ describe('binary operations', () => {
     it(`${name}: gradient with broadcasting`, () => {
       fc.assert(
         fc.property(shapePairs, seeds, ([shapeA, shapeB], seed) => {
-          const inputs = [uniform(shapeA, seed, 0.5, 2), uniform(shapeB, seed + 7, 0.5, 2)];
+          const inputs = ['max', 'min'].includes(name)
+            ? [distinct(shapeA, seed), map(distinct(shapeB, seed + 7), value => value + 0.003)]
+            : [uniform(shapeA, seed, 0.5, 2), uniform(shapeB, seed + 7, 0.5, 2)];
           expectGradient(inputs, op.forward, (g, a, b) => op.backward(a, b, g), seed);
         }),
       );
@@ -70,16 +70,16 @@ describe('kinks', () => {
   const zero = ref([3], [-1, 0, 1]);
   const one = ref([3], 1);
   it('sign(0) = 0, relu has no gradient at 0, abs neither', () => {
-    expect([...elementwise.sign.forward(zero).data]).toEqual([-1, 0, 1]);
-    expect([...elementwise.relu.backward(zero, one).data]).toEqual([0, 0, 1]);
-    expect([...elementwise.abs.backward(zero, one).data]).toEqual([-1, 0, 1]);
+    expect([...sign.forward(zero).data]).toEqual([-1, 0, 1]);
+    expect([...relu.backward(zero, one).data]).toEqual([0, 0, 1]);
+    expect([...abs.backward(zero, one).data]).toEqual([-1, 0, 1]);
   });
   it('clamp passes the gradient on its bounds', () => {
     expect([...elementwise.clamp.forward(ref([4], [-2, -1, 0.5, 3]), -1, 1).data]).toEqual([-1, -1, 0.5, 1]);
     expect([...elementwise.clamp.backward(ref([4], [-2, -1, 1, 3]), -1, 1, ref([4], 1)).data]).toEqual([0, 1, 1, 0]);
   });
   it('max and min share between equal values', () => {
-    const [da, db] = elementwise.max.backward(ref([2], [1, 2]), ref([2], [1, 1]), ref([2], 1));
+    const [da, db] = max.backward(ref([2], [1, 2]), ref([2], [1, 1]), ref([2], 1));
     expect([[...da.data], [...db.data]]).toEqual([
       [0.5, 1],
       [0.5, 0],
@@ -120,6 +120,6 @@ describe('clamp, where and comparisons', () => {
     ]);
   });
   it('shapes that do not broadcast are refused', () => {
-    expect(() => elementwise.add.forward(ref([2, 3]), ref([2]))).toThrow(/do not broadcast/);
+    expect(() => add.forward(ref([2, 3]), ref([2]))).toThrow(/do not broadcast/);
   });
 });
