@@ -1,5 +1,4 @@
 /** Optimiser, schedules, initialisation and attack steps: PyTorch's numbers and the rules' invariants. */
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { map, type Ref, ref, zip } from '../array.ts';
@@ -75,7 +74,7 @@ describe('schedules are as in PyTorch', () => {
 });
 
 describe('default initialisation', () => {
-  const rows: {
+  type Row = {
     layer: string;
     part: string;
     weightShape: number[];
@@ -84,14 +83,17 @@ describe('default initialisation', () => {
     mean: number;
     std: number;
     count: number;
-  }[] = JSON.parse(readFileSync(new URL('../../fixtures/initialisation.json', import.meta.url), 'utf8'));
-  it.each(rows)('$layer $part fills (-b, b) evenly', ({ weightShape, min, max, mean, std, count }) => {
-    const bound = defaultBound(weightShape);
-    expect(Math.max(-min, max)).toBeLessThanOrEqual(bound);
-    expect(Math.min(-min, max)).toBeGreaterThan(bound * (1 - 20 / count));
-    expect(Math.abs(mean)).toBeLessThan((4 * bound) / Math.sqrt(3 * count));
-    expect(std / (bound / Math.sqrt(3))).toBeCloseTo(1, 1);
-  });
+  };
+  it.each(readFixture('initialisation').meta<Row[]>('rows'))(
+    '$layer $part fills (-b, b) evenly',
+    ({ weightShape, min, max, mean, std, count }) => {
+      const bound = defaultBound(weightShape);
+      expect(Math.max(-min, max)).toBeLessThanOrEqual(bound);
+      expect(Math.min(-min, max)).toBeGreaterThan(bound * (1 - 20 / count));
+      expect(Math.abs(mean)).toBeLessThan((4 * bound) / Math.sqrt(3 * count));
+      expect(std / (bound / Math.sqrt(3))).toBeCloseTo(1, 1);
+    },
+  );
 });
 
 describe('attack steps', () => {
