@@ -161,7 +161,7 @@ function checkLayout(entries: readonly Entry[], available: number, fail: Fail): 
 function view(bytes: Uint8Array, dtype: StoredDType, begin: number, end: number): StoredTensor['data'] {
   const size = bytesOf(dtype);
   const aligned = (bytes.byteOffset + begin) % size === 0;
-  const part = aligned ? bytes.subarray(begin, end) : bytes.slice(begin, end);
+  const part = aligned ? bytes.subarray(begin, end) : new Uint8Array(bytes.subarray(begin, end)); // Buffer.slice would not copy
   return new arrays[dtype](part.buffer as ArrayBuffer, part.byteOffset, part.byteLength / size);
 }
 

@@ -110,6 +110,7 @@ function runTaps(
     M0: Math.floor(Math.min(...columns) / 4),
     M1: Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4),
     VEC: s.w % 4 === 0 ? 1 : 0,
+    BLOCK: 100000,
     WX: wx,
     WY: wy,
   };

@@ -55,8 +55,8 @@ export const expressions = {
   where: 'select(c, b, a != T(0.0))',
   /** a clamped to [b, c] */
   clampTo: 'clamp(a, b, c)',
-  /** a·b + c */
-  mulAdd: 'a * b + c',
+  /** (a - b)/c: normalisation in the order that rounds least */
+  standardise: '(a - b) / c',
 } as const;
 
 export type Elementwise = keyof typeof expressions;

@@ -8,20 +8,28 @@ export interface SgdOptions {
   nesterov: boolean;
 }
 
-/** One step of w [size] with momentum v, both in place; `hyper` [1] holds the learning rate. */
+/**
+ * One step of w [size] with momentum v, both in place; `hyper` [1] holds the learning rate. With a mask, momentum can be kept `dense` (without
+ * the mask) beside.
+ */
 export function sgdStep(
   device: Device,
   hyper: Storage,
   grad: Storage,
   w: Storage,
   v: Storage,
-  mask: Storage | undefined,
+  { mask, dense }: { mask?: Storage | undefined; dense?: Storage | undefined },
   size: number,
   o: SgdOptions,
 ): void {
+  const extra = mask
+    ? dense
+      ? { bindings: 'rw', buffers: [mask, dense] }
+      : { bindings: 'r', buffers: [mask] }
+    : { bindings: '', buffers: [] };
   device.dispatch(
-    program('sgd', mask ? 'rrwwr' : 'rrww', { MASKED: mask ? 1 : 0, NESTEROV: o.nesterov ? 1 : 0 }),
-    mask ? [hyper, grad, w, v, mask] : [hyper, grad, w, v],
+    program('sgd', `rrww${extra.bindings}`, { MASKED: mask ? 1 : 0, DENSE: mask && dense ? 1 : 0, NESTEROV: o.nesterov ? 1 : 0 }),
+    [hyper, grad, w, v, ...extra.buffers],
     uniform().uint(size).float(o.momentum, o.weightDecay),
     gridFor(Math.ceil(size / 4), 64),
   );

@@ -58,9 +58,19 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let group = id.y / p.tiles_co;
   let tile_co = id.y % p.tiles_co;
   let ci_count = p.ci / p.groups;
-  let row0 = i32(tile_h * $(R)u * $(S)u) + p.r0;
+  let top = i32(tile_h * $(R)u * $(S)u) + p.r0;
   let col0 = i32(tile_w * $(4*V*S)u);
 
+//% for r in 0..R
+//% for c in 0..4*Q
+//% for v in 0..V
+  var total$(r)_$(c)_$(v) = vec4f();
+//% end
+//% end
+//% end
+
+  // Sums of $(BLOCK) channels are added to the total: the rounding error grows with the root of the number of blocks, not of all terms.
+  for (var first = 0u; first < ci_count; first += $(BLOCK)u) {
 //% for r in 0..R
 //% for c in 0..4*Q
 //% for v in 0..V
@@ -68,13 +78,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% end
-
-  for (var ci = 0u; ci < ci_count; ci++) {
+  for (var ci = first; ci < min(first + $(BLOCK)u, ci_count); ci++) {
     let plane = (n * p.ci + group * ci_count + ci) * p.h * p.w;
     var w_at = ((group * ci_count + ci) * p.th * $(TW)u) * p.cop4 + tile_co * $(Q)u;
     for (var th = 0u; th < p.th; th++) {
 //% for r in 0..R
-      let row$(r) = row0 + $(r*S) + p.rd * i32(th);
+      let row$(r) = top + $(r*S) + p.rd * i32(th);
 //% for m in 0..M1-M0+1
       let x$(r)_$(m) = load(plane, row$(r), col0 + $(4*(m+M0)));
 //% end
@@ -103,6 +112,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
     }
   }
+//% for r in 0..R
+//% for c in 0..4*Q
+//% for v in 0..V
+  total$(r)_$(c)_$(v) += a$(r)_$(c)_$(v);
+//% end
+//% end
+//% end
+  }
 
   let co_count = p.co / p.groups;
 //% for c in 0..4*Q
@@ -112,7 +129,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       let out = (n * p.co + group * co_count + co) * p.yh * p.yw;
 //% for r in 0..R
 //% for v in 0..V
-      store(out, tile_h * $(R)u + $(r)u, tile_w * $(4*V)u + $(4*v)u, a$(r)_$(c)_$(v));
+      store(out, tile_h * $(R)u + $(r)u, tile_w * $(4*V)u + $(4*v)u, total$(r)_$(c)_$(v));
 //% end
 //% end
     }

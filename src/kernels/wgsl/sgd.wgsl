@@ -2,7 +2,7 @@
 //
 //   g += wd·w;   v = mu·v + g;   w -= lr·v     (NESTEROV: w -= lr·(g + mu·v))
 //
-// MASKED: where mask = 0, w and v become exactly 0. lr = hyper[0], so that a captured step follows a schedule. vec4 throughout.
+// MASKED: where mask = 0, w and v become exactly 0; DENSE: u = mu·u + g is kept beside, without the mask. lr = hyper[0], so that a captured step follows a schedule. vec4 throughout.
 struct Params { size: u32, momentum: f32, decay: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> hyper: array<f32>;
@@ -12,6 +12,9 @@ struct Params { size: u32, momentum: f32, decay: f32 }
 //% if MASKED
 @group(0) @binding(5) var<storage, read> mask: array<vec4f>;
 //% end
+//% if DENSE
+@group(0) @binding(6) var<storage, read_write> u: array<vec4f>;
+//% end
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -19,6 +22,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (i * 4u >= p.size) { return; }
   let g = grad[i] + p.decay * w[i];
   var velocity = p.momentum * v[i] + g;
+//% if DENSE
+  u[i] = p.momentum * u[i] + g;
+//% end
 //% if NESTEROV
   var value = w[i] - hyper[0] * (g + p.momentum * velocity);
 //% else

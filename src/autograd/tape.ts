@@ -1,0 +1,164 @@
+/**
+ * Reverse-mode differentiation. An operation on a tracked tensor records a node: its inputs and a function from the output's gradient to the
+ * inputs' gradients. `grad` walks the nodes from last to first.
+ *
+ * - Only paths that reach a wanted tensor are walked, and each backward is told which inputs need a gradient: an attack, which wants the
+ *   gradient by pixels, never computes one by weights.
+ * - Backward functions are written in the same differentiable operations. Recording is off while they run, unless `createGraph` asks for
+ *   gradients of gradients.
+ * - A backward returns new tensors, or `g` itself. Gradients of intermediate results go back to the pool as soon as they are used up.
+ */
+import { add as rawAdd } from '../tensor/elementwise.ts';
+import { ones, scope, type Tensor } from '../tensor/tensor.ts';
+
+/** Gradients by the inputs; `needs[i]` tells which are wanted, others may be undefined. */
+export type Backward = (g: Tensor, needs: readonly boolean[]) => (Tensor | undefined)[];
+
+interface Node {
+  /** Rises with every record: later nodes depend on earlier ones only. */
+  id: number;
+  op: string;
+  inputs: readonly Tensor[];
+  backward: Backward;
+}
+
+const nodes = new WeakMap<Tensor, Node>();
+const leaves = new WeakSet<Tensor>();
+let recording = true;
+let nextId = 0;
+
+/** Marks a tensor whose gradient may be asked for. */
+export function track(t: Tensor): Tensor {
+  leaves.add(t);
+  return t;
+}
+
+export function isTracked(t: Tensor): boolean {
+  return leaves.has(t) || nodes.has(t);
+}
+
+/** Whether operations are recorded now. */
+export function isRecording(): boolean {
+  return recording;
+}
+
+/** Records an operation; returns its output. For writing operations: see any file beside this one. */
+export function record(op: string, inputs: readonly Tensor[], output: Tensor, backward: Backward): Tensor {
+  if (recording && inputs.some(isTracked)) nodes.set(output, { id: nextId++, op, inputs, backward });
+  return output;
+}
+
+function withRecording<T>(on: boolean, work: () => T): T {
+  const before = recording;
+  recording = on;
+  try {
+    return work();
+  } finally {
+    recording = before;
+  }
+}
+
+/** Runs `work` without recording: for evaluation, statistics and updates. */
+export function noGrad<T>(work: () => T): T {
+  return withRecording(false, work);
+}
+
+/** The same values with no history: gradients do not flow through. */
+export function detach(t: Tensor): Tensor {
+  return t.reshape(t.shape);
+}
+
+export interface GradOptions {
+  /** The gradient of whatever is differentiated by `y`; ones by default (y is then usually a loss of one element). */
+  seed?: Tensor;
+  /** Records the backward pass too, so that the gradients can be differentiated again. */
+  createGraph?: boolean;
+}
+
+/** Nodes from which one of `wanted` is reached, latest first. */
+function pathTo(y: Tensor, wanted: ReadonlySet<Tensor>): { output: Tensor; node: Node }[] {
+  const found: { output: Tensor; node: Node }[] = [];
+  const reaches = new Map<Tensor, boolean>();
+  // Depth first with an explicit stack: a network is deeper than JavaScript's.
+  const stack: { t: Tensor; entered: boolean }[] = [{ t: y, entered: false }];
+  while (stack.length > 0) {
+    const top = stack.at(-1)!;
+    const node = nodes.get(top.t);
+    if (reaches.has(top.t)) stack.pop();
+    else if (!top.entered) {
+      top.entered = true;
+      for (const input of node?.inputs ?? []) if (!reaches.has(input)) stack.push({ t: input, entered: false });
+    } else {
+      stack.pop();
+      const through = node?.inputs.some(input => reaches.get(input)) ?? false;
+      reaches.set(top.t, through || wanted.has(top.t));
+      if (through) found.push({ output: top.t, node: node! });
+    }
+  }
+  return found.sort((a, b) => b.node.id - a.node.id);
+}
+
+/**
+ * The gradients of y by each tensor of `wanted`, in their order and shapes.
+ * @throws Error where y does not depend on one of them
+ */
+export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions = {}): Tensor[] {
+  const targets = new Set(wanted);
+  const path = pathTo(y, targets);
+  const reached = new Set(path.flatMap(p => [p.output, ...p.node.inputs]));
+  const missing = wanted.findIndex(t => !reached.has(t) && t !== y);
+  if (missing >= 0)
+    throw new Error(`grad: the result does not depend on tensor ${missing} of shape [${wanted[missing].shape}] (is it tracked?)`);
+  const onPath = new Set(path.map(p => p.output));
+  const needed = (t: Tensor) => targets.has(t) || onPath.has(t);
+
+  const gradients = new Map<Tensor, Tensor>();
+  const holders = new Map<Tensor, number>();
+  const hold = (t: Tensor) => void holders.set(t, (holders.get(t) ?? 0) + 1);
+  const letGo = (t: Tensor) => {
+    const left = holders.get(t)! - 1;
+    holders.set(t, left);
+    if (left === 0 && !createGraph && t !== seed) t.dispose();
+  };
+
+  return withRecording(createGraph, () => {
+    const first = seed ?? ones(y.device, y.shape);
+    gradients.set(y, first);
+    hold(first);
+    for (const { output, node } of path) {
+      const g = gradients.get(output);
+      if (!g) continue;
+      const needs = node.inputs.map(needed);
+      const run = () => node.backward(g, needs);
+      const results = createGraph ? run() : scope(y.device, run);
+      node.inputs.forEach((input, i) => {
+        const result = results[i];
+        if (!needs[i] || !result) return;
+        if (result.size !== input.size)
+          throw new Error(`backward of ${node.op}: gradient [${result.shape}] for an input of shape [${input.shape}]`);
+        const before = gradients.get(input);
+        const total = before ? accumulate(before, result, createGraph) : result;
+        hold(total);
+        gradients.set(input, total);
+        if (before) {
+          letGo(before);
+          if (!holders.has(result) && !createGraph) result.dispose();
+        }
+      });
+      if (!targets.has(output)) {
+        gradients.delete(output);
+        letGo(g);
+      }
+    }
+    return wanted.map(t => {
+      const g = gradients.get(t);
+      if (!g) throw new Error(`grad: no gradient reached a tensor of shape [${t.shape}]`);
+      return g;
+    });
+  });
+}
+
+function accumulate(a: Tensor, b: Tensor, createGraph: boolean): Tensor {
+  const sum = rawAdd(a, b);
+  return createGraph ? record('add', [a, b], sum, g => [g, g]) : sum;
+}

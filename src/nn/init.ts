@@ -1,0 +1,19 @@
+/**
+ * PyTorch's default initialisation: weights and biases of convolutions and linear layers are U(-b, b) with b = 1/√fan_in (which is what
+ * `kaiming_uniform_(a=√5)` comes to). Drawn on the host, so that a seed gives the same weights on every adapter.
+ */
+import type { Device } from '../device/index.ts';
+import type { Random } from '../tensor/philox.ts';
+import { type Shape, sizeOf, type Tensor, tensor } from '../tensor/tensor.ts';
+
+/** U(-bound, bound). */
+export function uniformInit(device: Device, shape: Shape, bound: number, random: Random): Tensor {
+  const values = random.uniform(sizeOf(shape));
+  for (let i = 0; i < values.length; i++) values[i] = (2 * values[i] - 1) * bound;
+  return tensor(device, values, shape);
+}
+
+/** 1/√fan_in of a weight [OUT, IN, ...]. */
+export function defaultBound(weight: Shape): number {
+  return 1 / Math.sqrt(sizeOf(weight.slice(1)));
+}

@@ -1,0 +1,200 @@
+/** Layers with PyTorch's semantics and parameter names. */
+import * as F from '../autograd/index.ts';
+import type { Device } from '../device/index.ts';
+import type { ConvOptions } from '../tensor/conv.ts';
+import { convShape } from '../tensor/conv.ts';
+import { elementwise } from '../tensor/elementwise.ts';
+import { type Random, Random as RandomStream, Stream } from '../tensor/philox.ts';
+import { randomUniform } from '../tensor/random.ts';
+import { ones, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
+import { defaultBound, uniformInit } from './init.ts';
+import { countMacs } from './macs.ts';
+import { Module, Parameter, StateBuffer } from './module.ts';
+
+/** Where and with which random numbers layers are made. */
+export interface Maker {
+  device: Device;
+  random: Random;
+}
+
+export interface Conv2dOptions extends ConvOptions {
+  /** Default true, as in PyTorch. */
+  bias?: boolean;
+}
+
+/** x [N, IN, H, W] -> [N, OUT, OH, OW]; weight [OUT, IN/groups, K, K], bias [OUT]. */
+export class Conv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias?: Parameter;
+  readonly options: ConvOptions;
+
+  constructor({ device, random }: Maker, inputs: number, outputs: number, kernel: number, options: Conv2dOptions = {}) {
+    super();
+    const { bias = true, ...conv } = options;
+    this.options = conv;
+    const shape = [outputs, inputs / (conv.groups ?? 1), kernel, kernel];
+    this.weight = new Parameter(uniformInit(device, shape, defaultBound(shape), random));
+    if (bias) this.bias = new Parameter(uniformInit(device, [outputs], defaultBound(shape), random));
+  }
+
+  forward(x: Tensor): Tensor {
+    const s = convShape(x.shape, this.weight.shape, this.options);
+    countMacs(this.weight, s.oh * s.ow * this.weight.size);
+    const y = F.conv2d(x, this.weight, this.options);
+    return this.bias ? F.add(y, F.reshape(this.bias, [1, -1, 1, 1])) : y;
+  }
+}
+
+/** x [N, IN] -> [N, OUT]; weight [OUT, IN], bias [OUT]. */
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias?: Parameter;
+
+  constructor({ device, random }: Maker, inputs: number, outputs: number, bias = true) {
+    super();
+    const shape = [outputs, inputs];
+    this.weight = new Parameter(uniformInit(device, shape, defaultBound(shape), random));
+    if (bias) this.bias = new Parameter(uniformInit(device, [outputs], defaultBound(shape), random));
+  }
+
+  forward(x: Tensor): Tensor {
+    countMacs(this.weight, this.weight.size);
+    return F.linear(x, this.weight, this.bias);
+  }
+}
+
+/**
+ * Batch normalisation over N, H, W: biased batch variance in train mode, running statistics with momentum .1 and unbiased variance.
+ * `forward(x)` is the plain layer, `relu(x)` the same fused with ReLU.
+ */
+export class BatchNorm2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly running_mean: StateBuffer;
+  readonly running_var: StateBuffer;
+  readonly eps = 1e-5;
+  readonly momentum = 0.1;
+
+  constructor({ device }: Maker, channels: number) {
+    super();
+    this.weight = new Parameter(ones(device, [channels]));
+    this.bias = new Parameter(zeros(device, [channels]));
+    this.running_mean = new StateBuffer(zeros(device, [channels]));
+    this.running_var = new StateBuffer(ones(device, [channels]));
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.apply(x, false);
+  }
+
+  /** relu(forward(x)), in one kernel. */
+  relu(x: Tensor): Tensor {
+    return this.apply(x, true);
+  }
+
+  private apply(x: Tensor, relu: boolean): Tensor {
+    const running = { mean: this.running_mean, var: this.running_var, momentum: this.momentum };
+    return F.batchNorm(x, this.weight, this.bias, { train: this.training, eps: this.eps, running, relu });
+  }
+}
+
+/** (x - mean)/std of each channel: inside the model, so that attacks act on raw pixels. Has no state of its own. */
+export class ChannelNorm extends Module {
+  private readonly mean: Tensor;
+  private readonly std: Tensor;
+
+  constructor({ device }: Maker, mean: readonly number[], std: readonly number[]) {
+    super();
+    const channel = (values: readonly number[]) => tensor(device, values, [1, values.length, 1, 1]).keep();
+    this.mean = channel(mean);
+    this.std = channel(std);
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.record('channelNorm', [x], elementwise('standardise', [x, this.mean, this.std]), g => [F.div(g, this.std)]);
+  }
+
+  override dispose(): void {
+    this.mean.dispose();
+    this.std.dispose();
+  }
+}
+
+export class ReLU extends Module {
+  forward(x: Tensor): Tensor {
+    return F.relu(x);
+  }
+}
+
+export class MaxPool2d extends Module {
+  readonly options;
+
+  constructor(kernel: number, stride = kernel, padding = 0) {
+    super();
+    this.options = { kernel, stride, padding };
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.maxPool2d(x, this.options);
+  }
+}
+
+export class AdaptiveAvgPool2d extends Module {
+  readonly size: readonly [number, number];
+
+  constructor(size: readonly [number, number] = [1, 1]) {
+    super();
+    this.size = size;
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.adaptiveAvgPool2d(x, this.size);
+  }
+}
+
+/** [N, ...] -> [N, rest]. */
+export class Flatten extends Module {
+  forward(x: Tensor): Tensor {
+    return F.flatten(x);
+  }
+}
+
+/** In train mode zeroes each element with probability p and scales the rest by 1/(1-p). */
+export class Dropout extends Module {
+  readonly p: number;
+  private readonly random: Random;
+  /** uint32 [1] added to the draw's counter: raise it between replays of a captured step. */
+  step?: Tensor;
+
+  constructor({ random }: Maker, p = 0.5) {
+    super();
+    if (!(p >= 0 && p < 1)) throw new Error(`dropout probability ${p}: 0 <= p < 1 is wanted`);
+    this.p = p;
+    this.random = new RandomStream(random.seed, Stream.dropout);
+  }
+
+  forward(x: Tensor): Tensor {
+    if (!this.training || this.p === 0) return x;
+    const draw = randomUniform(x.device, x.shape, this.random, 0, 1, this.step ? { step: this.step } : {});
+    const mask = elementwise('affine', [elementwise('inRange', [draw], [this.p, 1])], [1 / (1 - this.p), 0]);
+    return F.mul(x, mask);
+  }
+}
+
+/** Modules one after another; named by position. */
+export class Sequential extends Module {
+  [position: number]: Module;
+  private readonly order: () => Module[];
+
+  constructor(...modules: Module[]) {
+    super();
+    modules.forEach((m, i) => {
+      this[i] = m;
+    });
+    this.order = () => modules;
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.order().reduce((h, m) => m.forward(h), x);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Modules: objects whose fields are parameters, buffers and other modules. Names follow the fields, with array positions as numbers, which
+ * gives PyTorch's state_dict names (`layer1.0.bn1.weight`).
+ */
+import { track } from '../autograd/tape.ts';
+import { Tensor } from '../tensor/tensor.ts';
+
+/** A trained tensor: lives until disposed, and is tracked. Updates are in place, so captured steps keep seeing it. */
+export class Parameter extends Tensor {
+  constructor(value: Tensor) {
+    super(value.device, value.storage, value.shape, value.dtype);
+    this.keep();
+    track(this);
+  }
+}
+
+/** A tensor that belongs to the state but is not trained (running statistics). */
+export class StateBuffer extends Tensor {
+  constructor(value: Tensor) {
+    super(value.device, value.storage, value.shape, value.dtype);
+    this.keep();
+  }
+}
+
+const joinName = (prefix: string, key: string) => (prefix ? `${prefix}.${key}` : key);
+
+export abstract class Module {
+  /** Train mode: batch statistics, dropout. Set through `train` and `eval`. */
+  training = true;
+
+  abstract forward(x: Tensor): Tensor;
+
+  /** Parameters, buffers and submodules by field name, one level deep. */
+  private *members(): Generator<[string, Parameter | StateBuffer | Module]> {
+    for (const [key, value] of Object.entries(this)) {
+      if (value instanceof Parameter || value instanceof StateBuffer || value instanceof Module) yield [key, value];
+      else if (Array.isArray(value)) for (const [i, v] of value.entries()) if (v instanceof Module) yield [`${key}.${i}`, v];
+    }
+  }
+
+  /** This module and all below it, with their names (the root's is empty). */
+  *modules(prefix = ''): Generator<[string, Module]> {
+    yield [prefix, this];
+    for (const [key, value] of this.members()) if (value instanceof Module) yield* value.modules(joinName(prefix, key));
+  }
+
+  private *tensors(prefix = ''): Generator<[string, Parameter | StateBuffer]> {
+    for (const [key, value] of this.members()) {
+      if (value instanceof Module) yield* value.tensors(joinName(prefix, key));
+      else yield [joinName(prefix, key), value];
+    }
+  }
+
+  /** Trained tensors by state_dict name, in the order of the network. */
+  parameters(): Map<string, Parameter> {
+    return new Map([...this.tensors()].filter((e): e is [string, Parameter] => e[1] instanceof Parameter));
+  }
+
+  /** Parameters and buffers by state_dict name. */
+  state(): Map<string, Parameter | StateBuffer> {
+    return new Map(this.tensors());
+  }
+
+  /** Switches this and all below to train mode, or back. */
+  train(on = true): this {
+    for (const [, m] of this.modules()) m.training = on;
+    return this;
+  }
+
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    for (const t of this.state().values()) t.dispose();
+  }
+}

@@ -1,0 +1,68 @@
+/** Stochastic gradient descent with momentum, as PyTorch's: g += wd·w; v = mu·v + g; w -= lr·v (nesterov: w -= lr·(g + mu·v)). */
+import { sgdStep } from '../kernels/optim.ts';
+import { type Tensor, zeros } from '../tensor/tensor.ts';
+import type { Parameter } from './module.ts';
+
+export interface SgdOptions {
+  lr: number;
+  momentum?: number;
+  weightDecay?: number;
+  nesterov?: boolean;
+}
+
+export class Sgd {
+  /** Momentum by parameter name. */
+  readonly velocity = new Map<string, Tensor>();
+  /** Momentum without the mask, where it is kept (growth by momentum needs it). */
+  readonly denseVelocity = new Map<string, Tensor>();
+  /** Masks by parameter name: masked weights and their momentum are set to exactly 0 by every step. */
+  masks: ReadonlyMap<string, Tensor> = new Map();
+  private readonly hyper: Tensor;
+  private readonly parameters: ReadonlyMap<string, Parameter>;
+  private readonly options: { momentum: number; weightDecay: number; nesterov: boolean };
+
+  constructor(parameters: ReadonlyMap<string, Parameter>, { lr, momentum = 0, weightDecay = 0, nesterov = false }: SgdOptions) {
+    this.parameters = parameters;
+    this.options = { momentum, weightDecay, nesterov };
+    const { device } = [...parameters.values()][0];
+    this.hyper = zeros(device, [1]).keep();
+    for (const [name, p] of parameters) this.velocity.set(name, zeros(device, p.shape).keep());
+    this.setLr(lr);
+  }
+
+  /** Keeps a momentum that ignores the masks for these parameters. */
+  keepDenseVelocity(names: Iterable<string>): void {
+    for (const name of names) {
+      const v = this.velocity.get(name)!;
+      this.denseVelocity.set(name, zeros(v.device, v.shape).keep());
+    }
+  }
+
+  /** Takes effect for everything launched afterwards, replays of captured steps included. */
+  setLr(lr: number): void {
+    this.hyper.write([lr]);
+  }
+
+  /** One update in place. @param gradients by parameter name; parameters without one are left alone */
+  step(gradients: ReadonlyMap<string, Tensor>): void {
+    for (const [name, g] of gradients) {
+      const p = this.parameters.get(name)!;
+      const storages = { mask: this.masks.get(name)?.storage, dense: this.denseVelocity.get(name)?.storage };
+      sgdStep(
+        p.device,
+        this.hyper.storage,
+        g.storage,
+        p.storage,
+        this.velocity.get(name)!.storage,
+        storages,
+        p.size,
+        this.options,
+      );
+    }
+  }
+
+  dispose(): void {
+    for (const v of [...this.velocity.values(), ...this.denseVelocity.values()]) v.dispose();
+    this.hyper.dispose();
+  }
+}
