@@ -37,9 +37,10 @@ export async function bundleForBrowser(entry: string): Promise<string> {
  * ES modules for Node 20 in a folder: one for each entry, and `chunks/` with what entries share or load later.
  * @param entries output name (without ending) to TypeScript file, relative to the project's folder
  * @param external packages that stay imports; all others are bundled
+ * @returns the names of the packages that are inside
  */
-export async function bundleForNode(entries: Record<string, string>, folder: string, external: string[]): Promise<void> {
-  await build({
+export async function bundleForNode(entries: Record<string, string>, folder: string, external: string[]): Promise<Set<string>> {
+  const { metafile } = await build({
     ...common,
     entryPoints: entries,
     outdir: folder,
@@ -49,7 +50,10 @@ export async function bundleForNode(entries: Record<string, string>, folder: str
     target: 'node20.11',
     conditions: ['bundled'],
     external,
+    metafile: true,
     // Packages in CommonJS ask for Node's own modules by `require`, which an ES module does not have.
     banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" },
   });
+  const packages = Object.keys(metafile.inputs).map(file => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]);
+  return new Set(packages.filter(name => name !== undefined));
 }
