@@ -5,8 +5,8 @@
 import { Capture, type Recorded } from './capture.ts';
 import { DeviceLostError, OutOfMemoryError, ValidationError } from './errors.ts';
 import { BufferPool, type MemoryStats, type Storage } from './pool.ts';
-import { type Grid, type Program, UNIFORM_SLOT, type UniformWriter } from './program.ts';
 import { Profiler } from './profiler.ts';
+import { type Grid, type Program, UNIFORM_SLOT, type UniformWriter } from './program.ts';
 
 /** What the adapter says of itself, with the kind under which it was asked for. */
 export interface AdapterDescription {
@@ -158,7 +158,10 @@ export class Device {
     if (this.closed) throw new DeviceLostError('the device is closed');
     if (grid[0] === 0 || grid[1] === 0 || grid[2] === 0) return;
     if (buffers.length !== program.bindings.length) {
-      throw new ValidationError(`${program.label}: ${program.bindings.length} buffers wanted, ${buffers.length} given`, program.label);
+      throw new ValidationError(
+        `${program.label}: ${program.bindings.length} buffers wanted, ${buffers.length} given`,
+        program.label,
+      );
     }
     checkAliases(program, buffers);
     if (this.recording) {
@@ -207,7 +210,8 @@ export class Device {
 
   /** Writes host data. What was dispatched before sees the old content, what comes after sees the new. */
   write(storage: Storage, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
-    if (this.recording) throw new ValidationError('host data cannot be written inside a captured step: write it before the replay');
+    if (this.recording)
+      throw new ValidationError('host data cannot be written inside a captured step: write it before the replay');
     if (this.pending > 0) this.flush();
     const padded = data.byteLength % 4 === 0 ? data : padToWords(data);
     this.gpu.queue.writeBuffer(storage.buffer, byteOffset, padded);
@@ -399,7 +403,8 @@ function issue(pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, group:
 /** A buffer that is written may be bound once only: WebGPU refuses it, or the result is silently wrong. */
 function checkAliases(program: Program, buffers: readonly Storage[]): void {
   for (let i = 0; i < buffers.length; i++) {
-    if (buffers[i].freed) throw new ValidationError(`${program.label}: argument ${i} was given back before it was used`, program.label);
+    if (buffers[i].freed)
+      throw new ValidationError(`${program.label}: argument ${i} was given back before it was used`, program.label);
     if (program.bindings[i] !== 'write') continue;
     for (let j = 0; j < buffers.length; j++) {
       if (j !== i && buffers[j].id === buffers[i].id) {

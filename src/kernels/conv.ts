@@ -130,7 +130,14 @@ function runTaps(
 }
 
 /** y = conv2d(x, w). */
-export function convForward(device: Device, x: Storage, w: Storage, y: Storage, s: ConvShape, tile = defaultTapsTile(s.co / s.groups, s.oh, s.ow)): void {
+export function convForward(
+  device: Device,
+  x: Storage,
+  w: Storage,
+  y: Storage,
+  s: ConvShape,
+  tile = defaultTapsTile(s.co / s.groups, s.oh, s.ow),
+): void {
   const taps = (count: number): Taps => ({ count, k0: 0, ks: 1, offset: -s.padding, step: s.dilation });
   runTaps(
     device,
@@ -158,7 +165,14 @@ function phaseTaps(s: ConvShape, a: number, size: number): Taps {
 }
 
 /** gx = the gradient of sum(conv2d(x, w) · g) by x. */
-export function convInputGrad(device: Device, g: Storage, w: Storage, gx: Storage, s: ConvShape, tile = defaultTapsTile(s.ci / s.groups, s.h / s.stride, s.w / s.stride)): void {
+export function convInputGrad(
+  device: Device,
+  g: Storage,
+  w: Storage,
+  gx: Storage,
+  s: ConvShape,
+  tile = defaultTapsTile(s.ci / s.groups, s.h / s.stride, s.w / s.stride),
+): void {
   const phases = [];
   for (let a = 0; a < s.stride; a++) {
     for (let b = 0; b < s.stride; b++) phases.push({ a, b, rows: phaseTaps(s, a, s.kh), cols: phaseTaps(s, b, s.kw) });
@@ -182,7 +196,14 @@ export function convInputGrad(device: Device, g: Storage, w: Storage, gx: Storag
 }
 
 /** gw = the gradient of sum(conv2d(x, w) · g) by w. */
-export function convWeightGrad(device: Device, x: Storage, g: Storage, gw: Storage, s: ConvShape, tile = defaultWeightGradTile(s)): void {
+export function convWeightGrad(
+  device: Device,
+  x: Storage,
+  g: Storage,
+  gw: Storage,
+  s: ConvShape,
+  tile = defaultWeightGradTile(s),
+): void {
   const ci = s.ci / s.groups;
   const co = s.co / s.groups;
   const { tm, tc, v, wx, wy } = tile;

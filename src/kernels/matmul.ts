@@ -11,7 +11,16 @@ export interface Matrices {
 }
 
 /** c [batch, m, n] = a [batch, m, k] · b [batch, k, n]. */
-export function matmul(device: Device, a: Matrices, b: Matrices, c: Storage, batch: number, m: number, n: number, k: number): void {
+export function matmul(
+  device: Device,
+  a: Matrices,
+  b: Matrices,
+  c: Storage,
+  batch: number,
+  m: number,
+  n: number,
+  k: number,
+): void {
   const tile = m >= 16 && n >= 16 ? 4 : 2;
   device.dispatch(
     program('matmul', 'rrw', { TM: tile, TN: tile }),

@@ -25,13 +25,26 @@ const SERIAL_OUTPUTS = 4096;
  * y = reduction of x over `axes`, times `scale` (sums only). y is float32, or int32 for arg reductions (an index into the reduced
  * dimensions, row-major).
  */
-export function reduce(device: Device, kind: Reduction, x: Storage, y: Storage, shape: readonly number[], axes: readonly number[], scale = 1): void {
+export function reduce(
+  device: Device,
+  kind: Reduction,
+  x: Storage,
+  y: Storage,
+  shape: readonly number[],
+  axes: readonly number[],
+  scale = 1,
+): void {
   const strides = contiguousStrides(shape);
-  const pick = (dims: number[]) => mergeDims(dims.map(d => shape[d]), [dims.map(d => strides[d])]);
+  const pick = (dims: number[]) =>
+    mergeDims(
+      dims.map(d => shape[d]),
+      [dims.map(d => strides[d])],
+    );
   const all = shape.map((_, d) => d);
   const kept = pick(all.filter(d => !axes.includes(d)));
   const reduced = pick(all.filter(d => axes.includes(d)));
-  if (kept.dims.length > 4 || reduced.dims.length > 4) throw new Error(`reduction of [${shape}] over [${axes}]: too many separate dimensions`);
+  if (kept.dims.length > 4 || reduced.dims.length > 4)
+    throw new Error(`reduction of [${shape}] over [${axes}]: too many separate dimensions`);
   const size = kept.dims.reduce((a, b) => a * b, 1);
   const count = reduced.dims.reduce((a, b) => a * b, 1);
   const group = size >= SERIAL_OUTPUTS || count < 64 ? 0 : 64;

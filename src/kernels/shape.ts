@@ -33,7 +33,16 @@ export function stridedCopy(device: Device, x: Storage, y: Storage, axes: readon
 }
 
 /** Writes x [outer, count, inner] into y [outer, total, inner] from index `at` of the middle dimension on. */
-export function place(device: Device, x: Storage, y: Storage, outer: number, count: number, inner: number, total: number, at: number): void {
+export function place(
+  device: Device,
+  x: Storage,
+  y: Storage,
+  outer: number,
+  count: number,
+  inner: number,
+  total: number,
+  at: number,
+): void {
   const size = outer * count * inner;
   device.dispatch(program('place', 'rw'), [x, y], uniform().uint(size, count, inner, total, at), gridFor(size, 64));
 }

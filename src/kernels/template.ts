@@ -24,7 +24,8 @@ export function evaluate(source: string, values: TemplateValues): TemplateValue 
   const fail = (what: string): never => {
     throw new Error(`template expression '${source}': ${what}`);
   };
-  const number = (v: TemplateValue): number => (typeof v === 'object' || typeof v === 'string' ? fail(`'${v}' is no number`) : Number(v));
+  const number = (v: TemplateValue): number =>
+    typeof v === 'object' || typeof v === 'string' ? fail(`'${v}' is no number`) : Number(v);
 
   const atom = (): TemplateValue => {
     const token = tokens[at++] ?? fail('ends too early');

@@ -1,0 +1,66 @@
+/**
+ * The data sets by name. Another one is a file that makes a `DataSet` and a row in `DATA_SETS`. Files are read by modules that are
+ * loaded when asked for, so that a browser, which has `shapes` only, never loads them.
+ */
+import { UsageError } from '../errors.ts';
+import { shapes } from './shapes.ts';
+import { type DataSet, firstOf } from './types.ts';
+
+export type { Augmentation, DataSet, Split } from './types.ts';
+
+/** What the command line says about data. */
+export interface DataRequest {
+  /** `--dataset`. */
+  dataset: string;
+  /** `--data`: the folder of the files; `shapes` needs none. */
+  data?: string;
+  /** `--limit`: only the first N training samples. */
+  limit?: number;
+  /** `--eval-limit`: only the first N of validation and of test. */
+  evalLimit?: number;
+  /** What `shapes` is rendered from (0). */
+  seed?: number;
+}
+
+type Open = (request: DataRequest) => Promise<DataSet>;
+
+const DATA_SETS: Record<string, Open> = {
+  cifar10: async request => (await import('./cifar.ts')).openCifar10(folder(request)),
+  cifar100: async request => (await import('./cifar.ts')).openCifar100(folder(request)),
+  shapes: async ({ seed, limit = 4000, evalLimit = 500 }) => {
+    return shapes({ seed, train: Math.min(limit, 4000), val: Math.min(evalLimit, 500), test: Math.min(evalLimit, 500) });
+  },
+};
+
+/** The names that `--dataset` takes. */
+export const dataSetNames: readonly string[] = Object.keys(DATA_SETS);
+
+/**
+ * Opens a data set by name and cuts it to its limits.
+ * @throws UsageError for an unknown name, a missing folder flag or a limit that is no positive whole number; FileError for bad files
+ */
+export async function openDataSet(request: DataRequest): Promise<DataSet> {
+  const open = Object.hasOwn(DATA_SETS, request.dataset) ? DATA_SETS[request.dataset] : undefined;
+  if (!open) throw new UsageError(`unknown data set '${request.dataset}': --dataset takes ${dataSetNames.join(', ')}`);
+  checkLimit('--limit', request.limit);
+  checkLimit('--eval-limit', request.evalLimit);
+  const set = await open(request);
+  return {
+    ...set,
+    train: firstOf(set.train, request.limit),
+    val: firstOf(set.val, request.evalLimit),
+    test: firstOf(set.test, request.evalLimit),
+  };
+}
+
+function folder({ dataset, data }: DataRequest): string {
+  if (!data)
+    throw new UsageError(`--data is missing: ${dataset} needs the folder of its files (\`sparrow data fetch ${dataset}\`)`);
+  return data;
+}
+
+function checkLimit(flag: string, limit: number | undefined): void {
+  if (limit !== undefined && !(Number.isInteger(limit) && limit > 0)) {
+    throw new UsageError(`${flag} takes a positive whole number, not ${limit}`);
+  }
+}

@@ -1,0 +1,125 @@
+/** Batch normalisation fused with ReLU (norm_sums, norm_stats, norm_apply): train and eval mode, forward and backward. */
+import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
+import { program } from './kernel.ts';
+import { reduceSlices } from './reduce.ts';
+
+/** x [N, C, HW]. */
+export interface NormShape {
+  n: number;
+  c: number;
+  hw: number;
+}
+
+/** Slices of the images for the sums: enough workgroups to fill a device, few enough to add up quickly. */
+function slicing(s: NormShape): { slices: number; rows: number } {
+  const wanted = Math.max(1, Math.min(s.n, Math.ceil(512 / s.c), Math.ceil((s.n * s.hw) / 1024)));
+  const rows = Math.ceil(s.n / wanted);
+  return { slices: Math.ceil(s.n / rows), rows };
+}
+
+/** stats [4, C] = mean, invstd, scale, shift of the batch; updates the running statistics where they are given. */
+export function batchStats(
+  device: Device,
+  x: Storage,
+  gamma: Storage,
+  beta: Storage,
+  stats: Storage,
+  s: NormShape,
+  eps: number,
+  running?: { mean: Storage; var: Storage; momentum: number },
+): void {
+  const { slices, rows } = slicing(s);
+  const part = device.allocate(slices * 2 * s.c * 4);
+  device.dispatch(
+    program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0 }),
+    [x, part],
+    uniform().uint(s.n, s.c, s.hw, slices, rows),
+    [s.c, slices, 1],
+  );
+  device.dispatch(
+    program('norm_stats', running ? 'rrrrwww' : 'rrrrw', { EVAL: 0, UPDATE: running ? 1 : 0 }),
+    [gamma, beta, x, part, stats, ...(running ? [running.mean, running.var] : [])],
+    uniform()
+      .uint(s.c, s.hw, s.n * s.hw, slices)
+      .float(eps, running?.momentum ?? 0),
+    gridFor(s.c, 64),
+  );
+  device.discard(part);
+}
+
+/** stats [4, C] from the running statistics (eval mode). */
+export function runningStats(
+  device: Device,
+  gamma: Storage,
+  beta: Storage,
+  mean: Storage,
+  variance: Storage,
+  stats: Storage,
+  c: number,
+  eps: number,
+): void {
+  device.dispatch(
+    program('norm_stats', 'rrrrw', { EVAL: 1, UPDATE: 0 }),
+    [gamma, beta, mean, variance, stats],
+    uniform().uint(c, 0, 0, 0).float(eps, 0),
+    gridFor(c, 64),
+  );
+}
+
+function elements(s: NormShape) {
+  const vec = s.hw % 4 === 0 ? 1 : 0;
+  const size = (s.n * s.c * s.hw) / (vec ? 4 : 1);
+  return { vec, size, params: uniform().uint(size, s.c, vec ? s.hw / 4 : s.hw, s.n * s.hw) };
+}
+
+/** y = [relu](x·scale + shift). */
+export function normForward(device: Device, x: Storage, stats: Storage, y: Storage, s: NormShape, relu: boolean): void {
+  const { vec, size, params } = elements(s);
+  const variant = { FORWARD: 1, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 0 };
+  device.dispatch(program('norm_apply', 'rrw', variant), [x, stats, y], params, gridFor(size, 64));
+}
+
+/** sums [2, C] = the gradients by beta and by gamma. */
+export function normSums(
+  device: Device,
+  x: Storage,
+  g: Storage,
+  stats: Storage,
+  sums: Storage,
+  s: NormShape,
+  relu: boolean,
+): void {
+  const { slices, rows } = slicing(s);
+  const part = slices === 1 ? sums : device.allocate(slices * 2 * s.c * 4);
+  device.dispatch(
+    program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0 }),
+    [x, g, stats, part],
+    uniform().uint(s.n, s.c, s.hw, slices, rows),
+    [s.c, slices, 1],
+  );
+  if (part !== sums) {
+    reduceSlices(device, part, sums, slices, 2 * s.c);
+    device.discard(part);
+  }
+}
+
+/** gx from g; `sums` only in train mode, where the statistics depend on x. */
+export function normBackward(
+  device: Device,
+  x: Storage,
+  g: Storage,
+  stats: Storage,
+  sums: Storage | undefined,
+  gx: Storage,
+  s: NormShape,
+  relu: boolean,
+): void {
+  const { vec, size, params } = elements(s);
+  const variant = { FORWARD: 0, VEC: vec, RELU: relu ? 1 : 0, TRAIN: sums ? 1 : 0 };
+  device.dispatch(
+    program('norm_apply', sums ? 'rrrrw' : 'rrrw', variant),
+    [x, stats, g, ...(sums ? [sums] : []), gx],
+    params,
+    gridFor(size, 64),
+  );
+}

@@ -1,0 +1,60 @@
+// Two sums for each channel of [N, C, HW], in slices of the images:
+//
+//   STAGE stats:      Σ (x - k_c), Σ (x - k_c)²              k_c = x[0, c, 0], a shift that keeps the variance from cancelling
+//   STAGE gradients:  Σ g', Σ g'·x̂    x̂ = (x - mean_c)·invstd_c,  g' = g where the output passed the ReLU (RELU), else g
+//
+// part [SLICES, 2, C]. One workgroup a (channel, slice): invocation l walks positions l, l+64, ... and a fixed tree joins the sums.
+struct Params { n: u32, c: u32, hw: u32, slices: u32, rows: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+//% if GRADIENTS
+@group(0) @binding(2) var<storage, read> g: array<f32>;
+@group(0) @binding(3) var<storage, read> stats: array<f32>;  // [4, C]: mean, invstd, scale, shift
+@group(0) @binding(4) var<storage, read_write> part: array<f32>;
+//% else
+@group(0) @binding(2) var<storage, read_write> part: array<f32>;
+//% end
+
+var<workgroup> sums: array<vec2f, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
+  let c = group.x;
+  let slice = group.y;
+  let first = slice * p.rows;
+  let last = min(first + p.rows, p.n);
+//% if GRADIENTS
+  let mean = stats[c];
+  let invstd = stats[p.c + c];
+  let scale = stats[2u * p.c + c];
+  let shift = stats[3u * p.c + c];
+//% else
+  let k = x[c * p.hw];
+//% end
+  var sum = vec2f();
+  for (var n = first; n < last; n++) {
+    let plane = (n * p.c + c) * p.hw;
+    for (var i = l; i < p.hw; i += 64u) {
+      let v = x[plane + i];
+//% if GRADIENTS
+      var d = g[plane + i];
+//% if RELU
+      d = select(0.0, d, v * scale + shift > 0.0);
+//% end
+      sum += vec2f(d, d * ((v - mean) * invstd));
+//% else
+      let d = v - k;
+      sum += vec2f(d, d * d);
+//% end
+    }
+  }
+  sums[l] = sum;
+  for (var half = 32u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (l < half) { sums[l] += sums[l + half]; }
+  }
+  if (l == 0u) {
+    part[(slice * 2u) * p.c + c] = sums[0].x;
+    part[(slice * 2u + 1u) * p.c + c] = sums[0].y;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * What every figure shares: how a run is drawn (colour, dash, symbol), the frame with title and legend, and the axes. A figure is one
+ * SVG element that also stands alone: colours are CSS variables of the page with a fallback inside.
+ */
+import type { ScaleLinear } from 'd3-scale';
+import * as shape from 'd3-shape';
+import { shorten } from './format.ts';
+import { html, type Markup, type Part } from './markup.ts';
+
+/** Width of every figure in its own units; on a phone and in a third of a wide page its text is 11 to 12 px tall. */
+export const figureWidth = 400;
+
+const fontSize = 13;
+const characterWidth = 7;
+
+export const ink = 'var(--ink, #1b2127)';
+const muted = 'var(--muted, #56616c)';
+const rule = 'var(--rule, #d8dee4)';
+export const paper = 'var(--paper, #ffffff)';
+
+/** Okabe and Ito's palette, told apart with every common colour blindness, darkest on white first; the page lightens it in the dark. */
+export const runColours = ['#0072b2', '#d55e00', '#009e73', '#a9568a', '#000000', '#e69f00', '#56b4e9'];
+const dashes = ['', '7 3', '2 3', '10 3 2 3', '5 2'];
+const symbols = [
+  shape.symbolCircle,
+  shape.symbolSquare,
+  shape.symbolTriangle,
+  shape.symbolDiamond,
+  shape.symbolStar,
+  shape.symbolCross,
+  shape.symbolWye,
+];
+
+export const colourOf = (style: number): string =>
+  `var(--run-${style % runColours.length}, ${runColours[style % runColours.length]})`;
+export const dashOf = (style: number): string => dashes[style % dashes.length];
+
+/** A symbol of style `style` centred at (x, y); hollow ones are filled with the paper's colour. */
+export function symbol(style: number, x: number, y: number, options: { hollow?: boolean; title?: string } = {}): Markup {
+  const path = shape.symbol(symbols[style % symbols.length], 40)() ?? '';
+  const fill = options.hollow ? paper : colourOf(style);
+  return html`<path d="${path}" transform="translate(${px(x)} ${px(y)})" fill="${fill}" stroke="${colourOf(style)}" stroke-width="1.5">${
+    options.title && html`<title>${options.title}</title>`
+  }</path>`;
+}
+
+/** A coordinate with two decimals. */
+export const px = (value: number): number => Math.round(value * 100) / 100;
+
+export interface LegendEntry {
+  name: string;
+  style: number;
+  line?: boolean;
+  hollow?: boolean;
+}
+
+/** Rows of a legend that starts at (0, top), broken where the width ends, and the height they take. */
+export function legend(entries: LegendEntry[], top: number): { markup: Markup; height: number } {
+  const rowHeight = 18;
+  let [x, y] = [0, top + rowHeight / 2];
+  const markup = entries.map(({ name, style, line, hollow }) => {
+    const label = shorten(name, 44);
+    const swatch = line ? 30 : 12;
+    const width = swatch + 6 + [...label].length * characterWidth + 16;
+    if (x > 0 && x + width - 16 > figureWidth) [x, y] = [0, y + rowHeight];
+    const start = x;
+    x += width;
+    return html`<g>${label !== name && html`<title>${name}</title>`}${
+      line &&
+      html`<line x1="${px(start)}" x2="${px(start + swatch)}" y1="${y}" y2="${y}" stroke="${colourOf(style)}" stroke-width="2" stroke-dasharray="${dashOf(style)}"/>`
+    }${symbol(style, start + swatch / 2, y, { hollow })}<text x="${px(start + swatch + 6)}" y="${y + 4}" fill="${ink}">${label}</text></g>`;
+  });
+  return { markup: html`${markup}`, height: entries.length > 0 ? y + rowHeight / 2 - top : 0 };
+}
+
+/** The SVG element: `title` is drawn and read aloud, `description` is read aloud only. */
+export function frame(title: string, description: string, height: number, body: Part): Markup {
+  return html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${shorten(title, 50)}</text>${body}</svg>`;
+}
+
+/** Height that a frame's title takes. */
+export const titleHeight = 24;
+
+export interface Axis {
+  /** Name with the unit, as 'robust accuracy (%)'. */
+  name: string;
+  format: (value: number) => string;
+}
+
+type Scale = ScaleLinear<number, number>;
+
+/** The x axis below a plot that spans `top` to `bottom`, with vertical grid lines. */
+export function xAxis(scale: Scale, ticks: number[], axis: Axis, top: number, bottom: number): Markup {
+  const [left, right] = scale.range();
+  return html`${ticks.map(
+    tick =>
+      html`<line x1="${px(scale(tick))}" x2="${px(scale(tick))}" y1="${px(top)}" y2="${px(bottom)}" stroke="${rule}"/><text x="${px(scale(tick))}" y="${px(bottom + 16)}" text-anchor="middle" fill="${muted}">${axis.format(tick)}</text>`,
+  )}<line x1="${px(left)}" x2="${px(right)}" y1="${px(bottom)}" y2="${px(bottom)}" stroke="${muted}"/><text x="${px((left + right) / 2)}" y="${px(bottom + 34)}" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
+}
+
+/** The y axis left of a plot that spans `left` to `right`, with horizontal grid lines and its name turned by 90 degrees. */
+export function yAxis(scale: Scale, ticks: number[], axis: Axis, left: number, right: number): Markup {
+  const middle = (scale.range()[0] + scale.range()[1]) / 2;
+  return html`${ticks.map(
+    tick =>
+      html`<line x1="${px(left)}" x2="${px(right)}" y1="${px(scale(tick))}" y2="${px(scale(tick))}" stroke="${rule}"/><text x="${px(left - 6)}" y="${px(scale(tick) + 4)}" text-anchor="end" fill="${muted}">${axis.format(tick)}</text>`,
+  )}<text transform="translate(11 ${px(middle)}) rotate(-90)" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
+}

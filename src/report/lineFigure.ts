@@ -1,0 +1,101 @@
+/** Curves over epochs: one line a series, symbols along it so that lines stay apart without colour. */
+import { scaleLinear } from 'd3-scale';
+import { line } from 'd3-shape';
+import { type Axis, colourOf, dashOf, figureWidth, frame, legend, px, symbol, titleHeight, xAxis, yAxis } from './figure.ts';
+import { html, type Markup } from './markup.ts';
+
+export interface Series {
+  name: string;
+  /** Which colour, dash and symbol: a run keeps its own through the whole page. */
+  style: number;
+  /** [x, y] in order of x; a point whose y is not finite leaves a gap. */
+  points: [number, number][];
+  /** The x of a point to be ringed. */
+  ring?: number;
+}
+
+export interface LineFigure {
+  title: string;
+  x: Axis;
+  y: Axis;
+  series: Series[];
+  /** Range of y; figures that are compared share one. Default: the values' own. */
+  yDomain?: [number, number];
+}
+
+const plotHeight = 190;
+const margin = { left: 52, right: 10, bottom: 40 };
+
+/** Nothing where no series has a finite point. */
+export function lineFigure({ title, x, y, series, yDomain }: LineFigure): Markup | undefined {
+  const drawn = series
+    .map(s => ({ ...s, points: s.points.filter(point => Number.isFinite(point[0])) }))
+    .filter(s => finite(s).length > 0);
+  if (drawn.length === 0) return undefined;
+
+  const key = legend(
+    drawn.map(({ name, style }) => ({ name, style, line: true })),
+    titleHeight,
+  );
+  const top = titleHeight + key.height + 10;
+  const bottom = top + plotHeight;
+  const right = figureWidth - margin.right;
+  const points = drawn.flatMap(finite);
+  const xScale = scaleLinear(
+    spread(
+      points.map(point => point[0]),
+      0.5,
+    ),
+    [margin.left, right],
+  );
+  const yScale = scaleLinear(
+    yDomain ??
+      spread(
+        points.map(point => point[1]),
+        0.01,
+      ),
+    [bottom, top],
+  ).nice(5);
+  const xTicks = xScale.ticks(6).filter(Number.isInteger);
+
+  return frame(title, describe(drawn, x, y), bottom + margin.bottom, [
+    key.markup,
+    yAxis(yScale, yScale.ticks(5), y, margin.left, right),
+    xAxis(xScale, xTicks, x, bottom, bottom),
+    drawn.map((s, i) => curve(s, i, drawn.length, xScale, yScale, x, y)),
+  ]);
+}
+
+type Scale = ReturnType<typeof scaleLinear<number, number>>;
+
+function curve(s: Series, index: number, count: number, xScale: Scale, yScale: Scale, x: Axis, y: Axis): Markup {
+  const path = line<[number, number]>(
+    point => px(xScale(point[0])),
+    point => px(yScale(point[1])),
+  ).defined(point => Number.isFinite(point[1]))(s.points);
+  const known = finite(s);
+  const step = Math.max(1, Math.ceil(known.length / 8));
+  const offset = Math.floor((step * index) / count);
+  const marked = known.filter((_, i) => (i + offset) % step === 0 || i === known.length - 1);
+  const ringed = known.find(point => point[0] === s.ring);
+  const read = (point: [number, number]): string => `${s.name}: ${y.format(point[1])} at ${x.name} ${x.format(point[0])}`;
+  return html`<g><path d="${path ?? ''}" fill="none" stroke="${colourOf(s.style)}" stroke-width="2" stroke-dasharray="${dashOf(s.style)}" stroke-linejoin="round"/>${marked.map(
+    point => symbol(s.style, xScale(point[0]), yScale(point[1]), { title: read(point) }),
+  )}${ringed && html`<circle cx="${px(xScale(ringed[0]))}" cy="${px(yScale(ringed[1]))}" r="7" fill="none" stroke="${colourOf(s.style)}" stroke-width="1.5"><title>best, ${read(ringed)}</title></circle>`}</g>`;
+}
+
+const finite = (s: Series): [number, number][] => s.points.filter(point => Number.isFinite(point[1]));
+
+/** The values' extent, widened by `room` on both sides where they are all the same. */
+function spread(values: number[], room: number): [number, number] {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return low === high ? [low - room, high + room] : [low, high];
+}
+
+function describe(series: Series[], x: Axis, y: Axis): string {
+  const ends = series.map(s => {
+    const last = finite(s).at(-1)!;
+    return `${s.name} ends at ${y.format(last[1])} (${x.name} ${x.format(last[0])})`;
+  });
+  return `${y.name} against ${x.name}. ${ends.join('; ')}.`;
+}

@@ -1,0 +1,241 @@
+/**
+ * What a report knows of a run, and reading it from the run's folder: config.json, metrics.jsonl, result.json, the masks in its last
+ * checkpoint and samples.safetensors. A piece that is missing is left out of `RunData` (a run may still be going, or have no masks);
+ * a piece that is there and cannot be read is an error that names the file.
+ */
+import { existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { readFileText, readSafetensors } from '../data/files.ts';
+import type { StoredTensor } from '../data/safetensors.ts';
+import { FileError } from '../errors.ts';
+
+/** One line of metrics.jsonl. Accuracies and rates are fractions; a value that was not measured is NaN. */
+export type EpochMetrics = Record<(typeof metricKeys)[number], number> & { layers?: LayerCount[] };
+
+const metricKeys = [
+  'epoch',
+  'trainRa',
+  'valSa',
+  'valRa',
+  'valLoss',
+  'testSa',
+  'testRa',
+  'lr',
+  'density',
+  'deathRate',
+  'fired',
+  'imagesPerSecond',
+  'seconds',
+] as const;
+
+const unmeasured = Object.fromEntries(metricKeys.map(key => [key, Number.NaN])) as Record<(typeof metricKeys)[number], number>;
+
+/** How many of a layer's `size` weights are not masked. */
+export interface LayerCount {
+  name: string;
+  nnz: number;
+  size: number;
+}
+
+/** The run's summary. `best` is by validation RA; numbers that are missing are NaN. */
+export interface RunResult {
+  arch: string;
+  dataset: string;
+  mode: string;
+  density: number;
+  best: { epoch: number; testRa: number; testSa: number; valRa: number };
+  final: { testRa: number; testSa: number };
+  gap: { trainRa: number; testRa: number; gap: number };
+  flops: { inferenceDense: number; inferenceReal: number; trainingDense: number; trainingReal: number; formula: string };
+  adapter: string;
+  seconds: number;
+  seed: number;
+}
+
+/** A layer's mask: `keep` holds 0 or 1 for each weight of `shape`, [co, ci, kh, kw] or [out, in]. */
+export interface LayerMask {
+  name: string;
+  shape: number[];
+  keep: ArrayLike<number>;
+}
+
+/** Clean and adversarial images [n, channels, height, width] in [0, 1] with their labels and what the model said. */
+export interface Samples {
+  shape: number[];
+  clean: ArrayLike<number>;
+  adv: ArrayLike<number>;
+  labels: number[];
+  predClean: number[];
+  predAdv: number[];
+  classes: string[];
+}
+
+export interface RunData {
+  /** The folder's own name, without its path. */
+  folder: string;
+  label: string;
+  config: Record<string, unknown>;
+  metrics: EpochMetrics[];
+  /** Absent while a run has not ended. */
+  result?: RunResult;
+  /** In the network's order; empty where the run has no masks. */
+  masks: LayerMask[];
+  samples?: Samples;
+}
+
+/**
+ * Reads a run's folder. Throws FileError where the folder is missing or holds neither config.json, metrics.jsonl nor result.json, and
+ * where one of its files is broken. A half-written last line of metrics.jsonl is ignored: the run may be writing it now.
+ */
+export function loadRun(folder: string): RunData {
+  const path = (name: string): string => join(folder, name);
+  if (!existsSync(folder)) throw new FileError(`${folder}: no such folder; give the folder of a run (its --save-dir)`);
+  if (!['config.json', 'metrics.jsonl', 'result.json'].some(name => existsSync(path(name))))
+    throw new FileError(`${folder}: not a run: it holds no config.json, metrics.jsonl or result.json; give a run's --save-dir`);
+
+  const config = readJson(path('config.json')) ?? {};
+  const rawResult = readJson(path('result.json'));
+  const metrics = readMetrics(path('metrics.jsonl'));
+  const name = basename(resolve(folder));
+  return {
+    folder: name,
+    label: text(rawResult?.label) || text(config.label) || name,
+    config,
+    metrics,
+    result: rawResult && toResult(rawResult),
+    masks: inNetworkOrder(readMasks(path('checkpoint.safetensors')), metrics.at(-1)?.layers),
+    samples: readSamples(path('samples.safetensors')),
+  };
+}
+
+type Json = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+const object = (value: unknown): Json => (isObject(value) ? value : {});
+const number = (value: unknown): number => (typeof value === 'number' ? value : Number.NaN);
+const text = (value: unknown): string =>
+  typeof value === 'string' ? value : value === undefined || value === null ? '' : JSON.stringify(value);
+
+function parseObject(source: string, where: string): Json {
+  let value: unknown;
+  try {
+    value = JSON.parse(source);
+  } catch (error) {
+    throw new FileError(`${where}: not JSON (${(error as Error).message}); the file is damaged`);
+  }
+  if (!isObject(value)) throw new FileError(`${where}: holds no JSON object; the file is damaged`);
+  return value;
+}
+
+const readIfThere = (path: string): string | undefined => (existsSync(path) ? readFileText(path) : undefined);
+
+function readJson(path: string): Json | undefined {
+  const source = readIfThere(path);
+  return source === undefined ? undefined : parseObject(source, path);
+}
+
+function readMetrics(path: string): EpochMetrics[] {
+  const lines = (readIfThere(path) ?? '').split('\n').map((line, i) => ({ line, where: `${path}, line ${i + 1}` }));
+  const open = lines.pop()!;
+  const metrics = lines.filter(({ line }) => line.trim()).map(({ line, where }) => toMetrics(parseObject(line, where)));
+  return isWholeObject(open.line) ? [...metrics, toMetrics(parseObject(open.line, open.where))] : metrics;
+}
+
+function isWholeObject(line: string): boolean {
+  try {
+    return isObject(JSON.parse(line));
+  } catch {
+    return false;
+  }
+}
+
+function toMetrics(line: Json): EpochMetrics {
+  const values: EpochMetrics = { ...unmeasured };
+  for (const key of metricKeys) values[key] = number(line[key]);
+  if (Array.isArray(line.layers))
+    values.layers = line.layers.map(object).map(l => ({ name: text(l.name), nnz: number(l.nnz), size: number(l.size) }));
+  return values;
+}
+
+function toResult(raw: Json): RunResult {
+  const [best, final, gap, flops] = ['best', 'final', 'gap', 'flops'].map(key => object(raw[key]));
+  return {
+    arch: text(raw.arch),
+    dataset: text(raw.dataset),
+    mode: text(raw.mode),
+    density: number(raw.density),
+    best: { epoch: number(best.epoch), testRa: number(best.testRa), testSa: number(best.testSa), valRa: number(best.valRa) },
+    final: { testRa: number(final.testRa), testSa: number(final.testSa) },
+    gap: { trainRa: number(gap.trainRa), testRa: number(gap.testRa), gap: number(gap.gap) },
+    flops: {
+      inferenceDense: number(flops.inferenceDense),
+      inferenceReal: number(flops.inferenceReal),
+      trainingDense: number(flops.trainingDense),
+      trainingReal: number(flops.trainingReal),
+      formula: text(flops.formula),
+    },
+    adapter: text(raw.adapter),
+    seconds: number(raw.seconds),
+    seed: number(raw.seed),
+  };
+}
+
+function readMasks(path: string): LayerMask[] {
+  if (!existsSync(path)) return [];
+  const prefix = 'mask.';
+  return [...readSafetensors(path).tensors]
+    .filter(([name]) => name.startsWith(prefix))
+    .map(([name, { shape, data }]) => ({ name: name.slice(prefix.length), shape: [...shape], keep: numbers(data) }))
+    .filter(({ shape, keep }) => shape.length >= 2 && keep.length > 0);
+}
+
+/** Sorts masks as `layers` lists them, else by name with its numbers as numbers: a checkpoint may hold its tensors in any order. */
+function inNetworkOrder(masks: LayerMask[], layers: LayerCount[] = []): LayerMask[] {
+  const rank = new Map(layers.map((layer, i) => [layer.name, i]));
+  const place = (mask: LayerMask): number => rank.get(mask.name) ?? layers.length;
+  return masks.toSorted((a, b) => place(a) - place(b) || a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+function readSamples(path: string): Samples | undefined {
+  if (!existsSync(path)) return undefined;
+  const { tensors, metadata } = readSafetensors(path);
+  const take = (name: string): { shape: number[]; data: ArrayLike<number> } => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new FileError(`${path}: no tensor '${name}'; the file is not a run's samples`);
+    return { shape: [...tensor.shape], data: numbers(tensor.data) };
+  };
+  const [clean, adv] = [take('clean'), take('adv')];
+  const [n, channels] = clean.shape;
+  if (clean.shape.length !== 4 || (channels !== 3 && channels !== 1))
+    throw new FileError(`${path}: 'clean' has shape [${clean.shape}]; images are [n, 3, height, width] or [n, 1, height, width]`);
+  if (`${adv.shape}` !== `${clean.shape}`)
+    throw new FileError(`${path}: 'adv' has shape [${adv.shape}] but 'clean' has [${clean.shape}]`);
+  const perImage = (name: string): number[] => {
+    const { data } = take(name);
+    if (data.length !== n) throw new FileError(`${path}: '${name}' holds ${data.length} values for ${n} images`);
+    return Array.from(data);
+  };
+  return {
+    shape: clean.shape,
+    clean: clean.data,
+    adv: adv.data,
+    labels: perImage('labels'),
+    predClean: perImage('pred.clean'),
+    predAdv: perImage('pred.adv'),
+    classes: classNames(metadata?.classes),
+  };
+}
+
+function classNames(source: string | undefined): string[] {
+  try {
+    const names: unknown = JSON.parse(source ?? '[]');
+    return Array.isArray(names) ? names.map(text) : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Plain numbers of a tensor's data; int64 values arrive as bigint. */
+function numbers(data: StoredTensor['data']): ArrayLike<number> {
+  return data instanceof BigInt64Array || data instanceof BigUint64Array ? Array.from(data, Number) : data;
+}

@@ -1,0 +1,24 @@
+/** The parts every section of the page is made of. */
+import { runColours } from '../figure.ts';
+import { html, type Markup, type Part } from '../markup.ts';
+import type { RunData } from '../run.ts';
+
+/** A run and its place in the page; `style` picks its colour, dash and symbol in every figure. */
+export interface StyledRun extends RunData {
+  style: number;
+}
+
+/** A headed section; `lead` says in a sentence or two how to read it. */
+export function section(id: string, heading: string, lead: readonly Part[], body: Part): Markup {
+  return html`<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>${lead.length > 0 && html`<p class="lead">${lead}</p>`}${body}</section>`;
+}
+
+/** A run's name with its colour before it. */
+export function runName(run: StyledRun): Markup {
+  return html`<span class="run run-${run.style % runColours.length}">${run.label}</span>`;
+}
+
+/** The heading of one run's part of a section; nothing where the page is about that run alone. */
+export function runHeading(run: StyledRun, runs: StyledRun[]): Markup | undefined {
+  return runs.length > 1 ? html`<h3>${runName(run)}</h3>` : undefined;
+}

@@ -1,0 +1,55 @@
+/** Random tensors from a `Random` stream: words and uniforms have the same bits as on the CPU, normals agree to rounding. */
+import type { Device } from '../device/index.ts';
+import { randomFill, sortIndices } from '../kernels/random.ts';
+import type { Random } from './philox.ts';
+import { empty, type Shape, slice1, type Tensor } from './tensor.ts';
+
+export interface RandomOptions {
+  /** uint32 [1] added to the counter, so that a captured step draws anew at every replay. */
+  step?: Tensor;
+}
+
+/** Uniform in [lo, hi). */
+export function randomUniform(
+  device: Device,
+  shape: Shape,
+  random: Random,
+  lo = 0,
+  hi = 1,
+  { step }: RandomOptions = {},
+): Tensor {
+  const y = empty(device, shape);
+  randomFill(device, 'uniform', y.storage, y.size, random.next(), lo, hi, step?.storage);
+  return y;
+}
+
+export function randomNormal(
+  device: Device,
+  shape: Shape,
+  random: Random,
+  mean = 0,
+  deviation = 1,
+  { step }: RandomOptions = {},
+): Tensor {
+  const y = empty(device, shape);
+  randomFill(device, 'normal', y.storage, y.size, random.next(), mean, deviation, step?.storage);
+  return y;
+}
+
+/** uint32 words. */
+export function randomWords(device: Device, shape: Shape, random: Random, { step }: RandomOptions = {}): Tensor {
+  const y = empty(device, shape, 'u32');
+  randomFill(device, 'words', y.storage, y.size, random.next(), 0, 1, step?.storage);
+  return y;
+}
+
+/** A permutation of 0..n-1, uint32 [n]: the same as `Random.permutation(n)`. */
+export function randomPermutation(device: Device, n: number, random: Random, options?: RandomOptions): Tensor {
+  const padded = 2 ** Math.ceil(Math.log2(Math.max(2, n)));
+  const keys = randomWords(device, [n], random, options);
+  const order = empty(device, [padded], 'u32');
+  sortIndices(device, keys.storage, order.storage, n, padded);
+  const y = slice1(order, n);
+  keys.dispose();
+  return y;
+}

@@ -1,0 +1,43 @@
+/** Exact choice of the k largest or smallest elements of a whole tensor, on the device, ties by lowest index. */
+
+import { program } from '../kernels/kernel.ts';
+import { selectMask as launch, type Selection } from '../kernels/select.ts';
+import { empty, type Tensor } from './tensor.ts';
+
+export interface SelectOptions {
+  by?: Selection['by'];
+  /** Chooses only where this mask (of the same size) is active, or only where it is not. */
+  among?: { mask: Tensor; is: 'active' | 'inactive' };
+}
+
+/**
+ * A mask of x's shape: 1 for the k elements that rank highest `by` value, magnitude, smallest value or smallest magnitude; 0 elsewhere.
+ * Where fewer than k are eligible, all of these are chosen.
+ */
+export function selectMask(x: Tensor, k: number, { by = 'value', among }: SelectOptions = {}): Tensor {
+  if (!Number.isInteger(k) || k < 0) throw new Error(`a choice of ${k} elements: a count is wanted`);
+  const y = empty(x.device, x.shape);
+  const state = empty(x.device, [4], 'u32');
+  const how: Selection = { by, ...(among ? { among: { mask: among.mask.storage, is: among.is } } : {}) };
+  launch(x.device, x.storage, y.storage, x.size, Math.min(k, x.size), how, state.storage);
+  state.dispose();
+  return y;
+}
+
+/** The exact k-th largest element (k from 1), [1]. */
+export function kthLargest(x: Tensor, k: number): Tensor {
+  if (!Number.isInteger(k) || k < 1 || k > x.size) throw new Error(`the ${k}-th largest of ${x.size} elements`);
+  const mask = empty(x.device, x.shape);
+  const state = empty(x.device, [4], 'u32');
+  launch(x.device, x.storage, mask.storage, x.size, k, { by: 'value' }, state.storage);
+  mask.dispose();
+  const y = empty(x.device, [1]);
+  keyToValue(x, state, y);
+  state.dispose();
+  return y;
+}
+
+/** The element whose ~index is the low word of a selection's key. */
+function keyToValue(x: Tensor, state: Tensor, y: Tensor): void {
+  x.device.dispatch(program('select_value', 'rrw'), [x.storage, state.storage, y.storage], undefined, [1, 1, 1]);
+}

@@ -1,0 +1,67 @@
+/** Data sets by name, their limits, and the usage errors around them. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { dataSetNames, openDataSet } from '../../src/data/index.ts';
+import { UsageError } from '../../src/errors.ts';
+import { writeCifar10Binary, writeCifar100Python } from './cifar-writer.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sparrow-open-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('openDataSet', () => {
+  it('opens each set by its name', async () => {
+    writeCifar10Binary(folder, 4);
+    writeCifar100Python(folder, 20, 5);
+    for (const dataset of dataSetNames) {
+      const set = await openDataSet({ dataset, data: folder, limit: 10, evalLimit: 2 });
+      expect(set.name).toBe(dataset);
+      expect(set.train.count).toBe(10);
+    }
+  });
+
+  it('cuts training by limit, validation and test by evalLimit, to the first samples and without copying', async () => {
+    writeCifar10Binary(folder, 20);
+    const whole = await openDataSet({ dataset: 'cifar10', data: folder });
+    expect([whole.train.count, whole.val.count, whole.test.count]).toEqual([90, 10, 20]);
+    const cut = await openDataSet({ dataset: 'cifar10', data: folder, limit: 7, evalLimit: 15 });
+    expect([cut.train.count, cut.val.count, cut.test.count]).toEqual([7, 10, 15]);
+    expect(cut.train.images).toEqual(whole.train.images.subarray(0, 7 * 3072));
+    expect(cut.train.labels).toEqual(whole.train.labels.subarray(0, 7));
+    expect(cut.test.images).toEqual(whole.test.images.subarray(0, 15 * 3072));
+    expect(cut.train.images.buffer).toBe(cut.val.images.buffer);
+  });
+
+  it('renders shapes of the seed asked for, no more than the limits', async () => {
+    const a = await openDataSet({ dataset: 'shapes', seed: 3, limit: 5, evalLimit: 4 });
+    const b = await openDataSet({ dataset: 'shapes', seed: 3, limit: 9, evalLimit: 4 });
+    expect([a.train.count, a.val.count, a.test.count]).toEqual([5, 4, 4]);
+    expect(a.train.images).toEqual(b.train.images.subarray(0, a.train.images.length));
+  });
+
+  it('lists the names for an unknown one', async () => {
+    for (const dataset of ['imagenet', 'toString', '']) {
+      await expect(openDataSet({ dataset })).rejects.toThrow(
+        new UsageError(`unknown data set '${dataset}': --dataset takes cifar10, cifar100, shapes`),
+      );
+    }
+  });
+
+  it('asks for the folder and for sensible limits', async () => {
+    const opening = openDataSet({ dataset: 'cifar100' });
+    await expect(opening).rejects.toThrow(UsageError);
+    await expect(opening).rejects.toThrow(
+      '--data is missing: cifar100 needs the folder of its files (`sparrow data fetch cifar100`)',
+    );
+    for (const limit of [0, -1, 1.5, Number.NaN]) {
+      await expect(openDataSet({ dataset: 'shapes', limit })).rejects.toThrow(
+        `--limit takes a positive whole number, not ${limit}`,
+      );
+      await expect(openDataSet({ dataset: 'shapes', evalLimit: limit })).rejects.toThrow(UsageError);
+    }
+  });
+});

@@ -1,0 +1,278 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { renderReport } from '../../src/report/page.ts';
+import type { EpochMetrics, RunData } from '../../src/report/run.ts';
+import { attribute, hasClass, parsePage, tableRows, textOf } from './html.ts';
+import { madeRun } from './runs.ts';
+
+const flyingBird = madeRun({ label: 'Flying Bird', seed: 3, epochs: 12, sa: 0.85, ra: 0.6, density: 0.2 });
+const dense = madeRun({ label: 'Dense', seed: 2, epochs: 12, sa: 0.86, ra: 0.62, density: 1 });
+const bare: RunData = { folder: 'bare', label: 'bare', config: {}, metrics: [], masks: [] };
+
+const sectionIds = (page: string): (string | undefined)[] =>
+  parsePage(page)
+    .elements.filter(({ tagName }) => tagName === 'section')
+    .map(section => attribute(section, 'id'));
+
+function table(page: string, name: string): string[][] {
+  const found = parsePage(page).elements.find(element => element.tagName === 'table' && hasClass(element, name));
+  return found ? tableRows(found).map(row => row.map(cell => cell.replaceAll(/[\u00A0\u202F]/g, ' '))) : [];
+}
+
+describe('the results table', () => {
+  const result = {
+    ...flyingBird.result,
+    density: 0.20004,
+    best: { epoch: 101, testRa: 0.5162, testSa: 0.80551, valRa: 0.52 },
+    final: { testRa: 0.4637, testSa: 0.8317 },
+    gap: { trainRa: 0.7527, testRa: 0.4637, gap: 0.289 },
+    flops: {
+      inferenceDense: 555_422_720,
+      inferenceReal: 277_711_360,
+      trainingDense: 8e17,
+      trainingReal: 2.5e17,
+      formula: 'f = 2 < 3',
+    },
+    seconds: 4000,
+  };
+  const page = renderReport([{ ...flyingBird, result }, dense]);
+
+  it('shows the numbers of result.json', () => {
+    const column = table(page, 'results').map(row => row.slice(0, 2));
+    expect(column).toEqual([
+      ['', 'Flying Bird'],
+      ['Robust accuracy (RA), test'],
+      ['best', '51.62 %'],
+      ['final', '46.37 %'],
+      ['difference', '+5.25'],
+      ['Standard accuracy (SA), test'],
+      ['best', '80.55 %'],
+      ['final', '83.17 %'],
+      ['difference', '−2.62'],
+      ['Robust generalisation, final model'],
+      ['train RA', '75.27 %'],
+      ['test RA', '46.37 %'],
+      ['gap', '+28.90'],
+      ['Cost'],
+      ['density', '20.00 %'],
+      ['inference FLOPs', '277.7 M50.0 % of 555.4 M'],
+      ['training FLOPs', '250 P31.3 % of 800 P'],
+      ['best epoch', '101'],
+      ['time', '1 h 6 min'],
+    ]);
+  });
+
+  it('marks the highest accuracy of each row', () => {
+    const results = parsePage(page)
+      .elements.filter(({ tagName }) => tagName === 'strong')
+      .map(textOf);
+    const highest = [0.5162, 0.4637, 0.80551, 0.8317].map((mine, i) => {
+      const theirs = [dense.result.best.testRa, dense.result.final.testRa, dense.result.best.testSa, dense.result.final.testSa][
+        i
+      ];
+      return `${(Math.max(mine, theirs) * 100).toFixed(2)}\u00A0%`;
+    });
+    expect(results).toEqual(['bold', ...highest]);
+  });
+
+  it('prints the formula of the FLOPs', () => {
+    expect(
+      parsePage(page)
+        .elements.filter(({ tagName }) => tagName === 'pre')
+        .map(textOf),
+    ).toContain('f = 2 < 3');
+  });
+
+  it('of a run that still goes on takes best and final from the epochs so far', () => {
+    const epoch = (values: Partial<EpochMetrics>): EpochMetrics => ({ ...flyingBird.metrics[0], ...values });
+    const metrics = [
+      epoch({ epoch: 1, valRa: 0.2, testRa: 0.21, testSa: 0.5 }),
+      epoch({ epoch: 2, valRa: 0.4, testRa: 0.31, testSa: 0.6 }),
+      epoch({ epoch: 3, valRa: 0.3, testRa: 0.25, testSa: 0.7 }),
+    ];
+    const unfinished = renderReport([{ ...flyingBird, result: undefined, metrics }]);
+    const rows = table(unfinished, 'results');
+    expect(rows.slice(2, 5)).toEqual([
+      ['best', '31.00 %'],
+      ['final', '25.00 %'],
+      ['difference', '+6.00'],
+    ]);
+    expect(rows.slice(6, 9)).toEqual([
+      ['best', '60.00 %'],
+      ['final', '70.00 %'],
+      ['difference', '−10.00'],
+    ]);
+    expect(unfinished).toContain('Not finished');
+  });
+});
+
+describe('the page', () => {
+  const page = renderReport([dense, flyingBird]);
+
+  it('holds every section, and needs nothing from outside', () => {
+    expect(sectionIds(page)).toEqual(['results', 'curves', 'layers', 'masks', 'samples', 'configuration', 'flops']);
+    const { elements, errors } = parsePage(page);
+    expect(errors).toEqual([]);
+    const used = elements.flatMap(element => ['src', 'href', 'srcset'].map(name => attribute(element, name) ?? ''));
+    expect(used.filter(uri => uri !== '' && !uri.startsWith('data:image/png;base64,'))).toEqual([]);
+    expect(page).not.toMatch(/<script|<link|@import|url\(/);
+  });
+
+  it('describes every picture in words', () => {
+    const { elements } = parsePage(page);
+    const pictures = elements.filter(({ tagName }) => tagName === 'img');
+    expect(pictures.length).toBeGreaterThan(10);
+    expect(pictures.filter(picture => !attribute(picture, 'alt'))).toEqual([]);
+    for (const figure of elements.filter(({ tagName }) => tagName === 'svg')) {
+      const [title, description] = figure.childNodes.map(node => ('tagName' in node ? textOf(node) : ''));
+      expect([title.length > 5, description.length > 20]).toEqual([true, true]);
+    }
+  });
+
+  it('leaves out what no run has', () => {
+    expect(sectionIds(renderReport([bare]))).toEqual(['results']);
+    expect(sectionIds(renderReport([{ ...bare, metrics: dense.metrics }]))).toEqual(['results', 'curves']);
+    expect(sectionIds(renderReport([{ ...flyingBird, masks: [], samples: undefined }]))).toEqual([
+      'results',
+      'curves',
+      'configuration',
+      'flops',
+    ]);
+  });
+
+  it('takes densities from the metrics where there is no checkpoint', () => {
+    const layers = [{ name: 'conv1.weight', nnz: 250, size: 1000 }];
+    const rows = table(renderReport([{ ...bare, metrics: [{ ...dense.metrics[0], layers }] }]), 'layers');
+    expect(rows[1]).toEqual(['conv1', '1 000', '25025.00 %']);
+  });
+
+  it('says how many weights each layer and the network keep', () => {
+    const rows = table(renderReport([flyingBird]), 'layers');
+    const count = (keep: ArrayLike<number>): number => Array.from(keep).filter(value => value !== 0).length;
+    const written = (nnz: number, size: number): string => `${nnz}${((nnz / size) * 100).toFixed(2)}%`;
+    const all = flyingBird.masks.flatMap(({ keep }) => Array.from(keep));
+    const expected = flyingBird.masks.map(({ keep }) => [`${keep.length}`, written(count(keep), keep.length)]);
+    expect(rows.slice(1).map(row => row.slice(1).map(cell => cell.replaceAll(' ', '')))).toEqual([
+      ...expected,
+      [`${all.length}`, written(count(all), all.length)],
+    ]);
+  });
+
+  it('marks right and wrong answers by sign and word', () => {
+    const samples = { ...flyingBird.samples, labels: [0, 1], predClean: [0, 1], predAdv: [0, 2] };
+    const two = {
+      ...samples,
+      shape: [2, 3, 32, 32],
+      clean: Array.from(samples.clean).slice(0, 6144),
+      adv: Array.from(samples.adv).slice(0, 6144),
+    };
+    const verdicts = parsePage(renderReport([{ ...flyingBird, samples: two }]))
+      .elements.filter(element => hasClass(element, 'verdict'))
+      .map(textOf);
+    expect(verdicts).toEqual(['✓ right: circle', '✓ right: circle', '× 15', '✓ right: square', '✗ wrong: triangle', '× 15']);
+  });
+
+  it('names runs of one label apart', () => {
+    const page = renderReport([dense, { ...dense, folder: 'seed2' }, { ...dense, folder: 'seed2' }]);
+    expect(table(page, 'results')[0].slice(1)).toEqual(['Dense (dense)', 'Dense (seed2)', 'Dense (seed2) 2']);
+  });
+});
+
+const wild = fc.oneof(
+  fc.double({ min: -1, max: 2, noNaN: true }),
+  fc.double({ min: -1e30, max: 1e30 }),
+  fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0),
+);
+const words = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 200 }),
+  fc.constantFrom('<script>alert(1)</script>', '"><img src=x>', "a & b 'c'", '<!--', ']]>', '\u0000\uD800', 'x'.repeat(300), ''),
+);
+const epochs = fc
+  .tuple(
+    fc.oneof({ weight: 9, arbitrary: fc.constantFrom(0, 1, 2, 7) }, fc.constant(200)),
+    fc.array(wild, { minLength: 13, maxLength: 40 }),
+    fc.boolean(),
+  )
+  .map(([count, values, counted]) =>
+    Array.from({ length: count }, (_, i) => {
+      const keys = Object.keys(dense.metrics[0]) as (keyof EpochMetrics)[];
+      const line = Object.fromEntries(keys.map((key, k) => [key, values[(i * 13 + k) % values.length]]));
+      return { ...line, ...(counted && { epoch: i + 1 }) } as EpochMetrics;
+    }),
+  );
+const masks = fc.array(
+  fc
+    .tuple(
+      words,
+      fc.oneof(
+        fc.tuple(
+          fc.integer({ min: 1, max: 140 }),
+          fc.integer({ min: 1, max: 9 }),
+          fc.integer({ min: 1, max: 3 }),
+          fc.constant(2),
+        ),
+        fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 300 })),
+      ),
+      fc.integer({ min: 1, max: 9 }),
+    )
+    .map(([name, shape, every]) => ({
+      name,
+      shape,
+      keep: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => (i % every === 0 ? 1 : 0)),
+    })),
+  { maxLength: 4 },
+);
+const samples = fc
+  .tuple(fc.integer({ min: 0, max: 3 }), fc.constantFrom(1, 3), fc.array(wild, { minLength: 1, maxLength: 30 }), words)
+  .map(([n, channels, values, name]) => {
+    const pixels = (shift: number): number[] =>
+      Array.from({ length: n * channels * 20 }, (_, i) => values[(i + shift) % values.length]);
+    const labels = Array.from({ length: n }, (_, i) => i - 1);
+    return {
+      shape: [n, channels, 4, 5],
+      clean: pixels(0),
+      adv: pixels(1),
+      labels,
+      predClean: labels,
+      predAdv: labels,
+      classes: [name],
+    };
+  });
+const result = fc.tuple(fc.array(wild, { minLength: 17, maxLength: 17 }), words).map(([v, text]) => ({
+  arch: text,
+  dataset: text,
+  mode: text,
+  density: v[0],
+  best: { epoch: v[1], testRa: v[2], testSa: v[3], valRa: v[4] },
+  final: { testRa: v[5], testSa: v[6] },
+  gap: { trainRa: v[9], testRa: v[10], gap: v[11] },
+  flops: { inferenceDense: v[12], inferenceReal: v[13], trainingDense: v[14], trainingReal: v[15], formula: text },
+  adapter: text,
+  seconds: v[16],
+  seed: v[0],
+}));
+const anyRun: fc.Arbitrary<RunData> = fc.record(
+  { folder: words, label: words, config: fc.dictionary(words, fc.jsonValue()), metrics: epochs, masks, result, samples },
+  { requiredKeys: ['folder', 'label', 'config', 'metrics', 'masks'] },
+);
+
+describe('any runs', () => {
+  it('make a well-formed page whose figures have finite coordinates and whose text is all there', () => {
+    fc.assert(
+      fc.property(fc.array(anyRun, { maxLength: 5 }), runs => {
+        const { elements, errors } = parsePage(renderReport(runs));
+        expect(errors).toEqual([]);
+        expect(elements.filter(({ tagName }) => tagName === 'script')).toEqual([]);
+        for (const { tagName, attrs } of elements)
+          for (const { name, value } of attrs)
+            if (/^(x|y|[xyr][12]?|cx|cy|d|transform|viewBox|points)$/.test(name))
+              expect(/NaN|Infinity|undefined/.test(value) && `${tagName} ${name}="${value}"`).toBe(false);
+        const heading = elements.find(({ tagName }) => tagName === 'h1')!;
+        const readable = (text: string): string =>
+          text.replace(/(?![\n\t])[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/gu, '\uFFFD');
+        for (const run of runs) expect(textOf(heading)).toContain(readable(run.label));
+      }),
+      { numRuns: 40 },
+    );
+  });
+});

@@ -1,0 +1,135 @@
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeSafetensors } from '../../src/data/files.ts';
+import type { StoredTensor } from '../../src/data/safetensors.ts';
+import { FileError, UsageError } from '../../src/errors.ts';
+import { loadRun, writeReport } from '../../src/report/index.ts';
+import { madeRun, writeRun } from './runs.ts';
+
+const made = madeRun({ label: 'Flying Bird', seed: 3, epochs: 4, sa: 0.85, ra: 0.6, density: 0.2 });
+let root: string;
+let folder: string;
+const file = (name: string): string => join(folder, name);
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'sparrow-report-'));
+  folder = join(root, 'flying-bird');
+  writeRun(folder, made);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+describe('loadRun', () => {
+  it('reads back what a run wrote', () => {
+    const run = loadRun(folder);
+    expect(run.label).toBe('Flying Bird');
+    expect(run.folder).toBe('flying-bird');
+    expect(run.config).toEqual(made.config);
+    expect(run.metrics).toEqual(made.metrics);
+    expect(run.result).toEqual(made.result);
+    expect(run.masks.map(({ name, shape, keep }) => ({ name, shape, keep: [...Array.from(keep)] }))).toEqual(
+      made.masks.map(({ name, shape, keep }) => ({ name, shape, keep: [...Array.from(keep)] })),
+    );
+    expect(run.samples).toMatchObject({ shape: [12, 3, 32, 32], labels: made.samples.labels, classes: made.samples.classes });
+    expect([run.samples?.predClean, run.samples?.predAdv]).toEqual([made.samples.predClean, made.samples.predAdv]);
+  });
+
+  it.each(['config.json', 'result.json', 'checkpoint.safetensors', 'samples.safetensors', 'metrics.jsonl'])(
+    'does without %s',
+    name => {
+      rmSync(file(name));
+      const run = loadRun(folder);
+      expect(run.label).toBe(name === 'result.json' ? 'flying-bird' : 'Flying Bird');
+      expect(run.config).toEqual(name === 'config.json' ? {} : made.config);
+      expect(run.metrics).toHaveLength(name === 'metrics.jsonl' ? 0 : 4);
+      expect(run.masks).toHaveLength(name === 'checkpoint.safetensors' ? 0 : made.masks.length);
+      expect(run.samples === undefined).toBe(name === 'samples.safetensors');
+    },
+  );
+
+  it('ignores a line of metrics that is still being written, and takes null for not measured', () => {
+    appendFileSync(file('metrics.jsonl'), '{"epoch":5,"testRa":null}\n{"epoch":6,"tes');
+    const { metrics } = loadRun(folder);
+    expect(metrics).toHaveLength(5);
+    expect([metrics[4].epoch, metrics[4].testRa, metrics[4].valRa]).toEqual([5, Number.NaN, Number.NaN]);
+  });
+
+  it('orders masks as the metrics list the layers', () => {
+    const layers = made.masks.map(({ name }) => ({ name, nnz: 1, size: 2 })).toReversed();
+    appendFileSync(file('metrics.jsonl'), `${JSON.stringify({ epoch: 5, layers })}\n`);
+    expect(loadRun(folder).masks.map(mask => mask.name)).toEqual(layers.map(layer => layer.name));
+  });
+
+  it('without such a list orders masks by the numbers in their names', () => {
+    const names = ['classifier', 'features.3', 'features.10', 'features.20'];
+    const mask: StoredTensor = { dtype: 'U8', shape: [1, 2], data: Uint8Array.of(0, 1) };
+    writeSafetensors(file('checkpoint.safetensors'), new Map(names.map(name => [`mask.${name}.weight`, mask])));
+    expect(loadRun(folder).masks.map(({ name }) => name)).toEqual(names.map(name => `${name}.weight`));
+  });
+
+  it('names the damaged file', () => {
+    const broken = (name: string, content: string): (() => unknown) => {
+      writeFileSync(file(name), content);
+      return () => loadRun(folder);
+    };
+    expect(broken('metrics.jsonl', '{"epoch":1}\n{"epo\n{"epoch":3}\n')).toThrow(/metrics\.jsonl, line 2: not JSON/);
+    expect(broken('metrics.jsonl', '')).not.toThrow();
+    expect(broken('config.json', '[1]')).toThrow(/config\.json: holds no JSON object/);
+    rmSync(file('config.json'));
+    expect(broken('result.json', '{')).toThrow(FileError);
+  });
+
+  it('refuses a checkpoint that is cut off', () => {
+    truncateSync(file('checkpoint.safetensors'), 1000);
+    expect(() => loadRun(folder)).toThrow(/checkpoint\.safetensors/);
+  });
+
+  it('refuses samples that do not belong together', () => {
+    const images = (...shape: number[]): StoredTensor => ({ dtype: 'F32', shape, data: new Float32Array(6) });
+    const write = (tensors: Record<string, StoredTensor>): void =>
+      writeSafetensors(file('samples.safetensors'), new Map(Object.entries({ clean: images(2, 3, 1, 1), ...tensors })));
+    write({});
+    expect(() => loadRun(folder)).toThrow(/samples\.safetensors: no tensor 'adv'/);
+    write({ adv: images(1, 3, 2, 1) });
+    expect(() => loadRun(folder)).toThrow(/'adv' has shape \[1,3,2,1\] but 'clean' has \[2,3,1,1\]/);
+    write({ adv: images(2, 3, 1, 1), labels: { dtype: 'I64', shape: [3], data: new BigInt64Array(3) } });
+    expect(() => loadRun(folder)).toThrow(/'labels' holds 3 values for 2 images/);
+    write({ clean: images(6, 1), adv: images(6, 1) });
+    expect(() => loadRun(folder)).toThrow(/'clean' has shape \[6,1\]/);
+  });
+
+  it('says that a folder is missing or is no run', () => {
+    expect(() => loadRun(join(root, 'nowhere'))).toThrow(/nowhere: no such folder/);
+    expect(() => loadRun(root)).toThrow(/not a run/);
+    expect(() => loadRun(root)).toThrow(FileError);
+  });
+});
+
+describe('writeReport', () => {
+  it('writes one file of all runs, the same each time', () => {
+    const second = join(root, 'dense');
+    writeRun(second, madeRun({ label: 'Dense', seed: 1, epochs: 3, sa: 0.8, ra: 0.5, density: 1 }));
+    const out = join(root, 'report.html');
+    writeReport([folder, second], out);
+    const page = readFileSync(out, 'utf8');
+    expect(page.startsWith('<!DOCTYPE html>')).toBe(true);
+    expect(page).toContain('Flying Bird\u00A0· Dense');
+    writeReport([folder, second], out);
+    expect(readFileSync(out, 'utf8')).toBe(page);
+    expect(readdirSync(root).sort()).toEqual(['dense', 'flying-bird', 'report.html']);
+  });
+
+  it('leaves nothing behind when it fails, and an older report alone', () => {
+    const out = join(root, 'report.html');
+    writeFileSync(out, 'older');
+    expect(() => writeReport([folder, root], out)).toThrow(FileError);
+    expect(readFileSync(out, 'utf8')).toBe('older');
+    expect(() => writeReport([folder], join(root, 'missing', 'report.html'))).toThrow(
+      /cannot write .*missing\/report\.html: its folder does not exist/,
+    );
+    expect(() => writeReport([folder], folder)).toThrow(FileError);
+    expect(readdirSync(root).sort()).toEqual(['flying-bird', 'report.html']);
+    expect(() => writeReport([], out)).toThrow(UsageError);
+  });
+});
