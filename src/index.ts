@@ -1,3 +1,2 @@
-/// <reference types="@webgpu/types" preserve="true" />
 /** The library: what `import ... from 'sparrow-webgpu'` offers, in Node and in browsers. */
 export * from './device/index.ts';

@@ -17,6 +17,9 @@ import { cacheFolder } from '../../src/device/platform/swiftshader.ts';
 /** What may cross between this process and the page. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
+/** The package holds a browser for Linux on x86-64 only. */
+export const hasChromium = process.platform === 'linux' && process.arch === 'x64';
+
 /** A folder with the unpacked browser. Its package unpacks into the temporary folder, and its libraries only on Amazon's Lambda. */
 async function unpackedChromium(): Promise<string> {
   const manifest = join(root, 'node_modules/@sparticuz/chromium/package.json');

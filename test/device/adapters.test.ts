@@ -2,16 +2,17 @@
  * Finding drivers and installing one, from the files and texts of systems that are not this one; and what looking for adapters prints.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
-import { type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
+import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const osRelease = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'sparrow-adapters-'));
@@ -254,6 +255,67 @@ describe('installing lavapipe', () => {
       'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg',
       '',
     ]);
+  });
+});
+
+describe.runIf(/^ID=(debian|ubuntu)$/m.test(osRelease))('running the installation', () => {
+  /** Stand-ins for apt: its lists are there once `lists` is, the driver once `driver` is. */
+  function standIns(name: string, install: string): { done(): string[]; path: string } {
+    const path = join(folder, name);
+    const script = (command: string, ...lines: string[]) =>
+      chmodSync(file(`${name}/${command}`, ['#!/bin/sh', ...lines, ''].join('\n')), 0o755);
+    script('sudo', 'exec "$@"');
+    script(
+      'apt-cache',
+      `[ -e ${path}/lists ] || exit 0`,
+      `if [ -e ${path}/driver ]; then installed=25.1; else installed='(none)'; fi`,
+      `printf 'mesa-vulkan-drivers:\\n  Installed: %s\\n  Candidate: 25.1\\n' "$installed"`,
+    );
+    script('apt-get', `echo "apt-get $*" >> ${path}/log`, `case $1 in update) touch ${path}/lists ;; *) ${install} ;; esac`);
+    return { path: `${path}:${process.env.PATH}`, done: () => readFileSync(`${path}/log`, 'utf8').trim().split('\n') };
+  }
+  const withPath = async <T>(path: string, work: () => Promise<T>) => {
+    const before = process.env.PATH;
+    process.env.PATH = path;
+    return work().finally(() => {
+      process.env.PATH = before;
+    });
+  };
+
+  it('asks before each round, runs what it showed, and ends when the driver is there', async () => {
+    const { path, done } = standIns('good', `touch ${folder}/good/driver`);
+    const shown: string[] = [];
+    await withPath(path, () => installLavapipe(async commands => shown.push(commands) > 0));
+    expect(shown.map(text => text.replace(/sudo /g, ''))).toEqual([
+      'apt-get update',
+      `apt-get update\n${install} mesa-vulkan-drivers`,
+    ]);
+    expect(done()).toEqual([
+      'apt-get update',
+      'apt-get update',
+      'apt-get install -y --no-install-recommends mesa-vulkan-drivers',
+    ]);
+  });
+
+  it('runs nothing that was not agreed to', async () => {
+    const { path, done } = standIns('declined', 'exit 1');
+    await withPath(path, () => installLavapipe(async () => false));
+    expect(done).toThrow('ENOENT');
+  });
+
+  it('passes the last line on when apt fails', async () => {
+    const { path } = standIns('bad', `echo 'Reading lists'; echo 'E: No space left on /var' >&2; exit 100`);
+    const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    await expect(withPath(path, () => installLavapipe(async () => true))).rejects.toThrow(
+      /^'.*apt-get install .*' failed \(exit code 100\): E: No space left on \/var$/,
+    );
+    expect(stderr.mock.calls.flat().sort()).toEqual(['E: No space left on /var\n', 'Reading lists\n']);
+    stderr.mockRestore();
+  });
+
+  it('says so when apt succeeds without installing', async () => {
+    const { path } = standIns('idle', 'true');
+    await expect(withPath(path, () => installLavapipe(async () => true))).rejects.toThrow('apt ran without an error, but');
   });
 });
 

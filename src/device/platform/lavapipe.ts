@@ -145,17 +145,17 @@ function aptPolicy(...names: string[]): string {
 function execute(command: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn('sh', ['-c', command], { stdio: ['inherit', 'pipe', 'pipe'] });
-    let last = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
+    const last = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
         process.stderr.write(text);
-        last = text.trim().split('\n').at(-1) || last;
+        last[name] = text.trim().split('\n').at(-1) || last[name];
       });
     }
     child.on('error', reject);
     child.on('close', code => {
       if (code === 0) resolve();
-      else reject(new SparrowError(`'${command}' failed (exit code ${code}): ${last}`));
+      else reject(new SparrowError(`'${command}' failed (exit code ${code}): ${last.stderr || last.stdout}`));
     });
   });
 }

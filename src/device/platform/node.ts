@@ -59,12 +59,12 @@ async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
     }
   } else if (kind !== 'gpu') return { kind, refused: `not offered on ${process.platform}` };
 
-  const { create, globals } = await import('webgpu');
-  Object.assign(globalThis, globals);
   const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...(process.env.SPARROW_DAWN?.split(',') ?? [])];
   const options = [`enable-dawn-features=${toggles.join(',')}`, 'disable-dawn-features=timestamp_quantization'];
   if (name) options.push(`adapter=${name}`);
   try {
+    const { create, globals } = await import('webgpu');
+    Object.assign(globalThis, globals);
     const gpu = create(options);
     alive.push(gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
