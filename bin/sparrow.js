@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // The command line's entry. A checkout runs from source through tsx (set up on first use); an installed package runs its build.
 import { existsSync } from 'node:fs';
-import { setup } from '../scripts/setup.js';
 
 const source = new URL('../src/cli/main.ts', import.meta.url);
 if (existsSync(source)) {
+  const { setup } = await import('../scripts/setup.js');
   setup();
   const { register } = await import('tsx/esm/api');
   register();

@@ -1,15 +1,9 @@
 /** The browser's side of the platform: `navigator.gpu`, and kernels from the bundle. */
-import kernels from 'virtual:wgsl';
 import { NoAdapterError } from '../errors.ts';
 import type { OpenOptions } from '../index.ts';
 import { deviceFrom, type OpenedDevice } from './types.ts';
 
-/** The text of `src/kernels/wgsl/NAME.wgsl`. */
-export function kernelText(name: string): string {
-  const text = kernels[name];
-  if (text === undefined) throw new Error(`no kernel file '${name}.wgsl' in this bundle`);
-  return text;
-}
+export { kernelText } from '#kernels';
 
 export async function requestDevice(_options: OpenOptions): Promise<OpenedDevice> {
   if (!navigator.gpu) {

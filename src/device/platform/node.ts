@@ -4,18 +4,15 @@
  * A kind is chosen by telling the Vulkan loader which drivers it may see, before Dawn makes its instance. Each `GPU` object stays
  * referenced for as long as the process lives: Dawn stalls or dies once one with living objects is collected.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { AdapterDescription } from '../device.ts';
 import { NoAdapterError } from '../errors.ts';
 import type { AdapterKind, OpenOptions } from '../index.ts';
+import { gpuDrivers, hasGpu, loadLibrary, systemDrivers } from './drivers.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { deviceFrom, type OpenedDevice } from './types.ts';
 
-/** The text of `src/kernels/wgsl/NAME.wgsl`, read from disk: editing the file is all that an experiment takes. */
-export function kernelText(name: string): string {
-  return readFileSync(new URL(`../../kernels/wgsl/${name}.wgsl`, import.meta.url), 'utf8');
-}
+export { kernelText } from '#kernels';
+export { installLavapipe } from './lavapipe.ts';
 
 type Kind = Exclude<AdapterKind, 'auto'>;
 const order: Kind[] = ['gpu', 'lavapipe', 'swiftshader'];
@@ -29,31 +26,11 @@ export interface Candidate {
 }
 
 const alive: GPU[] = [];
-const RTLD_NOW_NODELETE = 2 | 0x1000;
-
-/** Loads a Vulkan loader into the process. Node complains that it is no addon; the library stays loaded all the same. */
-function loadLibrary(path: string): boolean {
-  try {
-    process.dlopen({ exports: {} } as NodeJS.Module, path, RTLD_NOW_NODELETE);
-    return true;
-  } catch (error) {
-    return /did not self-register/.test((error as Error).message);
-  }
-}
-
-/** Vulkan driver descriptions on this system, in the loader's own search order. */
-function systemDrivers(): string[] {
-  const given = process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES;
-  if (given) return given.split(':').filter(f => existsSync(f));
-  const data = (process.env.XDG_DATA_DIRS ?? '/usr/local/share:/usr/share').split(':');
-  const folders = ['/etc/vulkan/icd.d', ...data.map(d => join(d, 'vulkan/icd.d')), '/usr/local/nvidia/share/vulkan/icd.d'];
-  return folders.flatMap(f => (existsSync(f) ? readdirSync(f).map(name => join(f, name)) : [])).filter(f => f.endsWith('.json'));
-}
-
 const isLavapipe = (icd: string) => /lvp_icd|lavapipe/.test(icd);
 const isSwiftShader = (icd: string) => /swiftshader/.test(icd);
 const embedded = () => unpackSwiftShader();
-const initialDrivers = process.platform === 'linux' ? systemDrivers() : [];
+/** The environment before this module told the loader which drivers to see. */
+const environment = { ...process.env };
 
 /** The drivers that the loader may see for a kind; a string says why there are none. */
 function driversFor(kind: Kind): string[] | string {
@@ -61,12 +38,13 @@ function driversFor(kind: Kind): string[] | string {
     const unpacked = embedded();
     return unpacked ? [unpacked.icd] : 'the embedded SwiftShader is not installed (npm package @sparticuz/chromium, Linux x64)';
   }
-  const software = (icd: string) => isLavapipe(icd) || isSwiftShader(icd);
-  const found = initialDrivers.filter(icd => (kind === 'lavapipe' ? isLavapipe(icd) : !software(icd)));
-  if (found.length > 0) return found;
-  return kind === 'lavapipe'
-    ? 'Mesa lavapipe is not installed (sparrow adapters --install lavapipe)'
-    : 'no Vulkan driver of a GPU is installed';
+  if (kind === 'lavapipe') {
+    const found = systemDrivers(environment).filter(isLavapipe);
+    return found.length > 0 ? found : 'Mesa lavapipe is not installed (sparrow adapters --install lavapipe)';
+  }
+  if (!hasGpu()) return 'no GPU device (/dev/dri, /dev/nvidia*)';
+  const found = gpuDrivers(systemDrivers(environment).filter(icd => !isLavapipe(icd) && !isSwiftShader(icd)));
+  return found.length > 0 ? found : 'no Vulkan driver of a GPU is installed';
 }
 
 async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
@@ -76,17 +54,17 @@ async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
     process.env.VK_ICD_FILENAMES = drivers.join(':');
     delete process.env.VK_DRIVER_FILES;
     if (!loadLibrary('libvulkan.so.1')) {
-      const loader = process.env.SPARROW_VULKAN_LOADER ?? embedded()?.loader;
+      const loader = embedded()?.loader;
       if (!loader || !loadLibrary(loader)) return { kind, refused: 'no Vulkan loader (libvulkan.so.1) on this system' };
     }
   } else if (kind !== 'gpu') return { kind, refused: `not offered on ${process.platform}` };
 
-  const { create, globals } = await import('webgpu');
-  Object.assign(globalThis, globals);
   const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...(process.env.SPARROW_DAWN?.split(',') ?? [])];
   const options = [`enable-dawn-features=${toggles.join(',')}`, 'disable-dawn-features=timestamp_quantization'];
   if (name) options.push(`adapter=${name}`);
   try {
+    const { create, globals } = await import('webgpu');
+    Object.assign(globalThis, globals);
     const gpu = create(options);
     alive.push(gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
@@ -123,7 +101,9 @@ export async function requestDevice(options: OpenOptions): Promise<OpenedDevice>
   for (const kind of wanted === 'auto' ? order : [wanted]) {
     const found = await lookFor(kind, options.gpu);
     if (found.adapter && found.description) {
-      return { gpu: await deviceFrom(found.adapter, 'sparrow'), adapter: found.description, release: () => {} };
+      const gpu = await deviceFrom(found.adapter, 'sparrow');
+      gpu.addEventListener('uncapturederror', event => event.preventDefault()); // else Dawn prints it, on stdout
+      return { gpu, adapter: found.description, release: () => {} };
     }
     refused.push(`${kind}: ${found.refused}`);
   }

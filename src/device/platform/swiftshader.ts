@@ -23,11 +23,12 @@ export function cacheFolder(): string {
 }
 
 /**
- * Unpacks SwiftShader where it is not yet.
+ * Unpacks SwiftShader where it is not yet. SPARROW_DRIVERS names a folder where it already lies unpacked (the offline pack sets it).
  * @returns undefined where the package is not installed (a library install does not bring it), or not for this platform
  */
 export function unpackSwiftShader(): Unpacked | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
+  if (process.env.SPARROW_DRIVERS) return filesIn(process.env.SPARROW_DRIVERS);
   let archive: string;
   let version: string;
   try {
@@ -41,6 +42,10 @@ export function unpackSwiftShader(): Unpacked | undefined {
   }
   const folder = join(cacheFolder(), `swiftshader-${version}`);
   if (!existsSync(folder)) unpack(archive, folder);
+  return filesIn(folder);
+}
+
+function filesIn(folder: string): Unpacked {
   return { icd: join(folder, 'vk_swiftshader_icd.json'), loader: join(folder, 'libvulkan.so.1') };
 }
 

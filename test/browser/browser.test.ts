@@ -1,0 +1,34 @@
+/** The same code in a browser and in Node: the numbers agree. Both compute on SwiftShader. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasChromium, TestPage } from './chromium.ts';
+import * as here from './page.ts';
+
+describe.runIf(hasChromium)('the engine in Chromium', () => {
+  let page: TestPage;
+  beforeAll(async () => {
+    page = await TestPage.open('test/browser/page.ts');
+  });
+  afterAll(() => page?.close());
+
+  it('gives the numbers of Node', async () => {
+    const there = (await page.run('kernels')) as Record<string, number[]>;
+    const expected = await here.kernels();
+    expect(Object.keys(there)).toEqual(Object.keys(expected));
+    for (const [name, numbers] of Object.entries(expected)) {
+      expect(new Set(numbers).size, `${name} is not constant`).toBeGreaterThan(name === 'fill' ? 0 : 10);
+      expect(there[name].length).toBe(numbers.length);
+      const worst = Math.max(...numbers.map((value, i) => Math.abs(value - there[name][i])));
+      expect(worst, name).toBeLessThan(1e-6);
+    }
+  });
+
+  it('refuses a kernel that does not compile with the same error', async () => {
+    const refusal = /^ValidationError: kernel 'broken' does not compile: /;
+    expect(await page.run('brokenKernel')).toMatch(refusal);
+    expect(await here.brokenKernel()).toMatch(refusal);
+  });
+
+  it('passes an error of the page on', async () => {
+    await expect(page.run('nothingOfThatName')).rejects.toThrow('is not a function');
+  });
+});

@@ -1,0 +1,353 @@
+/**
+ * Finding drivers and installing one, from the files and texts of systems that are not this one; and what looking for adapters prints.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
+import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const osRelease = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sparrow-adapters-'));
+  vi.stubEnv('TMPDIR', folder);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+/** Writes a file below the test's folder; returns its path. */
+function file(path: string, content = ''): string {
+  mkdirSync(dirname(join(folder, path)), { recursive: true });
+  writeFileSync(join(folder, path), content);
+  return join(folder, path);
+}
+const description = (library: string) => JSON.stringify({ file_format_version: '1.0.0', ICD: { library_path: library } });
+
+describe('a GPU device', () => {
+  it.each([
+    ['dri/renderD128', true],
+    ['nvidia0', true],
+    ['dxg', true],
+    ['dri/card0', false],
+    ['nvidiactl', false],
+    ['nvidia-uvm', false],
+    ['null', false],
+  ])('%s: %s', (node, expected) => {
+    const dev = join(folder, `dev-${node.replace('/', '-')}`);
+    file(join(dev.slice(folder.length), node));
+    expect(hasGpu(dev)).toBe(expected);
+  });
+
+  it('is not there where there is no folder of devices', () => expect(hasGpu(join(folder, 'nothing'))).toBe(false));
+});
+
+describe('driver descriptions', () => {
+  it('are those of the data folders, without other files', () => {
+    const icd = file('share/vulkan/icd.d/a_icd.json', description('liba.so'));
+    file('share/vulkan/icd.d/README');
+    const found = systemDrivers({ XDG_DATA_DIRS: `${join(folder, 'missing')}:${join(folder, 'share')}` });
+    expect(found).toContain(icd);
+    expect(found.filter(path => !path.endsWith('.json'))).toEqual([]);
+  });
+
+  it('are those that the environment names, where they exist', () => {
+    const icd = file('own.json', description('liba.so'));
+    expect(systemDrivers({ VK_ICD_FILENAMES: `${icd}:/missing.json`, XDG_DATA_DIRS: join(folder, 'share') })).toEqual([icd]);
+    expect(systemDrivers({ VK_DRIVER_FILES: icd, VK_ICD_FILENAMES: '/other.json' })).toEqual([icd]);
+  });
+
+  it('name a library by its name, or by a path from their own folder', () => {
+    expect(driverLibrary(file('icd/by-name.json', description('libGLX_nvidia.so.0')))).toBe('libGLX_nvidia.so.0');
+    expect(driverLibrary(file('icd/by-path.json', description('../lib/liba.so')))).toBe(join(folder, 'lib/liba.so'));
+    expect(driverLibrary(file('icd/torn.json', '{"ICD"'))).toBeUndefined();
+    expect(driverLibrary(join(folder, 'none.json'))).toBeUndefined();
+  });
+});
+
+describe("NVIDIA's driver", () => {
+  const radeon = '/usr/share/vulkan/icd.d/radeon_icd.json';
+  const libraryOf = (icd: string) => JSON.parse(readFileSync(icd, 'utf8')).ICD.library_path;
+
+  it('is left alone where its library loads', () => {
+    const icd = file('nvidia_icd.json', description('libGLX_nvidia.so.0'));
+    expect(gpuDrivers([radeon, icd], library => library === 'libGLX_nvidia.so.0')).toEqual([radeon, icd]);
+  });
+
+  it('is described where only its library is there', () => {
+    const [first, second, ...rest] = gpuDrivers([radeon], library => library === '/usr/local/nvidia/lib64/libGLX_nvidia.so.0');
+    expect([first, rest]).toEqual([radeon, []]);
+    expect(libraryOf(second)).toBe('/usr/local/nvidia/lib64/libGLX_nvidia.so.0');
+  });
+
+  it('is replaced by the one that needs no X11 where the described one does not load', () => {
+    const icd = file('nvidia_icd.json', description('libGLX_nvidia.so.0'));
+    const found = gpuDrivers([icd], library => library === 'libEGL_nvidia.so.0');
+    expect(found.map(libraryOf)).toEqual(['libEGL_nvidia.so.0']);
+  });
+
+  it('is not invented', () => expect(gpuDrivers([radeon], () => false)).toEqual([radeon]));
+
+  it('leaves no description behind when the process ends', () => {
+    const code = `import { gpuDrivers } from './src/device/platform/drivers.ts'; console.log(gpuDrivers([], () => true)[0]);`;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+    const path = execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' }).trim();
+    expect(path).toMatch(/nvidia_icd\.json$/);
+    expect(() => readFileSync(path)).toThrow('ENOENT');
+  });
+});
+
+const debian = (version: number, codename: string) =>
+  `PRETTY_NAME="Debian GNU/Linux ${version} (${codename})"\nVERSION_ID="${version}"\nVERSION_CODENAME=${codename}\nID=debian\n`;
+const ubuntu = (version: string, codename: string) =>
+  `PRETTY_NAME="Ubuntu ${version} LTS"\nNAME="Ubuntu"\nVERSION_CODENAME=${codename}\nID=ubuntu\nID_LIKE=debian\n`;
+
+/** The text of `apt-cache policy` for offers of [version, suite]. */
+function policyText(
+  installed: string,
+  offers: [version: string, suite: string][],
+  mirror = 'http://deb.debian.org/debian',
+): string {
+  const table = offers.map(([version, suite]) => {
+    const mark = version === installed ? ' ***' : '    ';
+    return `${mark} ${version} 500\n        500 ${mirror} ${suite}/main amd64 Packages\n`;
+  });
+  return `mesa-vulkan-drivers:\n  Installed: ${installed}\n  Candidate: ${offers[0][0]}\n  Version table:\n${table.join('')}`;
+}
+const sourcesText = (...suites: string[]) =>
+  `Package files:\n${suites.map(suite => ` 500 http://deb.debian.org/debian ${suite}/main amd64 Packages\n`).join('')}`;
+
+const bookworm: Machine = {
+  osRelease: debian(12, 'bookworm'),
+  sources: sourcesText('bookworm', 'bookworm-updates'),
+  policy: policyText('(none)', [['22.3.6-1+deb12u1', 'bookworm']]),
+  root: true,
+  sudo: false,
+};
+const install = 'env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends';
+
+describe('installing lavapipe', () => {
+  it('on Debian 12 adds the backports from the mirror in use', () => {
+    expect(planInstallation(bookworm)).toEqual([
+      "printf '%s\\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: bookworm-backports' 'Components: main' " +
+        "'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' | tee /etc/apt/sources.list.d/sparrow-bookworm-backports.sources >/dev/null",
+      'apt-get update',
+      `${install} -t bookworm-backports mesa-vulkan-drivers`,
+    ]);
+  });
+
+  it('with a user who is not root goes through sudo, in every command', () => {
+    const commands = planInstallation({ ...bookworm, root: false, sudo: true });
+    expect(commands[0]).toContain('| sudo tee /etc/apt');
+    expect(commands.slice(1).every(command => command.startsWith('sudo '))).toBe(true);
+  });
+
+  it('where the backports are there already only installs from them', () => {
+    const policy = policyText('22.3.6-1+deb12u1', [
+      ['22.3.6-1+deb12u1', 'bookworm'],
+      ['25.0.7-2~bpo12+1', 'bookworm-backports'],
+    ]);
+    expect(planInstallation({ ...bookworm, policy, sources: sourcesText('bookworm', 'bookworm-backports') })).toEqual([
+      'apt-get update',
+      `${install} -t bookworm-backports mesa-vulkan-drivers`,
+    ]);
+  });
+
+  it('on Debian 13 takes what is there', () => {
+    const policy = policyText('(none)', [['25.0.7-2', 'trixie']]);
+    expect(planInstallation({ ...bookworm, osRelease: debian(13, 'trixie'), policy })).toEqual([
+      'apt-get update',
+      `${install} mesa-vulkan-drivers`,
+    ]);
+  });
+
+  it('on Ubuntu 24.04 takes what is there', () => {
+    const policy = policyText('(none)', [['25.0.7-0ubuntu0.24.04.2', 'noble-updates']]);
+    const commands = planInstallation({ ...bookworm, osRelease: ubuntu('24.04', 'noble'), policy });
+    expect(commands.at(-1)).toBe(`${install} mesa-vulkan-drivers`);
+  });
+
+  it('has nothing to do where it is there', () => {
+    const policy = policyText('25.0.7-2~bpo12+1', [['25.0.7-2~bpo12+1', 'bookworm-backports']]);
+    expect(planInstallation({ ...bookworm, policy, root: false })).toEqual([]);
+  });
+
+  it('first fetches the lists where apt has none', () => {
+    for (const policy of ['', 'mesa-vulkan-drivers:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n']) {
+      expect(planInstallation({ ...bookworm, policy })).toEqual(['apt-get update']);
+    }
+  });
+
+  it.each<[string, Partial<Machine>, string]>([
+    [
+      'another system',
+      { osRelease: 'ID=fedora\nPRETTY_NAME="Fedora Linux 41"\n' },
+      'on Debian and Ubuntu only, this is Fedora Linux 41',
+    ],
+    ['no system that says its name', { osRelease: '' }, 'this is another system'],
+    ['no root', { root: false, sudo: false }, 'needs root: run the command as root'],
+    [
+      'backports that are too old themselves',
+      { osRelease: ubuntu('22.04', 'jammy'), sources: sourcesText('jammy', 'jammy-backports') },
+      'Ubuntu 22.04 LTS offers Mesa 22.3.6-1+deb12u1 only, and lavapipe needs 25: use a newer release',
+    ],
+    [
+      'no mirror of its own release',
+      { policy: policyText('(none)', [['22.3.6-1+deb12u1', 'stable']]) },
+      'apt has no source for bookworm whose backports could be added',
+    ],
+  ])('refuses %s', (_, change, message) => {
+    expect(() => planInstallation({ ...bookworm, ...change })).toThrow(message);
+  });
+
+  it('never proposes a version of Mesa below 25, whatever apt offers', () => {
+    const offer = fc.record({
+      major: fc.integer({ min: 18, max: 27 }),
+      suite: fc.constantFrom('bookworm', 'bookworm-updates', 'bookworm-backports'),
+      installed: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(offer, { minLength: 1, maxLength: 4 }), offers => {
+        const rows = offers.map(({ major, suite }) => [`${major}.1.2-1`, suite] as [string, string]);
+        const present = offers.find(({ installed }) => installed);
+        const policy = policyText(present ? `${present.major}.1.2-1` : '(none)', rows);
+        const sources = sourcesText(...new Set(offers.map(({ suite }) => suite)));
+        let commands: string[];
+        try {
+          commands = planInstallation({ ...bookworm, policy, sources });
+        } catch (error) {
+          expect(offers.every(({ major }) => major < 25)).toBe(true);
+          expect((error as Error).message).toMatch(/^[^\n]+$/);
+          return;
+        }
+        if (present && present.major >= 25) {
+          expect(commands).toEqual([]);
+          return;
+        }
+        const suite = / -t (\S+) /.exec(commands.at(-1)!)?.[1];
+        if (suite && commands.length === 2) {
+          expect(offers.some(row => row.suite === suite && row.major >= 25)).toBe(true);
+        } else if (suite) {
+          expect(offers.some(row => row.suite === suite)).toBe(false);
+        } else expect(offers[0].major).toBeGreaterThanOrEqual(25);
+      }),
+    );
+  });
+
+  it('writes a source that apt understands', () => {
+    const [add] = planInstallation({
+      ...bookworm,
+      policy: bookworm.policy.replaceAll('http://deb.debian.org', "http://it's.example"),
+    });
+    const printed = execFileSync('sh', ['-c', add.replace(/\| tee .*/, '')], { encoding: 'utf8' });
+    expect(printed.split('\n')).toEqual([
+      'Types: deb',
+      "URIs: http://it's.example/debian",
+      'Suites: bookworm-backports',
+      'Components: main',
+      'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg',
+      '',
+    ]);
+  });
+});
+
+describe.runIf(/^ID=(debian|ubuntu)$/m.test(osRelease))('running the installation', () => {
+  /** Stand-ins for apt: its lists are there once `lists` is, the driver once `driver` is. */
+  function standIns(name: string, install: string): { done(): string[]; path: string } {
+    const path = join(folder, name);
+    const script = (command: string, ...lines: string[]) =>
+      chmodSync(file(`${name}/${command}`, ['#!/bin/sh', ...lines, ''].join('\n')), 0o755);
+    script('sudo', 'exec "$@"');
+    script(
+      'apt-cache',
+      `[ -e ${path}/lists ] || exit 0`,
+      `if [ -e ${path}/driver ]; then installed=25.1; else installed='(none)'; fi`,
+      `printf 'mesa-vulkan-drivers:\\n  Installed: %s\\n  Candidate: 25.1\\n' "$installed"`,
+    );
+    script('apt-get', `echo "apt-get $*" >> ${path}/log`, `case $1 in update) touch ${path}/lists ;; *) ${install} ;; esac`);
+    return { path: `${path}:${process.env.PATH}`, done: () => readFileSync(`${path}/log`, 'utf8').trim().split('\n') };
+  }
+  const withPath = async <T>(path: string, work: () => Promise<T>) => {
+    const before = process.env.PATH;
+    process.env.PATH = path;
+    return work().finally(() => {
+      process.env.PATH = before;
+    });
+  };
+
+  it('asks before each round, runs what it showed, and ends when the driver is there', async () => {
+    const { path, done } = standIns('good', `touch ${folder}/good/driver`);
+    const shown: string[] = [];
+    await withPath(path, () => installLavapipe(async commands => shown.push(commands) > 0));
+    expect(shown.map(text => text.replace(/sudo /g, ''))).toEqual([
+      'apt-get update',
+      `apt-get update\n${install} mesa-vulkan-drivers`,
+    ]);
+    expect(done()).toEqual([
+      'apt-get update',
+      'apt-get update',
+      'apt-get install -y --no-install-recommends mesa-vulkan-drivers',
+    ]);
+  });
+
+  it('runs nothing that was not agreed to', async () => {
+    const { path, done } = standIns('declined', 'exit 1');
+    await withPath(path, () => installLavapipe(async () => false));
+    expect(done).toThrow('ENOENT');
+  });
+
+  it('passes the last line on when apt fails', async () => {
+    const { path } = standIns('bad', `echo 'Reading lists'; echo 'E: No space left on /var' >&2; exit 100`);
+    const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    await expect(withPath(path, () => installLavapipe(async () => true))).rejects.toThrow(
+      /^'.*apt-get install .*' failed \(exit code 100\): E: No space left on \/var$/,
+    );
+    expect(stderr.mock.calls.flat().sort()).toEqual(['E: No space left on /var\n', 'Reading lists\n']);
+    stderr.mockRestore();
+  });
+
+  it('says so when apt succeeds without installing', async () => {
+    const { path } = standIns('idle', 'true');
+    await expect(withPath(path, () => installLavapipe(async () => true))).rejects.toThrow('apt ran without an error, but');
+  });
+});
+
+describe('what is printed', () => {
+  const run = (code: string) =>
+    spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, SPARROW_ADAPTER: 'swiftshader' },
+    });
+
+  it('one JSON object by sparrow adapters, and nothing of a Vulkan loader that finds no GPU', () => {
+    const { stdout, stderr, status } = spawnSync(process.execPath, ['bin/sparrow.js', 'adapters', '--json'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect(status).toBe(0);
+    const { adapters } = JSON.parse(stdout) as { adapters: { kind: string; usable: boolean; refused?: string }[] };
+    expect(adapters.map(({ kind }) => kind)).toEqual(['gpu', 'lavapipe', 'swiftshader']);
+    expect(adapters[2].usable).toBe(true);
+    if (!hasGpu()) expect(adapters[0].refused).toBe('no GPU device (/dev/dri, /dev/nvidia*)');
+    expect(stderr).not.toContain('Loader Message');
+  });
+
+  it('nothing by a command that the device refuses: the error is thrown at the next await', () => {
+    const { stdout, stderr } = run(`
+      import { openDevice } from './src/device/index.ts';
+      const device = await openDevice();
+      device.gpu.createBuffer({ size: 16, usage: 0 });
+      device.gpu.createShaderModule({ code: 'nonsense' });
+      await device.sync().catch(error => console.log(error.name));
+      device.close();`);
+    expect({ stdout, stderr }).toEqual({ stdout: 'ValidationError\n', stderr: '' });
+  });
+});
