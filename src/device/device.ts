@@ -55,6 +55,9 @@ export class Device {
   private pending = 0;
   private readonly scopes: Map<Storage, number>[] = [];
   private recording: Capture | undefined;
+  /** Buffers of captured steps. They replay one after another, so what one uses only while it runs, another may use too. */
+  private capturePool: BufferPool | undefined;
+  private captures = 0;
   private failure: Error | undefined;
   private closed = false;
   private readonly constants = new Map<string, Storage>();
@@ -333,7 +336,9 @@ export class Device {
    */
   capture<T>(build: () => T, keep: (result: T) => Iterable<Storage>): { capture: Capture; result: T } {
     if (this.recording) throw new ValidationError('captures do not nest');
-    const capture = new Capture(this, this.pool.child());
+    this.capturePool ??= this.rootPool.child();
+    this.captures++;
+    const capture = new Capture(this, this.capturePool);
     this.recording = capture;
     this.pool = capture.pool;
     this.openScope();
@@ -349,6 +354,11 @@ export class Device {
       this.recording = undefined;
       this.pool = this.rootPool;
     }
+  }
+
+  /** For `Capture`: with the last of them their buffers go back to the pool. */
+  endCapture(): void {
+    if (--this.captures === 0) this.capturePool?.drain();
   }
 
   /** For `Capture`: turns a record into something that can be issued again and again. */
