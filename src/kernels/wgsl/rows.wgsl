@@ -5,7 +5,7 @@
 //   cross entropy (SMOOTH s): y[n] = -(1-s)·logp[label] - s/K·Σ logp          argmax: y[n] = the first largest
 //   cross entropy backward:   y = (p - (1-s)·onehot - s/K)·g[n]
 //   topk: the K2 largest in falling order, ties by lowest index: values y, indices at
-struct Params { n: u32, k: u32, k2: u32, smooth: f32 }
+struct Params { n: u32, k: u32, k2: u32, smoothing: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> z: array<f32>;
 //% if OP == 2
@@ -68,13 +68,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var i = 0u; i < p.k; i++) { total += z[base + i]; }
   let own = z[base + u32(labels[n])] - log_sum;
   let mean = total / f32(p.k) - log_sum;
-  y[n] = -(1.0 - p.smooth) * own - p.smooth * mean;
+  y[n] = -(1.0 - p.smoothing) * own - p.smoothing * mean;
 //% end
 //% if OP == 4
   let m = row_max(base);
   let sum = row_sum_exp(base, m);
   for (var i = 0u; i < p.k; i++) {
-    let wanted = select(0.0, 1.0 - p.smooth, i32(i) == labels[n]) + p.smooth / f32(p.k);
+    let wanted = select(0.0, 1.0 - p.smoothing, i32(i) == labels[n]) + p.smoothing / f32(p.k);
     y[base + i] = (exp(z[base + i] - m) / sum - wanted) * g[n];
   }
 //% end
