@@ -33,7 +33,7 @@ describe('sgdStep', () => {
           [start, ref([n]), mask, ref([1], lr), ...gradients],
           (w, v, m, hyper, ...g) => {
             for (const grad of g) {
-              sgdStep(device, hyper.storage, grad.storage, w.storage, v.storage, masked ? m.storage : undefined, n, {
+              sgdStep(device, hyper.storage, grad.storage, w.storage, v.storage, { mask: masked ? m.storage : undefined }, n, {
                 momentum,
                 weightDecay,
                 nesterov,
@@ -61,7 +61,7 @@ describe('sgdStep', () => {
   it('the learning rate is read when the step runs', async () => {
     const [w, v, g, hyper] = [[1], [0], [1], [0.5]].map(values => tensor(device, values));
     const step = () =>
-      sgdStep(device, hyper.storage, g.storage, w.storage, v.storage, undefined, 1, {
+      sgdStep(device, hyper.storage, g.storage, w.storage, v.storage, {}, 1, {
         momentum: 0,
         weightDecay: 0,
         nesterov: false,
