@@ -164,6 +164,7 @@ export class Device {
       );
     }
     checkAliases(program, buffers);
+    checkGrid(program, grid, this.limits.maxComputeWorkgroupsPerDimension);
     if (this.recording) {
       this.recording.record(program, buffers, params, grid);
       return;
@@ -411,6 +412,13 @@ function checkAliases(program: Program, buffers: readonly Storage[]): void {
         throw new ValidationError(`${program.label}: arguments ${i} and ${j} are one buffer, and it is written`, program.label);
       }
     }
+  }
+}
+
+/** Refused here, where the kernel is known: the encoder would drop the whole batch with it. */
+function checkGrid(program: Program, grid: Grid, limit: number): void {
+  if (grid.some(n => n > limit)) {
+    throw new ValidationError(`${program.label}: a grid of [${grid}] workgroups exceeds ${limit} in a dimension`, program.label);
   }
 }
 

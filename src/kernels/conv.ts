@@ -117,7 +117,8 @@ function runTaps(
   const tilesW = ceil(s.ow, 4 * v);
   const tilesH = ceil(s.oh, r);
   const tilesCo = cop / (4 * q);
-  const grid: Grid = [ceil(tilesW * tilesH * s.n, wx), ceil(tilesCo * s.groups, wy), 1];
+  const [gx, gz] = gridFor(tilesW * tilesH * s.n, wx);
+  const grid: Grid = [gx, ceil(tilesCo * s.groups, wy), gz];
   device.dispatch(
     program('conv_taps', 'rrw', variant),
     [x, packed, y],

@@ -1,5 +1,5 @@
 /** Batched matrix product with operands in any strides (matmul.wgsl). */
-import { type Device, type Storage, uniform } from '../device/index.ts';
+import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
 
 export interface Matrices {
@@ -22,10 +22,12 @@ export function matmul(
   k: number,
 ): void {
   const tile = m >= 16 && n >= 16 ? 4 : 2;
+  const groupsN = Math.ceil(n / (8 * tile));
+  const groupsM = Math.ceil(m / (8 * tile));
   device.dispatch(
     program('matmul', 'rrw', { TM: tile, TN: tile }),
     [a.storage, b.storage, c],
-    uniform().uint(m, n, k, batch, a.batch, a.row, a.col, b.batch, b.row, b.col),
-    [Math.ceil(n / (8 * tile)), Math.ceil(m / (8 * tile)), batch],
+    uniform().uint(m, n, k, batch, a.batch, a.row, a.col, b.batch, b.row, b.col, groupsN, groupsM),
+    gridFor(groupsN * groupsM * batch, 1),
   );
 }

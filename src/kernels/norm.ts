@@ -34,7 +34,7 @@ export function batchStats(
     program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0 }),
     [x, part],
     uniform().uint(s.n, s.c, s.hw, slices, rows),
-    [s.c, slices, 1],
+    gridFor(s.c * slices, 1),
   );
   device.dispatch(
     program('norm_stats', running ? 'rrrrwww' : 'rrrrw', { EVAL: 0, UPDATE: running ? 1 : 0 }),
@@ -95,7 +95,7 @@ export function normSums(
     program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0 }),
     [x, g, stats, part],
     uniform().uint(s.n, s.c, s.hw, slices, rows),
-    [s.c, slices, 1],
+    gridFor(s.c * slices, 1),
   );
   if (part !== sums) {
     reduceSlices(device, part, sums, slices, 2 * s.c);

@@ -3,17 +3,15 @@ import { type Device, gridFor, type Storage, uniform } from '../device/index.ts'
 import { program } from './kernel.ts';
 import { contiguousStrides, mergeDims } from './layout.ts';
 
-const MAX_FLOAT = 3.4028234663852886e38;
-
 /** How values are joined, the neutral element, and what is done to each value before. */
 const reductions = {
   sum: { join: 'a + b', map: 'a', start: 0 },
   sumSquares: { join: 'a + b', map: 'a * a', start: 0 },
   sumAbs: { join: 'a + b', map: 'abs(a)', start: 0 },
-  max: { join: 'max(a, b)', map: 'a', start: -MAX_FLOAT },
-  min: { join: 'min(a, b)', map: 'a', start: MAX_FLOAT },
-  argmax: { compare: '>', map: 'a', start: -MAX_FLOAT },
-  argmin: { compare: '<', map: 'a', start: MAX_FLOAT },
+  max: { join: 'max(a, b)', map: 'a', start: -Infinity },
+  min: { join: 'min(a, b)', map: 'a', start: Infinity },
+  argmax: { compare: '>', map: 'a', start: -Infinity },
+  argmin: { compare: '<', map: 'a', start: Infinity },
 } as const;
 
 export type Reduction = keyof typeof reductions;

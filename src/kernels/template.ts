@@ -19,7 +19,7 @@ const PRECEDENCE = [['||'], ['&&'], ['==', '!='], ['<', '<=', '>', '>='], ['+', 
 
 /** Evaluates an expression by precedence climbing. */
 export function evaluate(source: string, values: TemplateValues): TemplateValue {
-  const tokens = source.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||[-+*/%<>()[\]]/g) ?? [];
+  const tokens = source.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||\S/g) ?? [];
   let at = 0;
   const fail = (what: string): never => {
     throw new Error(`template expression '${source}': ${what}`);
@@ -36,6 +36,7 @@ export function evaluate(source: string, values: TemplateValues): TemplateValue 
       return inner;
     }
     if (/^\d/.test(token)) return Number(token);
+    if (!/^\w/.test(token)) fail(`'${token}' is not understood`);
     const value = values[token] ?? fail(`'${token}' is not defined`);
     if (tokens[at] !== '[') return value;
     at++;
@@ -96,6 +97,7 @@ function insert(line: string, values: TemplateValues): string {
   for (let start = line.indexOf('$('); start >= 0; start = line.indexOf('$(', at)) {
     let end = start + 2;
     for (let depth = 1; depth > 0 && end < line.length; end++) depth += line[end] === '(' ? 1 : line[end] === ')' ? -1 : 0;
+    if (line[end - 1] !== ')') throw new Error(`'$(' is not closed`);
     out += line.slice(at, start) + String(evaluate(line.slice(start + 2, end - 1), values));
     at = end;
   }

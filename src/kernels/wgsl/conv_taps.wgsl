@@ -5,7 +5,8 @@
 // with x = 0 outside. x [N, CI, H, W], w packed [G, CI/G, TH·TW, COP/4] vec4 along output channels (zeros past CO/G), y [N, CO, OH, OW].
 //
 // One invocation: $(4*Q) output channels x $(R) rows x $(4*V) columns in registers. Neighbouring invocations take neighbouring column
-// tiles, then rows, then images; workgroup rows take the next output channels. Loads are vec4: for each input row the aligned vec4s that
+// tiles, then rows, then images; workgroup rows take the next output channels, and z goes on where x
+// alone would pass 65 535. Loads are vec4: for each input row the aligned vec4s that
 // cover all taps are loaded once, and shifted windows are picked from registers.
 struct Params {
   n: u32, ci: u32, h: u32, w: u32,
@@ -51,9 +52,10 @@ fn store(plane: u32, row: u32, col: u32, v: vec4f) {
 
 @compute @workgroup_size($(WX), $(WY))
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let tile_w = id.x % p.tiles_w;
-  let tile_h = (id.x / p.tiles_w) % p.tiles_h;
-  let n = id.x / (p.tiles_w * p.tiles_h);
+  let tile = id.x + id.z * groups.x * $(WX)u;
+  let tile_w = tile % p.tiles_w;
+  let tile_h = (tile / p.tiles_w) % p.tiles_h;
+  let n = tile / (p.tiles_w * p.tiles_h);
   if (n >= p.n || id.y >= p.tiles_co * p.groups) { return; }
   let group = id.y / p.tiles_co;
   let tile_co = id.y % p.tiles_co;

@@ -34,8 +34,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let o = n / (p.inner * p.total);
   var sum = 0.0;
   for (var j = 0u; j < p.count; j++) {
-    let from = (o * p.count + j) * p.inner + i;
-    if (at[from] == i32(t)) { sum += x[from]; }
+    let source = (o * p.count + j) * p.inner + i;
+    if (at[source] == i32(t)) { sum += x[source]; }
   }
   y[n] = sum;
 //% end

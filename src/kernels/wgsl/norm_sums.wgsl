@@ -18,9 +18,10 @@ struct Params { n: u32, c: u32, hw: u32, slices: u32, rows: u32 }
 var<workgroup> sums: array<vec2f, 64>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
-  let c = group.x;
-  let slice = group.y;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
+  let o = linear_group(group, groups);
+  let c = o % p.c;
+  let slice = min(o / p.c, p.slices - 1u);
   let first = slice * p.rows;
   let last = min(first + p.rows, p.n);
 //% if GRADIENTS

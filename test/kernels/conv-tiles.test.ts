@@ -1,0 +1,107 @@
+/** Every tile of the convolution kernels gives the same result: a tuner may choose any. */
+import { describe, expect, it } from 'vitest';
+import {
+  type ConvShape,
+  convForward,
+  convInputGrad,
+  convWeightGrad,
+  type TapsTile,
+  type WeightGradTile,
+} from '../../src/kernels/conv.ts';
+import { convShape } from '../../src/tensor/conv.ts';
+import { empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
+import { checkForward, checkGradient, random, run, testDevice } from '../engine.ts';
+import { conv2d as reference } from '../reference/conv.ts';
+
+const device = await testDevice();
+
+const product = <T extends Record<string, readonly number[]>>(lists: T): { [K in keyof T]: number }[] =>
+  Object.entries(lists).reduce<Record<string, number>[]>(
+    (rows, [name, values]) => rows.flatMap(row => values.map(v => ({ ...row, [name]: v }))),
+    [{}],
+  ) as { [K in keyof T]: number }[];
+
+// odd sizes on purpose: tiles hang over in every direction; with and without the vec4 path, with stride and with groups
+const cases = [
+  { name: 'W % 4 != 0', x: [2, 6, 7, 9], w: [10, 3, 3, 3], options: { padding: 1, groups: 2 } },
+  { name: 'W % 4 = 0', x: [2, 3, 5, 12], w: [7, 3, 3, 3], options: { padding: 1 } },
+  { name: 'stride 2', x: [1, 4, 9, 11], w: [9, 4, 3, 3], options: { padding: 1, stride: 2 } },
+].map(c => {
+  const { stride = 1, padding = 0, groups = 1 } = c.options as { stride?: number; padding?: number; groups?: number };
+  const pairs = {
+    stride: [stride, stride] as [number, number],
+    padding: [padding, padding] as [number, number],
+    dilation: [1, 1] as [number, number],
+    groups,
+  };
+  const [x, w] = [random(c.x, 1), random(c.w, 2)];
+  const y = reference.forward(x, w, pairs);
+  const gy = random(y.shape, 3);
+  const [gx, gw] = reference.backward(x, w, pairs, gy);
+  return { ...c, shape: convShape(c.x, c.w, c.options), x, w, y, gy, gx, gw };
+});
+
+const tapsTiles: TapsTile[] = product({ q: [1, 2, 4], v: [1, 2, 4], r: [1, 2], wx: [8], wy: [4] });
+const weightTiles: WeightGradTile[] = product({ tm: [4, 8], tc: [1, 3, 4], v: [1, 2], wx: [8], wy: [4], parallel: [2048] });
+
+type Pass = (s: ConvShape, a: Tensor, b: Tensor, out: Tensor) => void;
+const result = (a: Tensor, b: Tensor, shape: Shape, s: ConvShape, pass: Pass): Tensor => {
+  const out = empty(device, shape);
+  pass(s, a, b, out);
+  return out;
+};
+
+describe.each(cases)('$name', ({ shape, x, w, y, gy, gx, gw }) => {
+  it.each(tapsTiles)('taps tile q $q v $v r $r', async tile => {
+    const [forward, inputGrad] = await run(device, [x, w, gy], (tx, tw, tg) => [
+      result(tx, tw, y.shape, shape, (s, a, b, out) => convForward(device, a.storage, b.storage, out.storage, s, tile)),
+      result(tg, tw, x.shape, shape, (s, a, b, out) => convInputGrad(device, a.storage, b.storage, out.storage, s, tile)),
+    ]);
+    checkForward('conv2d', forward, y);
+    checkGradient('conv2d', inputGrad, gx);
+  });
+
+  it.each(weightTiles)('weight gradient tile tm $tm tc $tc v $v', async tile => {
+    const [weightGrad] = await run(device, [x, gy], (tx, tg) =>
+      result(tx, tg, w.shape, shape, (s, a, b, out) => convWeightGrad(device, a.storage, b.storage, out.storage, s, tile)),
+    );
+    checkGradient('conv2d', weightGrad, gw);
+  });
+});
+
+describe('workgroups and slices', () => {
+  const { shape, x, w, y, gy, gw } = cases[0];
+  it.each([
+    [1, 1],
+    [64, 1],
+    [4, 16],
+  ])('workgroup %i x %i', async (wx, wy) => {
+    const [forward] = await run(device, [x, w], (tx, tw) =>
+      result(tx, tw, y.shape, shape, (s, a, b, out) =>
+        convForward(device, a.storage, b.storage, out.storage, s, { q: 1, v: 1, r: 1, wx, wy }),
+      ),
+    );
+    checkForward('conv2d', forward, y);
+  });
+
+  it.each([1, 13, 100, 1e6])('rows in slices for %i invocations', async parallel => {
+    const [weightGrad] = await run(device, [x, gy], (tx, tg) =>
+      result(tx, tg, w.shape, shape, (s, a, b, out) =>
+        convWeightGrad(device, a.storage, b.storage, out.storage, s, { tm: 4, tc: 2, v: 1, wx: 8, wy: 4, parallel }),
+      ),
+    );
+    checkGradient('conv2d', weightGrad, gw);
+  });
+
+  it('a masked convolution is the dense one with masked weights', async () => {
+    const mask = random(w.shape, 9, 0, 1).data.map(v => (v < 0.8 ? 0 : 1));
+    const masked = { shape: w.shape, data: w.data.map((v, i) => v * mask[i]) };
+    const pairs = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 2 } as const;
+    const wanted = reference.forward(x, masked, pairs as unknown as Parameters<typeof reference.forward>[2]);
+    const [forward] = await run(device, [x, masked], (tx, tw) =>
+      result(tx, tw, y.shape, shape, (s, a, b, out) => convForward(device, a.storage, b.storage, out.storage, s)),
+    );
+    expect(mask.reduce((a, b) => a + b, 0)).toBeGreaterThan(0);
+    checkForward('conv2d', forward, wanted);
+  });
+});

@@ -1,0 +1,176 @@
+/** conv2d and both gradients over random geometries, and laws that hold without any reference. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../src/tensor/conv.ts';
+import { add, mul } from '../../src/tensor/elementwise.ts';
+import { full, ones, scope } from '../../src/tensor/tensor.ts';
+import { between, checkForward, checkGradient, forAll, random, run, seeds, testDevice } from '../engine.ts';
+import { type Ref, zip } from '../reference/array.ts';
+import * as reference from '../reference/conv.ts';
+
+const device = await testDevice();
+
+export interface Geometry {
+  n: number;
+  groups: number;
+  /** Channels of one group. */
+  ci: number;
+  co: number;
+  h: number;
+  w: number;
+  kernel: [number, number];
+  stride: number;
+  padding: number;
+  dilation: number;
+}
+
+const extents = (g: Geometry) =>
+  [g.h, g.w].map((size, i) => reference.convExtent(size, g.kernel[i], g.stride, g.padding, g.dilation));
+
+const geometries: fc.Arbitrary<Geometry> = fc
+  .record({
+    n: between(1, 3),
+    groups: fc.oneof({ weight: 3, arbitrary: fc.constant(1) }, between(2, 3)),
+    ci: between(1, 5),
+    co: fc.oneof(between(1, 5), between(6, 19)),
+    h: between(1, 11),
+    w: fc.oneof(between(1, 13), fc.constantFrom(4, 8, 12)),
+    kernel: fc.oneof(fc.constantFrom<[number, number]>([1, 1], [3, 3], [5, 5]), fc.tuple(between(1, 5), between(1, 5))),
+    stride: between(1, 3),
+    padding: between(0, 3),
+    dilation: between(1, 2),
+  })
+  .filter(g => extents(g).every(size => size >= 1));
+
+function inputs(g: Geometry, seed: number) {
+  const x = random([g.n, g.ci * g.groups, g.h, g.w], seed);
+  const w = random([g.co * g.groups, g.ci, ...g.kernel], seed + 1);
+  const { stride, padding, dilation, groups } = g;
+  const options = { stride, padding, dilation, groups };
+  const pairs: reference.ConvOptions = {
+    stride: [stride, stride],
+    padding: [padding, padding],
+    dilation: [dilation, dilation],
+    groups,
+  };
+  return { x, w, options, pairs, gy: random(reference.convShape(x.shape, w.shape, pairs), seed + 2) };
+}
+
+describe('conv2d', () => {
+  it('forward, input gradient and weight gradient', async () => {
+    await forAll(
+      fc.tuple(geometries, seeds),
+      async ([geometry, seed]) => {
+        const { x, w, gy, options, pairs } = inputs(geometry, seed);
+        const [y, gx, gw] = await run(device, [x, w, gy], (tx, tw, tg) => [
+          conv2d(tx, tw, options),
+          conv2dInputGrad(tg, tw, tx.shape, options),
+          conv2dWeightGrad(tx, tg, tw.shape, options),
+        ]);
+        checkForward('conv2d', y, reference.conv2d.forward(x, w, pairs));
+        checkGradient('conv2d', [gx, gw], reference.conv2d.backward(x, w, pairs, gy));
+      },
+      60,
+    );
+  });
+
+  it('is linear in x and in w', async () => {
+    await forAll(
+      fc.tuple(geometries, seeds),
+      async ([geometry, seed]) => {
+        const { x, w, options } = inputs(geometry, seed);
+        const [x2, w2] = [random(x.shape, seed + 5), random(w.shape, seed + 6)];
+        const [byX, sumX, byW, sumW] = await run(device, [x, w, x2, w2], (tx, tw, tx2, tw2) => [
+          conv2d(add(mul(tx, 3), tx2), tw, options),
+          add(mul(conv2d(tx, tw, options), 3), conv2d(tx2, tw, options)),
+          conv2d(tx, add(mul(tw, -2), tw2), options),
+          add(mul(conv2d(tx, tw, options), -2), conv2d(tx, tw2, options)),
+        ]);
+        checkForward('conv2d', byX, sumX);
+        checkForward('conv2d', byW, sumW);
+      },
+      8,
+    );
+  });
+
+  it('<conv(x, w), g> = <x, input gradient> = <w, weight gradient>', async () => {
+    const total = (a: Ref, b: Ref) => zip(a, b, (p, q) => p * q).data.reduce((sum, v) => sum + v, 0);
+    await forAll(
+      fc.tuple(geometries, seeds),
+      async ([geometry, seed]) => {
+        const { x, w, gy, options } = inputs(geometry, seed);
+        const [y, gx, gw] = await run(device, [x, w, gy], (tx, tw, tg) => [
+          conv2d(tx, tw, options),
+          conv2dInputGrad(tg, tw, tx.shape, options),
+          conv2dWeightGrad(tx, tg, tw.shape, options),
+        ]);
+        const scale = Math.sqrt(total(y, y) * total(gy, gy)) + 1e-3;
+        expect(Math.abs(total(x, gx) - total(y, gy)) / scale).toBeLessThan(1e-5);
+        expect(Math.abs(total(w, gw) - total(y, gy)) / scale).toBeLessThan(1e-5);
+      },
+      8,
+    );
+  });
+
+  it('a shift of x by the stride shifts y by one, away from the border', async () => {
+    const { x, w } = inputs(
+      { n: 1, groups: 1, ci: 3, co: 5, h: 12, w: 15, kernel: [3, 3], stride: 2, padding: 0, dilation: 1 },
+      7,
+    );
+    const shifted = { shape: x.shape, data: x.data.map((_, i) => x.data[i + 2 * 15 + 2] ?? 0) };
+    const [y, z] = await run(device, [x, w, shifted], (tx, tw, ts) => [
+      conv2d(tx, tw, { stride: 2 }),
+      conv2d(ts, tw, { stride: 2 }),
+    ]);
+    const [, channels, rows, columns] = y.shape;
+    for (let c = 0; c < channels; c++) {
+      for (let i = 0; i + 1 < rows - 1; i++) {
+        for (let j = 0; j + 1 < columns; j++) {
+          const at = (c * rows + i) * columns + j;
+          expect(z.data[at]).toBe(y.data[at + columns + 1]);
+        }
+      }
+    }
+  });
+
+  it('a real layer: 16 to 32 channels, batch 4, 16x16, strides 1 and 2', async () => {
+    for (const stride of [1, 2]) {
+      const geometry: Geometry = {
+        n: 4,
+        groups: 1,
+        ci: 16,
+        co: 32,
+        h: 16,
+        w: 16,
+        kernel: [3, 3],
+        stride,
+        padding: 1,
+        dilation: 1,
+      };
+      const { x, w, gy, options, pairs } = inputs(geometry, stride);
+      const [y, gx, gw] = await run(device, [x, w, gy], (tx, tw, tg) => [
+        conv2d(tx, tw, options),
+        conv2dInputGrad(tg, tw, tx.shape, options),
+        conv2dWeightGrad(tx, tg, tw.shape, options),
+      ]);
+      checkForward('conv2d', y, reference.conv2d.forward(x, w, pairs));
+      checkGradient('conv2d', [gx, gw], reference.conv2d.backward(x, w, pairs, gy));
+    }
+  });
+
+  it('more than 65 535 workgroups of columns and rows', async () => {
+    const size = 4_300_000; // a kernel of one pixel: a tile of 8 columns an invocation, 8 tiles a workgroup
+    const y = scope(device, () => conv2d(full(device, [1, 1, 1, size], 2), ones(device, [1, 1, 1, 1])));
+    const got = await y.floats();
+    expect(got.findIndex(v => v !== 2)).toBe(-1);
+    y.dispose();
+  });
+
+  it('refuses what does not fit, naming both shapes', () => {
+    expect(() => convShape([1, 3, 8, 8], [4, 2, 3, 3])).toThrow(
+      'conv2d of x [1,3,8,8] with w [4,2,3,3]: channels do not fit 1 group',
+    );
+    expect(() => convShape([1, 3, 2, 2], [4, 3, 3, 3])).toThrow('the kernel is larger than the padded input');
+    expect(() => convShape([3, 8, 8], [4, 3, 3, 3])).toThrow('x is [N, C, H, W]');
+  });
+});
