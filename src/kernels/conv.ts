@@ -57,16 +57,22 @@ interface Taps {
 
 const ceil = (a: number, b: number) => Math.ceil(a / b);
 
-/** Tiles that were good on software adapters and are safe everywhere; the tuner replaces them. */
-export function defaultTapsTile(co: number, oh: number, ow: number): TapsTile {
+/**
+ * Tiles by class of adapter; the tuner replaces them. SwiftShader's compiler takes minutes for kernels with many live registers (a weight
+ * gradient of 4 x 4 channels: 150 s, of 8 x 1: 0.1 s), so its tiles are small.
+ */
+export function defaultTapsTile(device: Device, co: number, oh: number, ow: number): TapsTile {
+  if (device.adapter.architecture === 'swiftshader') return { q: co > 4 ? 2 : 1, v: 1, r: 1, wx: 8, wy: 4 };
   const v = ow > 4 ? 2 : 1;
   return { q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: v === 1 && oh > 1 ? 2 : 1, wx: 8, wy: 4 };
 }
 
-export function defaultWeightGradTile(s: ConvShape): WeightGradTile {
+export function defaultWeightGradTile(device: Device, s: ConvShape): WeightGradTile {
   const co = s.co / s.groups;
   const ci = s.ci / s.groups;
-  return { tm: co > 4 ? 8 : 4, tc: s.kw > 3 ? 1 : ci >= 4 ? 4 : ci, v: s.ow > 4 ? 2 : 1, wx: 8, wy: 4, parallel: 2048 };
+  const tm = co > 4 ? 8 : 4;
+  if (device.adapter.architecture === 'swiftshader') return { tm, tc: 1, v: 1, wx: 8, wy: 4, parallel: 512 };
+  return { tm, tc: s.kw > 3 ? 1 : ci >= 4 ? 4 : ci, v: s.ow > 4 ? 2 : 1, wx: 8, wy: 4, parallel: 2048 };
 }
 
 /** Runs conv_taps for one set of taps. `flip` reads w with its channel dimensions exchanged (input gradient). */
@@ -110,7 +116,7 @@ function runTaps(
     M0: Math.floor(Math.min(...columns) / 4),
     M1: Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4),
     VEC: s.w % 4 === 0 ? 1 : 0,
-    BLOCK: 100000,
+    BLOCK: 8,
     WX: wx,
     WY: wy,
   };
@@ -138,7 +144,7 @@ export function convForward(
   w: Storage,
   y: Storage,
   s: ConvShape,
-  tile = defaultTapsTile(s.co / s.groups, s.oh, s.ow),
+  tile = defaultTapsTile(device, s.co / s.groups, s.oh, s.ow),
 ): void {
   const taps = (count: number): Taps => ({ count, k0: 0, ks: 1, offset: -s.padding, step: s.dilation });
   runTaps(
@@ -160,7 +166,8 @@ export function convForward(
 function phaseTaps(s: ConvShape, a: number, size: number): Taps {
   const reach = Array.from({ length: size }, (_, k) => k).filter(k => (a + s.padding - s.dilation * k) % s.stride === 0);
   const read = (k: number) => (a + s.padding - s.dilation * k) / s.stride;
-  const [first, second] = reach;
+  // in rising order of what they read, so that a 3x3 input gradient of stride 1 is the very program of its forward pass
+  const [first, second] = reach.reverse();
   if (first === undefined) return { count: 0, k0: 0, ks: 0, offset: 0, step: 0 };
   const ks = second === undefined ? 0 : second - first;
   return { count: reach.length, k0: first, ks, offset: read(first), step: second === undefined ? 0 : read(second) - read(first) };
@@ -173,7 +180,7 @@ export function convInputGrad(
   w: Storage,
   gx: Storage,
   s: ConvShape,
-  tile = defaultTapsTile(s.ci / s.groups, s.h / s.stride, s.w / s.stride),
+  tile = defaultTapsTile(device, s.ci / s.groups, s.h / s.stride, s.w / s.stride),
 ): void {
   const phases = [];
   for (let a = 0; a < s.stride; a++) {
@@ -204,7 +211,7 @@ export function convWeightGrad(
   g: Storage,
   gw: Storage,
   s: ConvShape,
-  tile = defaultWeightGradTile(s),
+  tile = defaultWeightGradTile(device, s),
 ): void {
   const ci = s.ci / s.groups;
   const co = s.co / s.groups;

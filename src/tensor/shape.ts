@@ -107,3 +107,9 @@ export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   }
   return y;
 }
+
+/** Copies the elements of x into y, in place; both have the same number of elements. */
+export function copyInto(x: Tensor, y: Tensor): void {
+  if (x.size !== y.size || x.dtype !== y.dtype) throw new Error(`copy of [${x.shape}] into [${y.shape}]: they do not fit`);
+  place(x.device, x.storage, y.storage, 1, x.size, 1, x.size, 0);
+}
