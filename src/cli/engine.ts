@@ -38,10 +38,21 @@ export async function installLavapipe(confirm: (commands: string) => Promise<boo
 
 /** Downloads a data set into `folder`, going on where an earlier attempt broke off. */
 export async function fetchDataset(name: string, folder: string, onProgress: (progress: Progress) => void): Promise<void> {
-  return (await import('../data/fetch.ts')).fetchDataset(name, folder, onProgress);
+  await (await import('../data/fetch.ts')).fetchDataSet(name, folder, { onProgress: downloadProgress(name, onProgress) });
 }
 
 /** Checks a data set's files. @throws FileError naming the first file that is missing or damaged */
-export async function verifyDataset(name: string, folder: string, onProgress: (progress: Progress) => void): Promise<void> {
-  return (await import('../data/fetch.ts')).verifyDataset(name, folder, onProgress);
+export async function verifyDataset(name: string, folder: string): Promise<void> {
+  await (await import('../data/fetch.ts')).verifyDataSet(name, folder);
+}
+
+/** Bytes received, as a progress line. */
+function downloadProgress(name: string, onProgress: (progress: Progress) => void) {
+  return ({ received, total, bytesPerSecond }: { received: number; total?: number | undefined; bytesPerSecond: number }) =>
+    onProgress({
+      label: name,
+      done: received,
+      ...(total ? { total } : {}),
+      fields: { speed: `${(bytesPerSecond / 2 ** 20).toFixed(1)} MiB/s` },
+    });
 }

@@ -86,7 +86,7 @@ export class Capture {
     this.disposed = true;
     this.device.flush();
     for (const storage of this.owned) if (!storage.freed) storage.release();
-    this.pool.drain();
+    this.device.endCapture();
     this.params?.destroy();
     this.records = [];
     this.launches = [];

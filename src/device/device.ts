@@ -55,6 +55,9 @@ export class Device {
   private pending = 0;
   private readonly scopes: Map<Storage, number>[] = [];
   private recording: Capture | undefined;
+  /** Buffers of captured steps. They replay one after another, so what one uses only while it runs, another may use too. */
+  private capturePool: BufferPool | undefined;
+  private captures = 0;
   private failure: Error | undefined;
   private closed = false;
   private readonly constants = new Map<string, Storage>();
@@ -139,6 +142,7 @@ export class Device {
     const key = words.join();
     let found = this.constants.get(key);
     if (!found) {
+      if (this.pending > 0) this.flush(); // the buffer may come from a tensor that waiting commands still use
       found = this.rootPool.acquire(words.byteLength);
       this.gpu.queue.writeBuffer(found.buffer, 0, words);
       this.constants.set(key, found);
@@ -155,7 +159,7 @@ export class Device {
    * @param grid workgroups; a dimension above 65 535 is the caller's to split (see `gridFor`)
    */
   dispatch(program: Program, buffers: readonly Storage[], params: UniformWriter | undefined, grid: Grid): void {
-    if (this.closed) throw new DeviceLostError('the device is closed');
+    this.checkOpen();
     if (grid[0] === 0 || grid[1] === 0 || grid[2] === 0) return;
     if (buffers.length !== program.bindings.length) {
       throw new ValidationError(
@@ -211,6 +215,7 @@ export class Device {
 
   /** Writes host data. What was dispatched before sees the old content, what comes after sees the new. */
   write(storage: Storage, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
+    this.checkOpen();
     if (this.recording)
       throw new ValidationError('host data cannot be written inside a captured step: write it before the replay');
     if (this.pending > 0) this.flush();
@@ -220,6 +225,7 @@ export class Device {
 
   /** Reads the first `bytes` bytes. Everything dispatched before is seen. */
   async read(storage: Storage, bytes: number): Promise<ArrayBuffer> {
+    this.checkOpen();
     if (this.recording) throw new ValidationError('a captured step cannot read back: read its outputs after the replay');
     const size = Math.max(4, Math.ceil(bytes / 4) * 4);
     const staging = this.gpu.createBuffer({ label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
@@ -244,6 +250,7 @@ export class Device {
 
   /** Waits until everything dispatched has run, and throws what went wrong on the way. */
   async sync(): Promise<void> {
+    this.checkOpen();
     this.flush();
     await this.gpu.queue.onSubmittedWorkDone();
     await this.profiler.collect();
@@ -293,18 +300,27 @@ export class Device {
       if (this.pipelines.has(program.label)) continue;
       let job = this.compiling.get(program.label);
       if (!job) {
-        job = this.gpu.createComputePipelineAsync(this.describe(program)).then(
-          pipeline => this.pipelines.get(program.label) ?? this.remember(program, pipeline),
-          (error: Error) => {
-            throw new ValidationError(`kernel '${program.label}' does not compile: ${error.message}`, program.label);
-          },
-        );
+        job = this.compileOne(program);
         job.finally(() => this.compiling.delete(program.label)).catch(() => {});
         this.compiling.set(program.label, job);
       }
       waiting.push(job);
     }
     await Promise.all(waiting);
+  }
+
+  /** The pipeline's error only says that its module is invalid; why is in the module's own error. */
+  private async compileOne(program: Program): Promise<Pipeline> {
+    this.gpu.pushErrorScope('validation');
+    const descriptor = this.describe(program);
+    const problem = this.gpu.popErrorScope();
+    try {
+      const pipeline = await this.gpu.createComputePipelineAsync(descriptor);
+      return this.pipelines.get(program.label) ?? this.remember(program, pipeline);
+    } catch (error) {
+      const reason = (await problem)?.message ?? (error as Error).message;
+      throw new ValidationError(`kernel '${program.label}' does not compile: ${reason}`, program.label);
+    }
   }
 
   private bindGroup(program: Program, p: Pipeline, buffers: readonly Storage[]): GPUBindGroup {
@@ -334,22 +350,27 @@ export class Device {
    */
   capture<T>(build: () => T, keep: (result: T) => Iterable<Storage>): { capture: Capture; result: T } {
     if (this.recording) throw new ValidationError('captures do not nest');
-    const capture = new Capture(this, this.pool.child());
+    this.capturePool ??= this.rootPool.child();
+    this.captures++;
+    const capture = new Capture(this, this.capturePool);
     this.recording = capture;
     this.pool = capture.pool;
     this.openScope();
     try {
       const result = build();
-      for (const storage of keep(result)) {
-        this.keep(storage);
-        capture.own(storage);
-      }
+      // a result that was made outside of the step stays with its owner
+      for (const storage of keep(result)) if (takeOne(this.scopes.at(-1)!, storage)) capture.own(storage);
       return { capture, result };
     } finally {
       this.closeScope();
       this.recording = undefined;
       this.pool = this.rootPool;
     }
+  }
+
+  /** For `Capture`: with the last of them their buffers go back to the pool. */
+  endCapture(): void {
+    if (--this.captures === 0) this.capturePool?.drain();
   }
 
   /** For `Capture`: turns a record into something that can be issued again and again. */
@@ -360,10 +381,15 @@ export class Device {
 
   /** For `Capture`: one dispatch of a replay. */
   replay(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+    this.checkOpen();
     this.encode(label, pipeline, group, offset, grid);
   }
 
   // -- end -------------------------------------------------------------------------------------------------------------------------
+
+  private checkOpen(): void {
+    if (this.closed) throw new DeviceLostError('the device is closed');
+  }
 
   private fail(error: Error): void {
     this.failure ??= error;
@@ -428,8 +454,17 @@ function padToWords(data: ArrayBufferView): Uint8Array<ArrayBuffer> {
   return out;
 }
 
-/** Dawn names the objects of a failing command in its message: [ComputePipeline "label"]. */
+/**
+ * Dawn names the objects of a failing command in its message. The label that was asked for is in a descriptor; a shader module may carry
+ * the label of another program with the same text.
+ */
+const NAMES = [
+  /\[ComputePipelineDescriptor "+([^"]+)"/,
+  /\[ShaderModuleDescriptor "+([^"]+)"/,
+  /\[(?:Invalid )?(?:ComputePipeline|BindGroup|ShaderModule) "+([^"]+)"/,
+];
+
 function validationError(message: string): ValidationError {
-  const label = /\[(?:ComputePipeline|BindGroup|ShaderModule) "([^"]+)"/.exec(message)?.[1];
+  const label = NAMES.map(pattern => pattern.exec(message)?.[1]).find(name => name !== undefined);
   return new ValidationError(label ? `kernel '${label}': ${message}` : message, label);
 }

@@ -61,6 +61,7 @@ type Idle = { buffer: GPUBuffer; id: number };
 export class BufferPool {
   private readonly idle = new Map<number, Idle[]>();
   private nextId = 0;
+  private ended = false;
   readonly stats: MemoryStats;
   private readonly device: GPUDevice;
   private readonly parent: BufferPool | undefined;
@@ -98,11 +99,13 @@ export class BufferPool {
 
   giveBack(storage: Storage): void {
     this.stats.live -= storage.bytes;
-    this.put(storage.bytes, { buffer: storage.buffer, id: storage.id });
+    const pool = this.ended && this.parent ? this.parent : this;
+    pool.put(storage.bytes, { buffer: storage.buffer, id: storage.id });
   }
 
-  /** Ends a child pool: its idle buffers go to the parent. The root pool destroys them. */
+  /** Ends a child pool: its idle buffers, and those that come back later, go to the parent. The root pool destroys them. */
   drain(): void {
+    this.ended = true;
     for (const [size, list] of this.idle) {
       for (const entry of list) {
         this.stats.pooled -= size;

@@ -39,7 +39,7 @@ export function randomFill(
 export function sortIndices(device: Device, keys: Storage, order: Storage, size: number, size2: number): void {
   device.dispatch(program('sort', 'rw', { STAGE: 0 }), [keys, order], uniform().uint(size, size2), gridFor(size2, 64));
   for (let width = 2; width <= size2; width *= 2) {
-    for (let step = width / 2; step > 0; step /= 2) {
+    for (let step = width / 2; step >= 1; step /= 2) {
       device.dispatch(
         program('sort', 'rw', { STAGE: 1 }),
         [keys, order],

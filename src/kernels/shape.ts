@@ -11,8 +11,8 @@ export interface Axis {
   hi?: number;
 }
 
-/** y[i...] = x[base + sum i_d stride_d] inside the ranges, else `value` (its float32 bits). */
-export function stridedCopy(device: Device, x: Storage, y: Storage, axes: readonly Axis[], base: number, value = 0): void {
+/** y[i...] = x[base + sum i_d stride_d] inside the ranges, else the 32-bit pattern `bits`. */
+export function stridedCopy(device: Device, x: Storage, y: Storage, axes: readonly Axis[], base: number, bits = 0): void {
   const kept = axes.filter(a => a.size !== 1 || a.lo !== undefined);
   if (kept.length > MAX_DIMS) throw new Error(`a copy over ${kept.length} dimensions: at most ${MAX_DIMS} are supported`);
   const size = kept.reduce((n, a) => n * a.size, 1);
@@ -23,7 +23,7 @@ export function stridedCopy(device: Device, x: Storage, y: Storage, axes: readon
     uniform()
       .uint(size, kept.length)
       .int(base)
-      .float(value)
+      .int(bits)
       .uint(...row(a => a.size))
       .int(...row(a => a.stride))
       .int(...row(a => a.lo ?? 0))

@@ -42,16 +42,19 @@ export interface EpochSigns {
 export function decide(history: readonly EpochSigns[], range: number, threshold: number): Decisions {
   const recent = history.slice(-(range + 1));
   const differences = (f: (e: EpochSigns) => number) => recent.slice(1).map((e, i) => f(e) - f(recent[i]));
-  const share = (values: number[], test: (d: number) => boolean) => (values.length === 0 ? -1 : values.filter(test).length / values.length);
+  const share = (values: number[], test: (d: number) => boolean) =>
+    values.length === 0 ? -1 : values.filter(test).length / values.length;
   return {
-    prune: share(
-      differences(e => e.trainRa - e.valRa),
-      d => d > 0,
-    ) >= threshold,
-    grow: share(
-      differences(e => e.valLoss),
-      d => d >= 0,
-    ) >= threshold,
+    prune:
+      share(
+        differences(e => e.trainRa - e.valRa),
+        d => d > 0,
+      ) >= threshold,
+    grow:
+      share(
+        differences(e => e.valLoss),
+        d => d >= 0,
+      ) >= threshold,
   };
 }
 

@@ -2,8 +2,9 @@
  * Masks of a model: one 0/1 tensor for each weight of a convolution or linear layer, made and updated on the device. How many weights are
  * active is known on the host at all times, so an update reads nothing back.
  */
-import { elementwise } from '../tensor/elementwise.ts';
+
 import type { Module, Parameter } from '../nn/module.ts';
+import { elementwise } from '../tensor/elementwise.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { randomUniform } from '../tensor/random.ts';
 import { selectMask } from '../tensor/select.ts';
@@ -147,4 +148,3 @@ export class Masks {
     for (const t of [...this.masks.values(), ...this.fired.values()]) t.dispose();
   }
 }
-

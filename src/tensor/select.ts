@@ -12,10 +12,12 @@ export interface SelectOptions {
 
 /**
  * A mask of x's shape: 1 for the k elements that rank highest `by` value, magnitude, smallest value or smallest magnitude; 0 elsewhere.
- * Where fewer than k are eligible, all of these are chosen.
+ * Where fewer than k are eligible, all of these are chosen. -0 counts as 0; NaN ranks first.
  */
 export function selectMask(x: Tensor, k: number, { by = 'value', among }: SelectOptions = {}): Tensor {
   if (!Number.isInteger(k) || k < 0) throw new Error(`a choice of ${k} elements: a count is wanted`);
+  if (among && among.mask.size !== x.size)
+    throw new Error(`a choice from [${x.shape}] among a mask of shape [${among.mask.shape}]`);
   const y = empty(x.device, x.shape);
   const state = empty(x.device, [4], 'u32');
   const how: Selection = { by, ...(among ? { among: { mask: among.mask.storage, is: among.is } } : {}) };

@@ -3,13 +3,13 @@ import { contiguousStrides } from '../kernels/layout.ts';
 import { type Axis, place, stridedCopy } from '../kernels/shape.ts';
 import { empty, type Shape, sizeOf, type Tensor } from './tensor.ts';
 
-function rearrange(x: Tensor, axes: readonly Axis[], base: number, value = 0): Tensor {
+function rearrange(x: Tensor, axes: readonly Axis[], base: number, bits = 0): Tensor {
   const y = empty(
     x.device,
     axes.map(a => a.size),
     x.dtype,
   );
-  if (y.size > 0) stridedCopy(x.device, x.storage, y.storage, axes, base, value);
+  if (y.size > 0) stridedCopy(x.device, x.storage, y.storage, axes, base, bits);
   return y;
 }
 
@@ -39,6 +39,7 @@ export function transpose(x: Tensor, a = -2, b = -1): Tensor {
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
   const strides = contiguousStrides(x.shape);
   const turned = axes.map(a => (a < 0 ? a + x.rank : a));
+  if (turned.some(d => !(d in x.shape))) throw new Error(`flip of [${x.shape}] along [${axes}]: there is no such dimension`);
   const base = turned.reduce((n, d) => n + strides[d] * (x.shape[d] - 1), 0);
   return rearrange(
     x,
@@ -66,14 +67,19 @@ export function slice(x: Tensor, start: readonly number[], size: readonly number
 
 /** Surrounds x with `value`: before[d] elements before and after[d] behind each dimension. */
 export function pad(x: Tensor, before: readonly number[], after: readonly number[], value = 0): Tensor {
+  if (before.length !== x.rank || after.length !== x.rank || [...before, ...after].some(b => !Number.isInteger(b) || b < 0)) {
+    throw new Error(`pad of [${x.shape}] by [${before}] before and [${after}] behind: a count for each dimension is wanted`);
+  }
   const strides = contiguousStrides(x.shape);
+  const [bits] = x.dtype === 'f32' ? new Int32Array(Float32Array.of(value).buffer) : [value];
   const axes = x.shape.map((n, d) => ({ size: n + before[d] + after[d], stride: strides[d], lo: before[d], hi: before[d] + n }));
-  return rearrange(x, axes, -before.reduce((n, b, d) => n + b * strides[d], 0), value);
+  return rearrange(x, axes, -before.reduce((n, b, d) => n + b * strides[d], 0), bits);
 }
 
 /** Repeats dimensions of size 1 (and missing leading ones) up to `shape`. */
 export function expand(x: Tensor, shape: Shape): Tensor {
   const lead = shape.length - x.rank;
+  if (lead < 0) throw new Error(`expand of [${x.shape}] to [${shape}]`);
   const strides = contiguousStrides(x.shape);
   const axes = shape.map((size, d) => {
     const own = d < lead ? 1 : x.shape[d - lead];
@@ -87,6 +93,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   const [first] = parts;
   const d = axis < 0 ? axis + first.rank : axis;
+  if (!(d in first.shape)) throw new Error(`concat along ${axis} of [${first.shape}]: there is no such dimension`);
   const total = parts.reduce((n, t) => n + t.shape[d], 0);
   for (const t of parts) {
     if (t.rank !== first.rank || t.dtype !== first.dtype || t.shape.some((s, i) => i !== d && s !== first.shape[i])) {

@@ -126,11 +126,12 @@ export function fill(t: Tensor, value: number): void {
   (t.dtype === 'f32' ? fillFloat : fillInt)(t.device, t.storage, t.size, value);
 }
 
-/** What a scope may return: tensors, alone or inside arrays and plain objects. */
-function* tensorsIn(value: unknown): Generator<Tensor> {
-  if (value instanceof Tensor) yield value;
-  else if (Array.isArray(value)) for (const v of value) yield* tensorsIn(v);
-  else if (value && Object.getPrototypeOf(value) === Object.prototype) for (const v of Object.values(value)) yield* tensorsIn(v);
+/** What a scope may return: tensors, alone or inside arrays and plain objects; each once. */
+function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
+  if (value instanceof Tensor) found.add(value);
+  else if (Array.isArray(value)) for (const v of value) tensorsIn(v, found);
+  else if (value && Object.getPrototypeOf(value) === Object.prototype) for (const v of Object.values(value)) tensorsIn(v, found);
+  return found;
 }
 
 /**

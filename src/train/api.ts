@@ -30,18 +30,32 @@ export interface Score {
   readonly testRa: number;
 }
 
-/** What `result.json` holds. */
+/** What `result.json` holds. Accuracies are fractions. */
 export interface TrainResult {
+  /** What was trained, in words: `Flying Bird`, `dense adversarial`, ... */
+  readonly label: string;
+  readonly arch: string;
+  readonly dataset: string;
+  readonly mode: string;
+  readonly density: number;
+  readonly sparsity: number;
   /** The epoch with the highest validation RA, the last one, and best minus final. */
   readonly best: Score;
   readonly final: Score;
-  readonly difference: { readonly testSa: number; readonly testRa: number };
+  readonly difference: { readonly sa: number; readonly ra: number };
   /** Robust generalisation gap of the final model: train RA - test RA, both by evaluation PGD on un-augmented data. */
-  readonly robustGap?: number;
-  readonly density: number;
-  /** Of the whole training and of one image, at the real densities. */
-  readonly flops?: { readonly training: number; readonly inference: number };
+  readonly gap: { readonly trainRa: number; readonly testRa: number; readonly gap: number };
+  /** Multiply-adds of one image and of the whole training, dense and at the real densities. */
+  readonly flops: {
+    readonly inferenceDense: number;
+    readonly inferenceReal: number;
+    readonly trainingDense: number;
+    readonly trainingReal: number;
+    readonly formula: string;
+  };
+  readonly adapter: string;
   readonly seconds: number;
+  readonly seed: number;
 }
 
 /** A run that ended, or stopped because `shouldStop` said so (then there is no result yet). */

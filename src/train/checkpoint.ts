@@ -21,6 +21,10 @@ export interface Weights {
   /** 1 where a weight is active, 0 elsewhere; by the name of the parameter. */
   readonly masks: HostTensors;
   readonly momentum: HostTensors;
+  /** 1 where a weight was ever active. */
+  readonly fired?: HostTensors;
+  /** Momentum kept without the mask (growth by momentum). */
+  readonly denseMomentum?: HostTensors;
 }
 
 /** What the network is. */
@@ -58,6 +62,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   }
   for (const [name, { shape, data }] of checkpoint.masks)
     tensors.set(`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
+  for (const [name, { shape, data }] of checkpoint.fired ?? [])
+    tensors.set(`fired.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
+  for (const [name, { shape, data }] of checkpoint.denseMomentum ?? [])
+    tensors.set(`denseMomentum.${name}`, { dtype: 'F32', shape, data });
   for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
   return encodeSafetensors(tensors, {
     format: 'sparrow',
@@ -86,13 +94,26 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
       `${source}: has format version ${metadata.format_version}, this sparrow reads up to ${formatVersion}; update it to use the file`,
     );
   }
-  const weights = { model: new Map(), masks: new Map(), momentum: new Map() } as Weights;
+  const model: HostTensors = new Map();
+  const groups: Record<string, HostTensors> = {
+    mask: new Map(),
+    momentum: new Map(),
+    fired: new Map(),
+    denseMomentum: new Map(),
+  };
+  const weights = {
+    model,
+    masks: groups.mask,
+    momentum: groups.momentum,
+    fired: groups.fired,
+    denseMomentum: groups.denseMomentum,
+  };
   for (const [name, tensor] of tensors) {
-    const [, prefix, rest] = /^(mask|momentum)\.(.+)$/s.exec(name) ?? [];
-    const group = prefix === 'mask' ? weights.masks : prefix === 'momentum' ? weights.momentum : weights.model;
+    const [, prefix, rest] = /^(mask|momentum|fired|denseMomentum)\.(.+)$/s.exec(name) ?? [];
+    const group = prefix ? groups[prefix] : model;
     group.set(rest ?? name, { shape: tensor.shape, data: toFloat32(tensor) });
   }
-  for (const [prefix, group] of [['mask', weights.masks] as const, ['momentum', weights.momentum] as const]) {
+  for (const [prefix, group] of Object.entries(groups)) {
     for (const [name, { shape }] of group) {
       const parameter = weights.model.get(name);
       if (!parameter || !sameShape(parameter.shape, shape)) {

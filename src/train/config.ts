@@ -27,7 +27,7 @@ export const modelFlags = {
     placeholder: 'DIR',
     free: true,
   }),
-  arch: choice(['resnet18'], { help: 'architecture', later: ['wideresnet', 'vgg16'], required: true }),
+  arch: choice(['resnet18', 'resnet8'], { help: 'architecture', later: ['wideresnet', 'vgg16'], required: true }),
   width: integer({ help: 'base width of the network', default: 64, min: 1 }),
   depthFactor: integer({ help: 'depth of wideresnet', default: 34, min: 1 }),
   widthFactor: integer({ help: 'widening factor of wideresnet', default: 10, min: 1 }),

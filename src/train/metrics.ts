@@ -20,6 +20,16 @@ export interface EpochHistory {
   readonly deathRate: number;
   /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
   readonly fired: number;
+  /** Active weights of each masked layer; absent without a mask. */
+  readonly layers?: readonly { readonly name: string; readonly nnz: number; readonly size: number }[];
+  /** Mask updates of the epoch, by iteration; decisions of Flying Bird+ are those of that update. */
+  readonly events?: readonly {
+    readonly iteration: number;
+    readonly rate: number;
+    readonly prune: boolean;
+    readonly grow: boolean;
+    readonly density: number;
+  }[];
 }
 
 /** One line of `metrics.jsonl`. */

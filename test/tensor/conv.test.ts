@@ -10,7 +10,7 @@ import * as reference from '../reference/conv.ts';
 
 const device = await testDevice();
 
-export interface Geometry {
+interface Geometry {
   n: number;
   groups: number;
   /** Channels of one group. */
@@ -70,7 +70,7 @@ describe('conv2d', () => {
         checkForward('conv2d', y, reference.conv2d.forward(x, w, pairs));
         checkGradient('conv2d', [gx, gw], reference.conv2d.backward(x, w, pairs, gy));
       },
-      60,
+      40,
     );
   });
 

@@ -22,7 +22,7 @@ export function addData(program: Command): void {
     },
   );
   addVerb(data, 'verify', "checks a data set's files").action(async (name: string, options: DataOptions) => {
-    await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks.onProgress));
+    await withProgress(options, () => engine.verifyDataset(name, options.data));
     printResult(options, { name, folder: options.data, verified: true }, `${name} in ${options.data} is whole`);
   });
 }

@@ -70,8 +70,8 @@ function resultText({ best, final, difference, density, seconds }: TrainResult, 
   const table = formatTable(
     ['test', `best (epoch ${best.epoch})`, `final (epoch ${final.epoch})`, 'difference'],
     [
-      ['RA', percent(best.testRa), percent(final.testRa), percent(difference.testRa)],
-      ['SA', percent(best.testSa), percent(final.testSa), percent(difference.testSa)],
+      ['RA', percent(best.testRa), percent(final.testRa), percent(difference.ra)],
+      ['SA', percent(best.testSa), percent(final.testSa), percent(difference.sa)],
     ],
   );
   return `${table}\n\ndensity ${density.toFixed(4)}, ${duration(seconds)}, in ${folder}`;

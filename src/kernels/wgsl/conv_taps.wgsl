@@ -24,29 +24,20 @@ struct Params {
 @group(0) @binding(2) var<storage, read> wt: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-// Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements.
+// Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements. A negative index is a huge u32. `&` and not
+// `&&`, which branches: software adapters take very long to compile many small blocks.
 fn load(plane: u32, row: i32, col: i32) -> vec4f {
 //% if VEC
-  let inside = row >= 0 && row < i32(p.h) && col >= 0 && col < i32(p.w);
-  let at = select(0u, (plane + u32(row) * p.w + u32(col)) >> 2u, inside);
-  return select(vec4f(), x[at], inside);
+  let inside = (u32(row) < p.h) & (u32(col) < p.w);
+  return select(vec4f(), x[select(0u, (plane + u32(row) * p.w + u32(col)) >> 2u, inside)], inside);
 //% else
-  let row_in = row >= 0 && row < i32(p.h);
+  let row_in = u32(row) < p.h;
   let start = plane + u32(row) * p.w;
-  var v: vec4f;
 //% for k in 0..4
-  let in$(k) = row_in && col + $(k) >= 0 && col + $(k) < i32(p.w);
-  v[$(k)] = select(0.0, x[select(0u, start + u32(col + $(k)), in$(k))], in$(k));
+  let in$(k) = row_in & (u32(col + $(k)) < p.w);
+  let v$(k) = select(0.0, x[select(0u, start + u32(col + $(k)), in$(k))], in$(k));
 //% end
-  return v;
-//% end
-}
-
-fn store(plane: u32, row: u32, col: u32, v: vec4f) {
-  if (row >= p.oh) { return; }
-  let at = plane + (row * p.ys + p.ya) * p.yw + p.yb;
-//% for k in 0..4
-  if (col + $(k)u < p.ow) { y[at + (col + $(k)u) * p.ys] = v[$(k)]; }
+  return vec4f(v0, v1, v2, v3);
 //% end
 }
 
@@ -60,8 +51,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let group = id.y / p.tiles_co;
   let tile_co = id.y % p.tiles_co;
   let ci_count = p.ci / p.groups;
-  let top = i32(tile_h * $(R)u * $(S)u) + p.r0;
-  let col0 = i32(tile_w * $(4*V*S)u);
+  let first_row = i32(tile_h * $(R)u * $(S)u) + p.r0;
+  let first_col = i32(tile_w * $(4*V*S)u);
 
 //% for r in 0..R
 //% for c in 0..4*Q
@@ -85,9 +76,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     var w_at = ((group * ci_count + ci) * p.th * $(TW)u) * p.cop4 + tile_co * $(Q)u;
     for (var th = 0u; th < p.th; th++) {
 //% for r in 0..R
-      let row$(r) = top + $(r*S) + p.rd * i32(th);
+      let row$(r) = first_row + $(r*S) + p.rd * i32(th);
 //% for m in 0..M1-M0+1
-      let x$(r)_$(m) = load(plane, row$(r), col0 + $(4*(m+M0)));
+      let x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
 //% end
 //% end
 //% for tw in 0..TW
@@ -123,18 +114,26 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
   }
 
-  let co_count = p.co / p.groups;
-//% for c in 0..4*Q
-  {
-    let co = tile_co * $(4*Q)u + $(c)u;
-    if (co < co_count) {
-      let out = (n * p.co + group * co_count + co) * p.yh * p.yw;
+  // in a loop over an array: written out, the checks of the stores would take most of the time of compiling
+  var all = array<vec4f, $(R*4*Q*V)>(
 //% for r in 0..R
+//% for c in 0..4*Q
 //% for v in 0..V
-      store(out, tile_h * $(R)u + $(r)u, tile_w * $(4*V)u + $(4*v)u, total$(r)_$(c)_$(v));
+    total$(r)_$(c)_$(v),
 //% end
 //% end
+//% end
+  );
+  let co_count = p.co / p.groups;
+  for (var o = 0u; o < $(R*4*Q)u; o++) {
+    let co = tile_co * $(4*Q)u + o % $(4*Q)u;
+    let row = tile_h * $(R)u + o / $(4*Q)u;
+    if (co >= co_count || row >= p.oh) { continue; }
+    let at = ((n * p.co + group * co_count + co) * p.yh + row * p.ys + p.ya) * p.yw + p.yb;
+    for (var v = 0u; v < $(V)u; v++) {
+      let value = all[o * $(V)u + v];
+      let col = (tile_w * $(V)u + v) * 4u;
+      for (var k = 0u; k < min(4u, p.ow - min(col, p.ow)); k++) { y[at + (col + k) * p.ys] = value[k]; }
     }
   }
-//% end
 }

@@ -22,19 +22,20 @@ struct Params {
 //% end
 @group(0) @binding(3) var<storage, read_write> part: array<f32>;
 
+// Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements. A negative index is a huge u32. `&` and not
+// `&&`, which branches: software adapters take very long to compile many small blocks.
 fn load_x(plane: u32, row: i32, col: i32) -> vec4f {
 //% if VEC
-  let inside = row >= 0 && row < i32(p.h) && col >= 0 && col < i32(p.w);
+  let inside = (u32(row) < p.h) & (u32(col) < p.w);
   return select(vec4f(), x[select(0u, (plane + u32(row) * p.w + u32(col)) >> 2u, inside)], inside);
 //% else
-  let row_in = row >= 0 && row < i32(p.h);
+  let row_in = u32(row) < p.h;
   let start = plane + u32(row) * p.w;
-  var v: vec4f;
 //% for k in 0..4
-  let in$(k) = row_in && col + $(k) >= 0 && col + $(k) < i32(p.w);
-  v[$(k)] = select(0.0, x[select(0u, start + u32(col + $(k)), in$(k))], in$(k));
+  let in$(k) = row_in & (u32(col + $(k)) < p.w);
+  let v$(k) = select(0.0, x[select(0u, start + u32(col + $(k)), in$(k))], in$(k));
 //% end
-  return v;
+  return vec4f(v0, v1, v2, v3);
 //% end
 }
 
@@ -43,11 +44,10 @@ fn load_g(start: u32, col: u32) -> vec4f {
   let inside = col < p.ow;
   return select(vec4f(), g[select(0u, (start + col) >> 2u, inside)], inside);
 //% else
-  var v: vec4f;
 //% for k in 0..4
-  v[$(k)] = select(0.0, g[select(0u, start + col + $(k)u, col + $(k)u < p.ow)], col + $(k)u < p.ow);
+  let v$(k) = select(0.0, g[select(0u, start + col + $(k)u, col + $(k)u < p.ow)], col + $(k)u < p.ow);
 //% end
-  return v;
+  return vec4f(v0, v1, v2, v3);
 //% end
 }
 
@@ -116,14 +116,21 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
   }
 
+  // in a loop over an array, for the same reason
+  var all = array<f32, $(TM*TC*TW)>(
 //% for m in 0..TM
 //% for c in 0..TC
-  if (co0 + $(m)u < co_count && ci0 + $(c)u < ci_count) {
-    let at = (((slice * p.co + group * co_count + co0 + $(m)u) * ci_count + ci0 + $(c)u) * p.kh + kh) * $(TW)u;
 //% for t in 0..TW
-    part[at + $(t)u] = a$(m)_$(c)_$(t);
+    a$(m)_$(c)_$(t),
 //% end
+//% end
+//% end
+  );
+  for (var o = 0u; o < $(TM*TC)u; o++) {
+    let co = co0 + o / $(TC)u;
+    let ci = ci0 + o % $(TC)u;
+    if (co >= co_count || ci >= ci_count) { continue; }
+    let at = (((slice * p.co + group * co_count + co) * ci_count + ci) * p.kh + kh) * $(TW)u;
+    for (var t = 0u; t < $(TW)u; t++) { part[at + t] = all[o * $(TW)u + t]; }
   }
-//% end
-//% end
 }

@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let out = z * p.m * p.n;
 //% for i in 0..TM
 //% for j in 0..TN
-  if (i0 + $(i)u < p.m && j0 + $(j)u < p.n) { c[out + (i0 + $(i)u) * p.n + j0 + $(j)u] = c$(i)_$(j); }
+  if ((i0 + $(i)u < p.m) & (j0 + $(j)u < p.n)) { c[out + (i0 + $(i)u) * p.n + j0 + $(j)u] = c$(i)_$(j); }
 //% end
 //% end
 }

@@ -27,11 +27,12 @@ fn main(@builtin(local_invocation_index) l: u32) {
 @group(0) @binding(2) var<storage, read> eligible: array<f32>;
 @group(0) @binding(3) var<storage, read> state: State;
 
-// Unsigned integers in the order of the floats; never 0 for an eligible element (-0 counts as 0, NaN is largest).
+// Unsigned integers in the order of the floats; never 0 for an eligible element (-0 counts as 0, NaN ranks first).
 fn order(x: f32) -> u32 {
+  if (is_nan(x)) { return 0xffffffffu; }
   let bits = bitcast<u32>(x);
   if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
-  return select(bits | 0x80000000u, max(~bits, 1u), (bits & 0x80000000u) != 0u);
+  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 
 fn high_key(i: u32) -> u32 {

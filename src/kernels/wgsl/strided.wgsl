@@ -1,9 +1,9 @@
-// y[i0, i1, ...] = x[base + Σ_d i_d · stride_d]  where lo_d <= i_d < hi_d for every d,  else `value`.
+// y[i0, i1, ...] = x[base + Σ_d i_d · stride_d]  where lo_d <= i_d < hi_d for every d,  else `bits`.
 //
 // One kernel for permute, flip, slice, crop, pad and expand: they differ in strides (negative ones flip), base and bounds only.
 // One invocation an element of y; at most 8 dimensions. Words are copied as bits, so integers pass too.
 struct Params {
-  size: u32, rank: u32, base: i32, value: u32,
+  size: u32, rank: u32, base: i32, bits: u32,
   dims: array<vec4u, 2>,
   strides: array<vec4i, 2>,
   lo: array<vec4i, 2>,
@@ -27,5 +27,5 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     inside = inside && k >= p.lo[d / 4][d % 4] && k < p.hi[d / 4][d % 4];
     at += k * p.strides[d / 4][d % 4];
   }
-  y[i] = select(p.value, x[select(0u, u32(at), inside)], inside);
+  y[i] = select(p.bits, x[select(0u, u32(at), inside)], inside);
 }

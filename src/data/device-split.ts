@@ -1,0 +1,67 @@
+/** A split of a data set on the device: bytes uploaded once, batches gathered and augmented by a kernel. */
+import type { Device } from '../device/index.ts';
+import { type Augmentation, batch } from '../kernels/batch.ts';
+import { Random, Stream } from '../tensor/philox.ts';
+import { randomWords } from '../tensor/random.ts';
+import { empty, packedBytes, type Tensor, tensor } from '../tensor/tensor.ts';
+import type { Split } from './types.ts';
+
+export interface Batch {
+  /** [N, C, H, W] in [0, 1] */
+  images: Tensor;
+  /** int32 [N] */
+  labels: Tensor;
+}
+
+export class DeviceSplit {
+  readonly count: number;
+  private readonly shape: readonly number[];
+  private readonly data: Tensor;
+  private readonly labels: Tensor;
+  private readonly order: Tensor;
+  private readonly first: Tensor;
+  private readonly random: Random;
+
+  /** @param shape [C, H, W] */
+  constructor(device: Device, split: Split, shape: readonly number[], seed: number) {
+    this.count = split.count;
+    this.shape = shape;
+    this.data = packedBytes(device, split.images as Uint8Array<ArrayBuffer>).keep();
+    this.labels = tensor(device, split.labels, [split.count], 'i32').keep();
+    this.order = tensor(
+      device,
+      Uint32Array.from({ length: split.count }, (_, i) => i),
+      [split.count],
+      'u32',
+    ).keep();
+    this.first = tensor(device, [0], [1], 'u32').keep();
+    this.random = new Random(seed, Stream.augment);
+  }
+
+  /** The order in which samples are taken. */
+  setOrder(order: ArrayLike<number>): void {
+    this.order.write(order);
+  }
+
+  /** The position in the order at which the next batch begins. */
+  seek(position: number): void {
+    this.first.write([position]);
+  }
+
+  /** n samples from the position on. In a captured step, `step` makes each replay augment anew. */
+  batch(n: number, augment?: Augmentation, step?: Tensor): Batch {
+    const { device } = this.data;
+    const [c, h, w] = this.shape;
+    const images = empty(device, [n, c, h, w]);
+    const labels = empty(device, [n], 'i32');
+    const active = augment && (augment.crop > 0 || augment.flip || augment.rotate > 0) ? augment : undefined;
+    const words = active ? randomWords(device, [4 * n], this.random, step ? { step } : {}) : this.order;
+    const source = { data: this.data.storage, labels: this.labels.storage, order: this.order.storage, first: this.first.storage };
+    batch(device, source, words.storage, images.storage, labels.storage, { n, c, h, w }, active);
+    return { images, labels };
+  }
+
+  dispose(): void {
+    for (const t of [this.data, this.labels, this.order, this.first]) t.dispose();
+  }
+}

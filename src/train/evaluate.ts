@@ -1,0 +1,48 @@
+/** Scoring a checkpoint: standard accuracy and accuracy under attack, on test. */
+import { DeviceSplit } from '../data/device-split.ts';
+import { readFileBytes } from '../data/files.ts';
+import { openDataSet } from '../data/index.ts';
+import { openDevice } from '../device/index.ts';
+import { createModel } from '../nn/models/index.ts';
+import { writeState } from '../nn/state.ts';
+import { Random, Stream } from '../tensor/philox.ts';
+import type { EvalResult, RunHooks } from './api.ts';
+import { assertTensors, decodeWeights } from './checkpoint.ts';
+import { attackSettings, type TrainConfig } from './config.ts';
+import { Evaluator } from './evaluator.ts';
+
+/** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
+export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
+  const path = config.pretrained!;
+  const { model: state } = decodeWeights(readFileBytes(path), path);
+  const data = await openDataSet({
+    dataset: config.dataset,
+    ...(config.data !== undefined ? { data: config.data } : {}),
+    ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
+  });
+  const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
+  try {
+    const maker = { device, random: new Random(config.seed, Stream.init) };
+    const { mean, std, classes, shape } = data;
+    const model = createModel(config.arch, maker, {
+      width: config.width,
+      classes: classes.length,
+      channels: shape[0],
+      mean,
+      std,
+    });
+    assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
+    writeState(model, state, path);
+    const split = new DeviceSplit(device, data.test, shape, config.seed);
+    const evaluator = new Evaluator(device, model, attackSettings(config, 'test'), config.seed);
+    const begun = performance.now();
+    const scores = await evaluator.score(split, config.batchSize, 0, done => {
+      hooks.onProgress?.({ label: `test PGD-${config.testStep}`, done, total: split.count });
+      return false;
+    });
+    const seconds = (performance.now() - begun) / 1000;
+    return { n: split.count, sa: scores!.sa, attacks: { [`pgd-${config.testStep}`]: { ra: scores!.ra, seconds } } };
+  } finally {
+    device.close();
+  }
+}

@@ -1,0 +1,448 @@
+/**
+ * A training run: epochs of captured steps, mask updates, validation and test after each epoch, checkpoints, resume.
+ *
+ * Everything random is a function of the seed, the epoch and the iteration, so a run that is resumed gives the same bits as one that was never
+ * interrupted.
+ */
+import { DeviceSplit } from '../data/device-split.ts';
+import { readFileBytes } from '../data/files.ts';
+import { type DataSet, openDataSet } from '../data/index.ts';
+import { type Device, openDevice } from '../device/index.ts';
+import { SparrowError } from '../errors.ts';
+import { layerMacs } from '../nn/macs.ts';
+import { createModel } from '../nn/models/index.ts';
+import type { Module } from '../nn/module.ts';
+import { Sgd } from '../nn/optim.ts';
+import { multiStep } from '../nn/schedule.ts';
+import { readState, writeState } from '../nn/state.ts';
+import { FLOPS_FORMULA, inferenceMacs, passesPerImage } from '../sparse/flops.ts';
+import { deathRate, decide } from '../sparse/flying-bird.ts';
+import { Masks } from '../sparse/masks.ts';
+import { Random, Stream } from '../tensor/philox.ts';
+import type { RunHooks, Score, TrainOutcome, TrainResult } from './api.ts';
+import { assertIdentity, assertTensors, type Checkpoint, decodeWeights, type HostTensors } from './checkpoint.ts';
+import { assertSameRun, attackSettings, maskRule, type TrainConfig } from './config.ts';
+import { Evaluator } from './evaluator.ts';
+import { RunFolder } from './folder.ts';
+import type { EpochHistory, EpochMetrics } from './metrics.ts';
+import { saveSamples } from './samples.ts';
+import { Trainer } from './trainer.ts';
+
+/** Checkpoints within an epoch: at least this often. */
+const SAVE_ITERATIONS = 200;
+const SAVE_SECONDS = 300;
+/** Steps that may wait on the device before the loop waits for them. */
+const IN_FLIGHT = 2;
+
+export interface RunOptions {
+  /** A device that the caller opened and closes; by default the run opens its own. */
+  device?: Device;
+  /** Data that the caller opened. */
+  data?: DataSet;
+  /** Learning rate by epoch (fractional); by default MultiStep of the configuration. */
+  schedule?: (epoch: number) => number;
+  /** What the run is called. */
+  label?: string;
+}
+
+/** Trains a model; saves into `config.saveDir`. */
+export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
+  const folder = new RunFolder(config.saveDir!);
+  folder.prepare();
+  const source = new RunFolder(config.resumeDir ?? config.saveDir!);
+  const resuming = config.resume || config.resumeDir !== undefined;
+  const saved = resuming ? source.loadConfig() : undefined;
+  if (saved) assertSameRun(saved, config, source.path);
+  const checkpoint = resuming ? source.loadCheckpoint() : undefined;
+  if (resuming && !checkpoint) hooks.onNotice?.(`nothing to resume in ${source.path} yet: starting from the beginning`);
+  const data =
+    options.data ??
+    (await openDataSet({
+      dataset: config.dataset,
+      ...(config.data !== undefined ? { data: config.data } : {}),
+      ...(config.limit !== undefined ? { limit: config.limit } : {}),
+      ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
+    }));
+  const device =
+    options.device ?? (await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) }));
+  const run = new Run(device, data, config, folder, hooks, options);
+  try {
+    if (config.init !== undefined) run.startFrom(config.init);
+    if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
+    else run.begin();
+    folder.saveConfig(config);
+    return await run.train();
+  } finally {
+    run.dispose();
+    if (!options.device) device.close();
+  }
+}
+
+/** What the loop keeps between steps beside tensors; saved in checkpoints. */
+interface LoopState {
+  /** Iterations done in the current epoch. */
+  done: number;
+  bestRa: number;
+  bestSa: number;
+  /** Sums of the epoch so far: see `Tally`. */
+  tally: number[];
+  events: NonNullable<EpochHistory['events']>[number][];
+}
+
+class Run {
+  private readonly model: Module;
+  private readonly optimiser: Sgd;
+  private readonly masks: Masks | undefined;
+  private readonly trainer: Trainer;
+  private readonly evaluator: Evaluator;
+  private readonly splits: Record<'train' | 'val' | 'test', DeviceSplit>;
+  private readonly schedule: (epoch: number) => number;
+  private readonly perEpoch: number;
+  private history: EpochHistory[] = [];
+  private epoch = 0;
+  private state: LoopState = { done: 0, bestRa: -1, bestSa: -1, tally: [0, 0, 0, 0], events: [] };
+  private readonly started = performance.now();
+  private lastSave = performance.now();
+  private readonly inFlight: Promise<unknown>[] = [];
+  private work = { dense: 0, real: 0 };
+
+  constructor(
+    private readonly device: Device,
+    private readonly data: DataSet,
+    private readonly config: TrainConfig,
+    private readonly folder: RunFolder,
+    private readonly hooks: RunHooks,
+    private readonly options: RunOptions,
+  ) {
+    const { seed } = config;
+    const maker = { device, random: new Random(seed, Stream.init) };
+    const { mean, std, classes } = data;
+    this.model = createModel(config.arch, maker, {
+      width: config.width,
+      classes: classes.length,
+      channels: data.shape[0],
+      mean,
+      std,
+    });
+    const rates = { lr: config.lr, momentum: config.momentum, weightDecay: config.weightDecay };
+    this.optimiser = new Sgd(this.model.parameters(), rates);
+    if (maskRule(config) !== 'dense') {
+      this.masks = new Masks(this.model, seed);
+      this.optimiser.masks = this.masks.masks;
+      if (this.growsBy('momentum')) this.optimiser.keepDenseVelocity(this.masks.masks.keys());
+    }
+    const upload = (name: 'train' | 'val' | 'test') => new DeviceSplit(device, data[name], data.shape, seed);
+    this.splits = { train: upload('train'), val: upload('val'), test: upload('test') };
+    this.trainer = new Trainer(device, this.model, this.optimiser, this.splits.train, {
+      mode: config.mode as 'pgd' | 'sgd',
+      attack: attackSettings(config, 'train'),
+      augment: config.augment ? data.augment : undefined,
+      seed,
+      keepGradients: this.growsBy('gradient') ? [...this.masks!.masks.keys()] : [],
+    });
+    this.evaluator = new Evaluator(device, this.model, attackSettings(config, 'test'), seed);
+    this.schedule = options.schedule ?? multiStep(config.lr, config.decreasingLr);
+    this.perEpoch = Math.ceil(data.train.count / config.batchSize);
+  }
+
+  private growsBy(growth: string): boolean {
+    return this.masks !== undefined && maskRule(this.config) !== 'fixed' && this.config.growth === growth;
+  }
+
+  /** Starts from the weights of a checkpoint or a state_dict. */
+  startFrom(path: string): void {
+    const { model } = decodeWeights(readFileBytes(path), path);
+    this.loadModel(model, path);
+  }
+
+  private loadModel(tensors: HostTensors, source: string): void {
+    const shapes = new Map([...this.model.state()].map(([name, t]) => [name, t.shape]));
+    assertTensors(tensors, shapes, source);
+    writeState(this.model, tensors, source);
+  }
+
+  /** The beginning of a new run: the initial masks. */
+  begin(): void {
+    this.masks?.initialise(this.config.density, this.config.sparseInit as 'igq');
+    this.folder.restoreMetrics([]);
+  }
+
+  restore(checkpoint: Checkpoint, source: string): void {
+    const { arch, dataset, width } = this.config;
+    assertIdentity(checkpoint, { arch, dataset, width, classes: this.data.classes.length }, source);
+    this.loadModel(checkpoint.model, source);
+    const flat = (tensors: HostTensors) => new Map([...tensors].map(([name, t]) => [name, t.data]));
+    for (const [name, v] of this.optimiser.velocity) v.write(checkpoint.momentum.get(name)!.data);
+    for (const [name, v] of this.optimiser.denseVelocity) v.write(checkpoint.denseMomentum!.get(name)!.data);
+    const { maskDraw } = checkpoint.random as { maskDraw: number };
+    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired ?? new Map()), maskDraw);
+    this.history = [...checkpoint.history];
+    this.epoch = checkpoint.epoch;
+    this.state = structuredClone(checkpoint.state) as LoopState;
+    this.trainer.tally.sums.write(this.state.tally);
+    this.folder.restoreMetrics(this.history);
+    const at = this.state.done ? `, iteration ${this.state.done} of ${this.perEpoch}` : '';
+    if (this.epoch < this.config.epochs) this.hooks.onNotice?.(`resuming at epoch ${this.epoch}${at}`);
+  }
+
+  async train(): Promise<TrainOutcome> {
+    const { epochs } = this.config;
+    this.countWork();
+    while (this.epoch < epochs) {
+      const begun = performance.now();
+      const first = this.state.done;
+      if (!(await this.trainEpoch())) return this.interrupted();
+      const images = this.data.train.count - first * this.config.batchSize;
+      const speed = images / ((performance.now() - begun) / 1000);
+      const metrics = await this.closeEpoch(speed, begun);
+      if (!metrics) return this.interrupted();
+      this.hooks.onEpoch?.(metrics);
+      if (this.hooks.shouldStop?.()) return this.interrupted();
+    }
+    const result = await this.finish();
+    return result ? { interrupted: false, result } : { interrupted: true };
+  }
+
+  private async interrupted(): Promise<TrainOutcome> {
+    await this.save();
+    return { interrupted: true };
+  }
+
+  /** The steps of an epoch from where it stands. False: asked to stop. */
+  private async trainEpoch(): Promise<boolean> {
+    const { config, perEpoch } = this;
+    const count = this.data.train.count;
+    if (config.shuffle) this.splits.train.setOrder(new Random(config.seed, Stream.shuffle, this.epoch).permutation(count));
+    this.optimiser.setLr(this.schedule(this.epoch));
+    const fields: Record<string, string> = {};
+    const begun = performance.now();
+    const from = this.state.done;
+    while (this.state.done < perEpoch) {
+      const position = this.state.done * config.batchSize;
+      const iteration = this.epoch * perEpoch + this.state.done;
+      if (this.options.schedule) this.optimiser.setLr(this.schedule(iteration / perEpoch));
+      await this.trainer.step(position, Math.min(config.batchSize, count - position), iteration);
+      this.state.done++;
+      if (this.masks) this.updateMasks(iteration + 1);
+      await this.throttle();
+      if (this.state.done % config.printFreq === 0 || this.state.done === perEpoch) await this.observe(fields);
+      const done = this.state.done - from;
+      fields['images/s'] = ((done * config.batchSize) / ((performance.now() - begun) / 1000)).toFixed(0);
+      this.hooks.onProgress?.({
+        label: `epoch ${this.epoch + 1}/${config.epochs}`,
+        done: this.state.done,
+        total: perEpoch,
+        fields,
+      });
+      if (this.hooks.shouldStop?.()) return false;
+      const due = this.state.done % SAVE_ITERATIONS === 0 || performance.now() - this.lastSave > SAVE_SECONDS * 1000;
+      if (due && this.state.done < perEpoch) await this.save();
+    }
+    return true;
+  }
+
+  /** Lets the device work ahead, but not without bound. */
+  private async throttle(): Promise<void> {
+    this.inFlight.push(this.device.gpu.queue.onSubmittedWorkDone());
+    if (this.inFlight.length > IN_FLIGHT) await this.inFlight.shift();
+  }
+
+  /** Reads the running sums; stops the run where the loss is no number. */
+  private async observe(fields: Record<string, string> = {}) {
+    const totals = await this.trainer.tally.read();
+    if (totals.nanAt !== undefined) {
+      const good = this.history.length > 0 || this.epoch > 0 ? '; the last checkpoint from before it is kept' : '';
+      throw new SparrowError(`the loss became NaN at iteration ${totals.nanAt}${good}; lower --lr or check the data`);
+    }
+    fields.loss = totals.loss.toFixed(3);
+    fields[this.config.mode === 'sgd' ? 'accuracy' : 'RA'] = `${(100 * totals.accuracy).toFixed(1)} %`;
+    return totals;
+  }
+
+  /** Mask updates of Flying Bird and Flying Bird+, every so many steps. */
+  private updateMasks(steps: number): void {
+    const { config } = this;
+    const rule = maskRule(config);
+    if (rule === 'fixed') return;
+    const every = config.dynamicFre && this.epoch > config.epochs / 2 ? config.secondFrequency : config.updateFrequency;
+    if (steps % every !== 0) return;
+    const masks = this.masks!;
+    const rate = deathRate(config.deathRate, steps, config.epochs * this.perEpoch, config.decaySchedule);
+    const deciding = rule === 'fbp' && this.epoch >= config.dynamicEpoch;
+    const decisions = deciding ? decide(this.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
+    const scores = config.growth === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
+    const { pruneRatio, growthRatio } = config;
+    masks.update({ rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio }, scores);
+    this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
+    if (deciding) {
+      const { prune, grow } = decisions;
+      this.hooks.onNotice?.(`mask update at iteration ${steps}: prune ${prune ? 'yes' : 'no'}, grow ${grow ? 'yes' : 'no'}`);
+    }
+  }
+
+  /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
+  private async closeEpoch(imagesPerSecond: number, begun: number): Promise<EpochMetrics | undefined> {
+    const { config, masks, epoch } = this;
+    const train = await this.observe();
+    const score = (name: 'val' | 'test') =>
+      this.evaluate(name, `epoch ${epoch + 1}/${config.epochs} ${name}`, 2 * epoch + (name === 'val' ? 0 : 1));
+    const val = await score('val');
+    const test = val && (await score('test'));
+    if (!val || !test) return undefined;
+    const steps = (epoch + 1) * this.perEpoch;
+    const history: EpochHistory = {
+      epoch,
+      trainRa: train.accuracy,
+      valSa: val.sa,
+      valRa: val.ra,
+      valLoss: val.loss,
+      testSa: test.sa,
+      testRa: test.ra,
+      lr: this.schedule(epoch),
+      density: masks?.density() ?? 1,
+      deathRate: masks ? deathRate(config.deathRate, steps, config.epochs * this.perEpoch, config.decaySchedule) : 0,
+      fired: masks ? await masks.firedRate() : 1,
+      ...(masks
+        ? { layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })), events: this.state.events }
+        : {}),
+    };
+    this.history.push(history);
+    this.epoch++;
+    const [ra, sa] = [val.ra > this.state.bestRa, val.sa > this.state.bestSa];
+    this.state = {
+      done: 0,
+      bestRa: Math.max(val.ra, this.state.bestRa),
+      bestSa: Math.max(val.sa, this.state.bestSa),
+      tally: [0, 0, 0, 0],
+      events: [],
+    };
+    this.trainer.tally.reset();
+    const metrics = { ...history, imagesPerSecond, seconds: (performance.now() - begun) / 1000 };
+    const checkpoint = await this.checkpoint();
+    if (ra) this.folder.saveCheckpoint(checkpoint, 'best-ra');
+    if (sa) this.folder.saveCheckpoint(checkpoint, 'best-sa');
+    this.folder.saveCheckpoint(checkpoint);
+    this.folder.appendMetrics(metrics);
+    this.lastSave = performance.now();
+    return metrics;
+  }
+
+  private evaluate(name: 'train' | 'val' | 'test', label: string, draw: number) {
+    const split = this.splits[name];
+    return this.evaluator.score(split, this.config.batchSize, draw, done => {
+      this.hooks.onProgress?.({ label, done, total: split.count });
+      return this.hooks.shouldStop?.();
+    });
+  }
+
+  private async checkpoint(): Promise<Checkpoint> {
+    const { config, masks } = this;
+    const read = async (tensors: ReadonlyMap<string, { shape: readonly number[]; floats(): Promise<Float32Array> }>) => {
+      const out: HostTensors = new Map();
+      for (const [name, t] of tensors) out.set(name, { shape: t.shape, data: await t.floats() });
+      return out;
+    };
+    return {
+      arch: config.arch,
+      dataset: config.dataset,
+      classes: this.data.classes.length,
+      width: config.width,
+      epoch: this.epoch,
+      iteration: this.epoch * this.perEpoch + this.state.done,
+      model: await readState(this.model),
+      masks: await read(masks?.masks ?? new Map()),
+      fired: await read(masks?.fired ?? new Map()),
+      momentum: await read(this.optimiser.velocity),
+      denseMomentum: await read(this.optimiser.denseVelocity),
+      random: { seed: config.seed, maskDraw: masks?.draw ?? 0 },
+      state: { ...this.state, tally: [...(await this.trainer.tally.sums.floats())] },
+      history: this.history,
+    };
+  }
+
+  /** Saves the run as it stands, unless its loss is no number. */
+  private async save(): Promise<void> {
+    if (this.state.done > 0) await this.observe();
+    this.folder.saveCheckpoint(await this.checkpoint());
+    this.lastSave = performance.now();
+  }
+
+  /** Multiply-adds of an image; the layers' real densities come in at the end, from the history. */
+  private countWork(): void {
+    const macs = layerMacs(this.device, this.model, this.data.shape);
+    const { masks } = this;
+    this.work = inferenceMacs(macs, name => (masks ? masks.nnz(name) / masks.layers.find(l => l.name === name)!.size : 1));
+  }
+
+  /** Work of training at each epoch's densities. */
+  private trainingWork(): { dense: number; real: number } {
+    const macs = layerMacs(this.device, this.model, this.data.shape);
+    const perImage = passesPerImage(this.config.mode === 'pgd' ? this.config.trainStep : 0) * this.data.train.count;
+    let real = 0;
+    for (const { layers } of this.history) {
+      const density = new Map(layers?.map(l => [l.name, l.nnz / l.size]));
+      real += perImage * inferenceMacs(macs, name => density.get(name) ?? 1).real;
+    }
+    return { dense: perImage * this.work.dense * this.history.length, real };
+  }
+
+  /** The last scores: the gap of the final model, samples for the report, `result.json`. */
+  private async finish(): Promise<TrainResult | undefined> {
+    const { config, history } = this;
+    const last = history.at(-1)!;
+    const train = await this.evaluate('train', 'robust generalisation gap', 2 * config.epochs);
+    if (!train) return undefined;
+    await saveSamples(
+      this.device,
+      this.model,
+      this.splits.test,
+      attackSettings(config, 'test'),
+      this.data,
+      config.seed,
+      this.folder.file('samples.safetensors'),
+    );
+    const best = history.reduce((a, b) => (b.valRa > a.valRa ? b : a));
+    const score = ({ epoch, valRa, testSa, testRa }: EpochHistory): Score => ({ epoch, valRa, testSa, testRa });
+    const training = this.trainingWork();
+    this.countWork();
+    const result: TrainResult = {
+      label: this.options.label ?? defaultLabel(config),
+      arch: config.arch,
+      dataset: config.dataset,
+      mode: config.mode,
+      density: last.density,
+      sparsity: 1 - last.density,
+      best: score(best),
+      final: score(last),
+      difference: { sa: best.testSa - last.testSa, ra: best.testRa - last.testRa },
+      gap: { trainRa: train.ra, testRa: last.testRa, gap: train.ra - last.testRa },
+      flops: {
+        inferenceDense: this.work.dense,
+        inferenceReal: this.work.real,
+        trainingDense: training.dense,
+        trainingReal: training.real,
+        formula: FLOPS_FORMULA,
+      },
+      adapter: this.device.adapter.description,
+      seconds: (performance.now() - this.started) / 1000,
+      seed: config.seed,
+    };
+    this.folder.saveResult(result);
+    return result;
+  }
+
+  dispose(): void {
+    this.trainer.dispose();
+    this.evaluator.dispose();
+    this.masks?.dispose();
+    this.optimiser.dispose();
+    for (const split of Object.values(this.splits)) split.dispose();
+    this.model.dispose();
+  }
+}
+
+function defaultLabel(config: TrainConfig): string {
+  const names = { dense: 'dense', fixed: 'fixed mask', fb: 'Flying Bird', fbp: 'Flying Bird+' };
+  const rule = maskRule(config);
+  return config.mode === 'sgd' ? `${names[rule]}, standard` : rule === 'dense' ? 'dense adversarial' : names[rule];
+}

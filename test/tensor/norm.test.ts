@@ -1,0 +1,151 @@
+/** Batch normalisation in train and eval mode, with and without ReLU, against the float64 reference. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { batchStats, normalise, normBackward, normSums, type Running, runningStats } from '../../src/tensor/norm.ts';
+import { mean } from '../../src/tensor/reduce.ts';
+import { slice } from '../../src/tensor/shape.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { between, checkForward, checkGradient, forAll, random, run, seeds, testDevice } from '../engine.ts';
+import { map, type Ref, ref } from '../reference/array.ts';
+import * as reference from '../reference/norm.ts';
+
+const device = await testDevice();
+const eps = 1e-5;
+
+/** [N, C, H, W] or [N, C]; at least two values a channel. */
+const shapes = fc
+  .oneof(
+    fc.tuple(between(1, 5), fc.oneof(between(1, 6), between(60, 70)), between(1, 9), between(1, 9)),
+    fc.tuple(between(2, 40), between(1, 9)),
+  )
+  .filter(([n, , h = 1, w = 1]) => n * h * w >= 2);
+
+/** Inputs; where ReLU follows, no value may lie so near to 0 that rounding decides whether it passes. */
+function inputs(shape: readonly number[], seed: number) {
+  const c = shape[1];
+  return {
+    x: random(shape, seed, -2, 3),
+    gamma: random([c], seed + 1, 0.3, 2),
+    beta: random([c], seed + 2),
+    g: random(shape, seed + 3),
+    running: { mean: random([c], seed + 4), variance: random([c], seed + 5, 0.5, 2) },
+  };
+}
+const decided = (y: Ref) => y.data.every(v => Math.abs(v) > 1e-5);
+
+/** Rows 0 (the gradient by beta) and 1 (by gamma) of normSums. */
+const rows = (sums: Tensor) => [0, 1].map(i => slice(sums, [i, 0], [1, sums.shape[1]]).reshape([-1]));
+
+describe.each([false, true])('batch norm, relu %s', relu => {
+  const name = relu ? 'batchNorm + relu' : 'batchNorm';
+
+  it('train mode: output, running statistics, gradients by x, gamma, beta', async () => {
+    await forAll(
+      fc.tuple(shapes, seeds),
+      async ([shape, seed]) => {
+        const { x, gamma, beta, g, running } = inputs(shape, seed);
+        fc.pre(decided(reference.batchNormTrain.forward(x, gamma, beta, { eps })));
+        const [y, gx, byBeta, byGamma, newMean, newVar] = await run(
+          device,
+          [x, gamma, beta, g, running.mean, running.variance],
+          (tx, tGamma, tBeta, tg, tMean, tVar) => {
+            const update: Running = { mean: tMean, var: tVar, momentum: 0.1 };
+            const stats = batchStats(tx, tGamma, tBeta, eps, update);
+            const sums = normSums(tx, tg, stats, relu);
+            return [normalise(tx, stats, relu), normBackward(tx, tg, stats, sums, relu), ...rows(sums), tMean, tVar];
+          },
+        );
+        checkForward(`${name} train`, y, reference.batchNormTrain.forward(x, gamma, beta, { eps, relu }));
+        const [rx, rGamma, rBeta] = reference.batchNormTrain.backward(x, gamma, beta, { eps, relu }, g);
+        // the gradient by x is what is left of g after two projections: its error is measured against g
+        checkGradient(`${name} train`, plus(gx, g), plus(rx, g), 3e-5);
+        checkGradient(
+          `${name} train`,
+          [plus(byGamma, ref(byGamma.shape, 1)), plus(byBeta, ref(byBeta.shape, 1))],
+          [plus(rGamma, ref(rGamma.shape, 1)), plus(rBeta, ref(rBeta.shape, 1))],
+        );
+        const after = reference.updateRunning(x, running, 0.1);
+        checkForward('running statistics', newMean, after.mean);
+        checkForward('running statistics', newVar, after.variance);
+      },
+      25,
+    );
+  });
+
+  it('eval mode: output and gradients', async () => {
+    await forAll(
+      fc.tuple(shapes, seeds),
+      async ([shape, seed]) => {
+        const { x, gamma, beta, g, running } = inputs(shape, seed);
+        fc.pre(decided(reference.batchNormEval.forward(x, gamma, beta, running, { eps })));
+        const [y, gx, byBeta, byGamma] = await run(
+          device,
+          [x, gamma, beta, g, running.mean, running.variance],
+          (tx, tGamma, tBeta, tg, tMean, tVar) => {
+            const stats = runningStats(tGamma, tBeta, tMean, tVar, eps);
+            return [
+              normalise(tx, stats, relu),
+              normBackward(tx, tg, stats, undefined, relu),
+              ...rows(normSums(tx, tg, stats, relu)),
+            ];
+          },
+        );
+        checkForward(`${name} eval`, y, reference.batchNormEval.forward(x, gamma, beta, running, { eps, relu }));
+        const [rx, rGamma, rBeta] = reference.batchNormEval.backward(x, gamma, beta, running, { eps, relu }, g);
+        checkGradient(`${name} eval`, gx, rx);
+        checkGradient(
+          `${name} eval`,
+          [plus(byGamma, ref(byGamma.shape, 1)), plus(byBeta, ref(byBeta.shape, 1))],
+          [plus(rGamma, ref(rGamma.shape, 1)), plus(rBeta, ref(rBeta.shape, 1))],
+        );
+      },
+      15,
+    );
+  });
+});
+
+function plus(a: Ref, b: Ref): Ref {
+  return ref(
+    a.shape,
+    a.data.map((v, i) => v + b.data[i]),
+  );
+}
+
+describe('batch statistics', () => {
+  it('a large mean does not swallow the variance', async () => {
+    const x = random([8, 2, 16, 16], 3, 1000, 1001);
+    const [stats] = await run(device, [x, ref([2], 1), ref([2], 0)], (tx, gamma, beta) => batchStats(tx, gamma, beta, eps));
+    const { mean: mu, variance } = reference.batchStatistics(x);
+    checkForward('batch statistics', ref([2], stats.data.slice(0, 2)), mu);
+    checkForward(
+      'batch statistics',
+      ref([2], stats.data.slice(2, 4)),
+      map(variance, v => 1 / Math.sqrt(v + eps)),
+    );
+  });
+
+  it('many slices of images are added up', async () => {
+    const x = random([70, 3, 9, 9], 4);
+    const [y] = await run(device, [x, ref([3], 1), ref([3], 0)], (tx, gamma, beta) =>
+      normalise(tx, batchStats(tx, gamma, beta, eps), false),
+    );
+    checkForward('batchNorm train', y, reference.batchNormTrain.forward(x, ref([3], 1), ref([3], 0), { eps }));
+  });
+
+  it('a normalised batch has mean 0', async () => {
+    const x = random([4, 5, 7, 7], 5, 2, 9);
+    const [mu] = await run(device, [x, ref([5], 1), ref([5], 0)], (tx, gamma, beta) =>
+      mean(normalise(tx, batchStats(tx, gamma, beta, eps), false), { axes: [0, 2, 3] }),
+    );
+    expect(Math.max(...mu.data.map(Math.abs))).toBeLessThan(1e-5);
+  });
+
+  it.runIf(process.env.SPARROW_TEST_FULL)('more than 65 535 channels (slow)', async () => {
+    const c = 70_001;
+    const x = random([2, c], 6);
+    const [y] = await run(device, [x, ref([c], 1), ref([c], 0)], (tx, gamma, beta) =>
+      normalise(tx, batchStats(tx, gamma, beta, eps), false),
+    );
+    checkForward('batchNorm train', y, reference.batchNormTrain.forward(x, ref([c], 1), ref([c], 0), { eps }), 1e-3);
+  });
+});

@@ -1,0 +1,155 @@
+/** Making and reading tensors, views, scopes. */
+import { describe, expect, it } from 'vitest';
+import { add } from '../../src/tensor/elementwise.ts';
+import { empty, fill, full, ones, packedBytes, scope, tensor, zeros } from '../../src/tensor/tensor.ts';
+import { testDevice } from '../engine.ts';
+
+const device = await testDevice();
+const live = () => device.stats.live;
+
+describe('tensors', () => {
+  it('hold what they were made with, by type', async () => {
+    const made = scope(device, () => [
+      tensor(device, [1.5, -2, 3], [3, 1]),
+      tensor(device, [-1, 2], [2], 'i32'),
+      tensor(device, [4e9, 2], [2], 'u32'),
+      ones(device, [2]),
+      zeros(device, [2]),
+      full(device, [2], -7, 'i32'),
+      full(device, [3], 0.1),
+      packedBytes(device, Uint8Array.of(1, 2, 3, 4, 5)),
+    ]);
+    const data = [];
+    for (const t of made) data.push([t.dtype, t.shape, [...(await t.data())]]);
+    expect(data).toEqual([
+      ['f32', [3, 1], [1.5, -2, 3]],
+      ['i32', [2], [-1, 2]],
+      ['u32', [2], [4e9, 2]],
+      ['f32', [2], [1, 1]],
+      ['f32', [2], [0, 0]],
+      ['i32', [2], [-7, -7]],
+      ['f32', [3], [0.1, 0.1, 0.1].map(Math.fround)],
+      ['u32', [2], [0x04030201, 5]],
+    ]);
+    for (const t of made) t.dispose();
+  });
+
+  it('write, fill and item', async () => {
+    const t = tensor(device, [1]);
+    expect(await t.write([5]).item()).toBe(5);
+    fill(t, 0.5);
+    expect(await t.item()).toBe(0.5);
+    expect(() => t.write([1, 2])).toThrow('2 values for a tensor of shape [1]');
+    t.dispose();
+    const pair = zeros(device, [2]);
+    await expect(pair.item()).rejects.toThrow('it has 2 elements');
+    pair.dispose();
+  });
+
+  it('a write does not disturb what was launched before it', async () => {
+    const x = tensor(device, [1, 2]);
+    const before = add(x, 10);
+    x.write([3, 4]);
+    const after = add(x, 10);
+    expect([...(await before.data()), ...(await after.data())]).toEqual([11, 12, 13, 14]);
+    for (const t of [x, before, after]) t.dispose();
+  });
+
+  it('reshape shares memory, infers one size, and refuses others', async () => {
+    const x = tensor(device, [1, 2, 3, 4, 5, 6]);
+    const view = x.reshape([2, -1]);
+    expect(view.shape).toEqual([2, 3]);
+    x.write([6, 5, 4, 3, 2, 1]);
+    x.dispose();
+    expect([...(await view.data())]).toEqual([6, 5, 4, 3, 2, 1]);
+    expect(() => view.reshape([4])).toThrow('reshape of [2,3] to [4]');
+    expect(() => view.reshape([4, -1])).toThrow('reshape of [2,3] to [4,-1]');
+    view.dispose();
+  });
+});
+
+describe('scopes', () => {
+  it('give everything back but what they return', async () => {
+    const before = live();
+    const kept = scope(device, () => {
+      const a = ones(device, [1000]);
+      const b = add(a, a);
+      return { nested: [add(b, a)], text: 'x' };
+    });
+    expect(live() - before).toBe(kept.nested[0].storage.bytes);
+    expect((await kept.nested[0].floats()).every(v => v === 3)).toBe(true);
+    kept.nested[0].dispose();
+    expect(live()).toBe(before);
+  });
+
+  it('nest: an inner result belongs to the outer scope', () => {
+    const before = live();
+    scope(device, () => {
+      const inner = scope(device, () => add(ones(device, [3]), 1));
+      add(inner, 1);
+    });
+    expect(live()).toBe(before);
+  });
+
+  it('a returned view keeps its memory, and so does a tensor returned twice', async () => {
+    const before = live();
+    const [view, again] = scope(device, () => {
+      const view = tensor(device, [1, 2, 3, 4]).reshape([2, 2]);
+      return [view, view];
+    });
+    expect(again).toBe(view);
+    expect([...(await view.data())]).toEqual([1, 2, 3, 4]);
+    view.dispose();
+    expect(live()).toBe(before);
+  });
+
+  it('keep takes a tensor out; disposing inside gives back once', () => {
+    const before = live();
+    const kept = scope(device, () => {
+      const t = zeros(device, [10]).keep();
+      ones(device, [10]).dispose();
+      const size = t.storage.bytes;
+      return () => {
+        t.dispose();
+        return size;
+      };
+    });
+    expect(live() - before).toBe(kept());
+    expect(live()).toBe(before);
+  });
+
+  it('a tensor from outside stays what it was, returned or not', async () => {
+    const x = tensor(device, [1]);
+    expect(scope(device, () => x)).toBe(x);
+    expect(await x.item()).toBe(1);
+    x.dispose();
+  });
+
+  it('an error inside gives everything back too', () => {
+    const before = live();
+    expect(() =>
+      scope(device, () => {
+        ones(device, [100]);
+        throw new Error('inside');
+      }),
+    ).toThrow('inside');
+    expect(live()).toBe(before);
+  });
+
+  it('refuse asynchronous work', () => {
+    expect(() => scope(device, async () => 1)).toThrow('a scope is synchronous');
+  });
+
+  it('use after dispose is an error that names the kernel', () => {
+    const x = ones(device, [2]);
+    x.dispose();
+    x.dispose(); // twice does no harm
+    expect(() => add(x, 1)).toThrow(/elementwise.*argument 0 was given back/);
+  });
+
+  it('an empty tensor takes memory for nothing but its handle', () => {
+    const t = empty(device, [0, 5]);
+    expect([t.size, t.storage.bytes]).toEqual([0, 256]);
+    t.dispose();
+  });
+});
