@@ -8,7 +8,7 @@ import { checkOperation, type Operation } from './operation.ts';
 
 const device = await testDevice();
 
-/** Kernels are compiled for each kernel width, stride, padding and dilation, and slowly without a GPU: few of these, every size. */
+/** Kernels are compiled for each kernel width, stride, padding, dilation and some widths, and slowly without a GPU: few of these. */
 const geometries = [
   { kernel: 3, stride: 1, padding: 1, dilation: 1, groups: 1 },
   { kernel: 3, stride: 2, padding: 1, dilation: 1, groups: 1 },
@@ -25,7 +25,7 @@ describe.each(geometries)('kernel $kernel, stride $stride, padding $padding, dil
     dilation: [rest.dilation, rest.dilation],
     groups,
   };
-  const examples = fc.tuple(between(1, 3), between(1, 3), between(1, 4), between(5, 7), between(5, 8), seeds);
+  const examples = fc.tuple(between(1, 3), fc.constantFrom(1, 3), between(1, 4), between(5, 7), fc.constantFrom(6, 8), seeds);
 
   const sizes = ([n, ci, co, h, w]: number[]) => {
     const xShape = [n, ci * groups, h, w];
