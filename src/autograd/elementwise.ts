@@ -96,8 +96,8 @@ export function relu(a: Tensor): Tensor {
   return record('relu', [a], y, g => [gate(g, y)]);
 }
 
-/** g where y > 0: linear in g, and flat in y. */
-function gate(g: Tensor, y: Tensor): Tensor {
+/** g where y > 0, else 0: linear in g, and flat in y. The gradient of relu, by its output y. */
+export function gate(g: Tensor, y: Tensor): Tensor {
   return record('gate', [g], raw('gateByPositive', [g, y]), gg => [gate(gg, y)]);
 }
 

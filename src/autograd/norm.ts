@@ -1,18 +1,18 @@
 /**
- * Batch normalisation, optionally fused with ReLU: y = [relu](γ·(x - μ)/√(σ² + eps) + β).
+ * Batch normalisation, optionally fused with ReLU: y = [relu](γ·x̂ + β), x̂ = (x - μ)·r, r = 1/√(σ² + eps).
  *
- * First derivatives come from fused kernels. When the backward pass itself is recorded, the same formula is built from elementary operations
- * and differentiated instead.
+ * First derivatives come from fused kernels. When the backward pass itself is recorded, the same formulas are written in differentiable
+ * operations.
  */
 
 import type { Running } from '../tensor/norm.ts';
 import * as raw from '../tensor/norm.ts';
 import * as shapes from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { add, mul, relu as reluOp, rsqrt, square, sub } from './elementwise.ts';
-import { mean } from './reduce.ts';
+import { add, gate, mul, rsqrt, square, sub } from './elementwise.ts';
+import { mean, sum } from './reduce.ts';
 import { reshape } from './shape.ts';
-import { grad, isRecording, record } from './tape.ts';
+import { isRecording, record } from './tape.ts';
 
 export interface NormOptions {
   /** Batch statistics (and their gradient) in train mode, the running ones in eval mode. */
@@ -24,6 +24,7 @@ export interface NormOptions {
   relu?: boolean;
 }
 
+/** x [N, C, ...], gamma and beta [C]. */
 export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions): Tensor {
   const relu = o.relu ?? false;
   const stats = o.train
@@ -31,8 +32,8 @@ export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions
     : raw.runningStats(gamma, beta, o.running.mean, o.running.var, o.eps);
   const y = raw.normalise(x, stats, relu);
   return record('batchNorm', [x, gamma, beta], y, (g, [nx, ngamma, nbeta]) => {
-    if (isRecording()) return grad(byFormula(x, gamma, beta, o), [x, gamma, beta], { seed: g, createGraph: true });
-    const sums = o.train || ngamma || nbeta ? raw.normSums(x, g, stats, relu) : undefined;
+    if (isRecording()) return byFormula(relu ? gate(g, y) : g, x, gamma, o);
+    const sums = (nx && o.train) || ngamma || nbeta ? raw.normSums(x, g, stats, relu) : undefined;
     const c = gamma.size;
     return [
       nx ? raw.normBackward(x, g, stats, o.train ? sums : undefined, relu) : undefined,
@@ -42,14 +43,21 @@ export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions
   });
 }
 
-/** The same values from elementary operations; running statistics are left alone. */
-function byFormula(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions): Tensor {
+/**
+ * The gradients by x, γ and β, differentiable in g, x and γ:  ∂β = Σ g,  ∂γ = Σ g·x̂,  ∂x = γ·r·(g - (∂β + x̂·∂γ)/M) over the M elements of
+ * a channel; in eval mode, where the statistics are constants, ∂x = γ·r·g.
+ */
+function byFormula(g: Tensor, x: Tensor, gamma: Tensor, o: NormOptions): Tensor[] {
   const axes = x.shape.map((_, d) => d).filter(d => d !== 1);
   const channel = x.shape.map((s, d) => (d === 1 ? s : 1));
   const mu = o.train ? mean(x, { axes, keepDims: true }) : o.running.mean.reshape(channel);
   const centred = sub(x, mu);
   const variance = o.train ? mean(square(centred), { axes, keepDims: true }) : o.running.var.reshape(channel);
-  const normal = mul(centred, rsqrt(add(variance, o.eps)));
-  const y = add(mul(normal, reshape(gamma, channel)), reshape(beta, channel));
-  return o.relu ? reluOp(y) : y;
+  const r = rsqrt(add(variance, o.eps));
+  const normal = mul(centred, r);
+  const dGamma = sum(mul(g, normal), { axes, keepDims: true });
+  const dBeta = sum(g, { axes, keepDims: true });
+  const count = x.size / gamma.size;
+  const direct = o.train ? sub(g, mul(add(dBeta, mul(normal, dGamma)), 1 / count)) : g;
+  return [mul(direct, mul(r, reshape(gamma, channel))), reshape(dGamma, gamma.shape), reshape(dBeta, gamma.shape)];
 }

@@ -99,10 +99,11 @@ function pathTo(y: Tensor, wanted: ReadonlySet<Tensor>): { output: Tensor; node:
 }
 
 /**
- * The gradients of y by each tensor of `wanted`, in their order and shapes.
- * @throws Error where y does not depend on one of them
+ * The gradients of y by each tensor of `wanted`, in their order and shapes. Each is its own to dispose.
+ * @throws Error where y does not depend on one of them, or the seed has not y's shape
  */
 export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions = {}): Tensor[] {
+  if (seed && !sameShape(seed, y)) throw new Error(`grad: a seed of shape [${seed.shape}] for a result of shape [${y.shape}]`);
   const targets = new Set(wanted);
   const path = pathTo(y, targets);
   const reached = new Set(path.flatMap(p => [p.output, ...p.node.inputs]));
@@ -118,11 +119,11 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
   const letGo = (t: Tensor) => {
     const left = holders.get(t)! - 1;
     holders.set(t, left);
-    if (left === 0 && !createGraph && t !== seed) t.dispose();
+    if (left === 0 && !createGraph) t.dispose();
   };
 
   return withRecording(createGraph, () => {
-    const first = seed ?? ones(y.device, y.shape);
+    const first = !seed ? ones(y.device, y.shape) : createGraph ? seed : detach(seed);
     gradients.set(y, first);
     hold(first);
     for (const { output, node } of path) {
@@ -134,7 +135,7 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
       node.inputs.forEach((input, i) => {
         const result = results[i];
         if (!needs[i] || !result) return;
-        if (result.size !== input.size)
+        if (!sameShape(result, input))
           throw new Error(`backward of ${node.op}: gradient [${result.shape}] for an input of shape [${input.shape}]`);
         const before = gradients.get(input);
         const total = before ? accumulate(before, result, createGraph) : result;
@@ -150,12 +151,19 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
         letGo(g);
       }
     }
+    const given = new Set<Tensor>();
     return wanted.map(t => {
       const g = gradients.get(t);
       if (!g) throw new Error(`grad: no gradient reached a tensor of shape [${t.shape}]`);
+      if (given.has(g) && !createGraph) return detach(g);
+      given.add(g);
       return g;
     });
   });
+}
+
+function sameShape(a: Tensor, b: Tensor): boolean {
+  return a.rank === b.rank && a.shape.every((size, d) => size === b.shape[d]);
 }
 
 function accumulate(a: Tensor, b: Tensor, createGraph: boolean): Tensor {

@@ -159,7 +159,7 @@ export class Flatten extends Module {
   }
 }
 
-/** In train mode zeroes each element with probability p and scales the rest by 1/(1-p). */
+/** In train mode zeroes each element with probability p and scales the rest by 1/(1-p). Every layer has a random stream of its own. */
 export class Dropout extends Module {
   readonly p: number;
   private readonly random: Random;
@@ -170,7 +170,7 @@ export class Dropout extends Module {
     super();
     if (!(p >= 0 && p < 1)) throw new Error(`dropout probability ${p}: 0 <= p < 1 is wanted`);
     this.p = p;
-    this.random = new RandomStream(random.seed, Stream.dropout);
+    this.random = new RandomStream(random.seed, Stream.dropout + 256 * random.draw++);
   }
 
   forward(x: Tensor): Tensor {

@@ -71,8 +71,8 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Gives all memory back. */
+  /** Gives all memory back, that of the modules below included. */
   dispose(): void {
-    for (const t of this.state().values()) t.dispose();
+    for (const [, value] of this.members()) value.dispose();
   }
 }

@@ -26,6 +26,7 @@ export function writeState(model: Module, state: ReadonlyMap<string, HostTensor>
     const given = state.get(name);
     if (!given) wrong.push(`${name} is missing`);
     else if (given.shape.join() !== t.shape.join()) wrong.push(`${name} is [${given.shape}] instead of [${t.shape}]`);
+    else if (given.data.length !== t.size) wrong.push(`${name} has ${given.data.length} values instead of ${t.size}`);
   }
   for (const name of state.keys()) {
     if (!own.has(name) && !name.endsWith('num_batches_tracked')) wrong.push(`${name} is not in the model`);

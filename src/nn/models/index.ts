@@ -20,7 +20,7 @@ export const models: Readonly<Record<string, (make: Maker, options: ModelOptions
 
 /** A new model with PyTorch's default initialisation. @throws UsageError for an unknown architecture, naming the known ones */
 export function createModel(arch: string, make: Maker, options: ModelOptions): Module {
-  const build = models[arch];
+  const build = Object.hasOwn(models, arch) ? models[arch] : undefined;
   if (!build) throw new UsageError(`unknown architecture '${arch}': use ${Object.keys(models).join(', ')}`);
   return build(make, options);
 }
