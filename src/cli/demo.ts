@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { shapes } from '../data/shapes.ts';
 import { openDevice } from '../device/index.ts';
 import { writeReport } from '../report/index.ts';
-import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from './api.ts';
-import { resolveConfig, type TrainConfig } from './config.ts';
-import { trainRun } from './run.ts';
+import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
+import { resolveConfig, type TrainConfig } from '../train/config.ts';
+import { trainRun } from '../train/run.ts';
 
 const TRAIN = 960;
 const EVALUATE = 128;
