@@ -12,7 +12,7 @@ let gpu;
 export async function openPeer() {
   Object.assign(globalThis, globals);
   gpu = create(['enable-dawn-features=allow_unsafe_apis']);
-  Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
+  Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'Node.js' }, configurable: true });
   if (!(await init('webgpu')).includes('webgpu')) throw new Error('it finds no WebGPU adapter');
   defaultDevice('webgpu');
   return { name: 'jax-js 0.1.25', conv, close: () => getWebGPUDevice().destroy() };

@@ -108,7 +108,7 @@ function randomCase(kind: 'uniform' | 'normal', n: number, size: Size): KernelCa
     launch: device => [(kind === 'uniform' ? randomUniform : randomNormal)(device, [n], new Random(1))],
     reference: () => {
       if (kind === 'uniform') return [new Random(1).uniform(n)];
-      const words = new Random(1).words(n);
+      const words = new Random(1).words(4 * Math.ceil(n / 4));
       return [
         each(n, i => {
           const radius = Math.sqrt(-2 * Math.log(1 - (words[i - (i % 2)] >>> 8) / 2 ** 24));
