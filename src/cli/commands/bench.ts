@@ -38,8 +38,8 @@ const howFlags = {
     min: 6,
   }),
   trainStep: integer({ help: '--suite memory: iterations of the training attack', default: 10, min: 1 }),
-  peers: toggle({ help: '--suite conv: take turns with jax-js (bench/peers)' }),
-  profile: toggle({ help: '--suite: time on the device by kernel' }),
+  peers: toggle({ help: '--suite conv: take turns with jax-js (bench/peers), which compiles for minutes on a software adapter' }),
+  profile: toggle({ help: '--suite: time on the device by kernel (slows what is timed a little)' }),
   adapter: runFlags.adapter,
   gpu: runFlags.gpu,
 };
