@@ -1,0 +1,116 @@
+/** Cases of the kernels that multiply: convolution's passes and the matrix product. */
+import { type ConvOptions, conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../tensor/conv.ts';
+import { matmul } from '../../tensor/linalg.ts';
+import { each, floats, type KernelCase } from './case.ts';
+
+interface ConvSizes {
+  n: number;
+  ci: number;
+  co: number;
+  /** Image height and width. */
+  h: number;
+  w: number;
+  kernel: number;
+  options: ConvOptions;
+}
+
+/** Sizes that no tile divides, with stride and groups; and the first stage of a ResNet-18. */
+const small: ConvSizes[] = [
+  { n: 2, ci: 5, co: 7, h: 9, w: 7, kernel: 3, options: { padding: 1 } },
+  { n: 2, ci: 6, co: 4, h: 8, w: 8, kernel: 3, options: { padding: 1, stride: 2, groups: 2 } },
+];
+const large: ConvSizes[] = [{ n: 8, ci: 64, co: 64, h: 32, w: 32, kernel: 3, options: { padding: 1 } }];
+
+type Pass = 'forward' | 'input gradient' | 'weight gradient';
+
+/** One pass by its definition: every product x·w belongs to one y, whichever of the three is summed into. */
+function convolve(pass: Pass, z: ConvSizes, a: ArrayLike<number>, b: ArrayLike<number>): Float64Array {
+  const [xShape, wShape] = shapesOf(z);
+  const s = convShape(xShape, wShape, z.options);
+  const [cg, og] = [s.ci / s.groups, s.co / s.groups];
+  const sizes = {
+    forward: s.n * s.co * s.oh * s.ow,
+    'input gradient': s.n * s.ci * s.h * s.w,
+    'weight gradient': s.co * cg * s.kh * s.kw,
+  };
+  const out = new Float64Array(sizes[pass]);
+  for (let n = 0; n < s.n; n++)
+    for (let co = 0; co < s.co; co++)
+      for (let c = 0; c < cg; c++)
+        for (let kh = 0; kh < s.kh; kh++)
+          for (let kw = 0; kw < s.kw; kw++) {
+            const w = ((co * cg + c) * s.kh + kh) * s.kw + kw;
+            const plane = n * s.ci + Math.floor(co / og) * cg + c;
+            for (let oh = 0; oh < s.oh; oh++) {
+              const i = oh * s.stride + kh * s.dilation - s.padding;
+              if (i < 0 || i >= s.h) continue;
+              for (let ow = 0; ow < s.ow; ow++) {
+                const j = ow * s.stride + kw * s.dilation - s.padding;
+                if (j < 0 || j >= s.w) continue;
+                const x = (plane * s.h + i) * s.w + j;
+                const y = ((n * s.co + co) * s.oh + oh) * s.ow + ow;
+                if (pass === 'forward') out[y] += a[x] * b[w];
+                else if (pass === 'input gradient') out[x] += a[y] * b[w];
+                else out[w] += a[x] * b[y];
+              }
+            }
+          }
+  return out;
+}
+
+function shapesOf({ n, ci, co, h, w, kernel, options }: ConvSizes): [number[], number[]] {
+  return [
+    [n, ci, h, w],
+    [co, ci / (options.groups ?? 1), kernel, kernel],
+  ];
+}
+
+function convCase(pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCase {
+  const [x, w] = shapesOf(z);
+  const s = convShape(x, w, z.options);
+  const y = [s.n, s.co, s.oh, s.ow];
+  const operands = { forward: [x, w], 'input gradient': [y, w], 'weight gradient': [x, y] }[pass];
+  const { stride = 1, groups = 1 } = z.options;
+  const note = `${stride > 1 ? `, stride ${stride}` : ''}${groups > 1 ? `, ${groups} groups` : ''}`;
+  return {
+    title: `${pass} [${x}] * [${w}]${note}`,
+    size,
+    inputs: () => operands.map((shape, i) => floats(shape, i + 1)),
+    launch: (_, [a, b]) => {
+      if (pass === 'forward') return [conv2d(a, b, z.options)];
+      return [pass === 'input gradient' ? conv2dInputGrad(a, b, x, z.options) : conv2dWeightGrad(a, b, w, z.options)];
+    },
+    reference: ([a, b]) => [convolve(pass, z, a, b)],
+    tolerance: 1e-5,
+    work: { flops: (2 * s.n * s.oh * s.ow * s.co * s.ci * s.kh * s.kw) / s.groups },
+  };
+}
+
+const convCases = (pass: Pass) => [...small.map(z => convCase(pass, z, 'small')), ...large.map(z => convCase(pass, z, 'large'))];
+
+function matmulCase(m: number, n: number, k: number, size: KernelCase['size'], transposeB = false): KernelCase {
+  return {
+    title: `[${m}, ${k}] · [${k}, ${n}]${transposeB ? ', the second transposed' : ''}`,
+    size,
+    inputs: () => [floats([m, k], 1), floats(transposeB ? [n, k] : [k, n], 2)],
+    launch: (_, [a, b]) => [matmul(a, b, { transposeB })],
+    reference: ([a, b]) => [
+      each(m * n, i => {
+        const [row, col] = [Math.floor(i / n), i % n];
+        let sum = 0;
+        for (let l = 0; l < k; l++) sum += a[row * k + l] * b[transposeB ? col * k + l : l * n + col];
+        return sum;
+      }),
+    ],
+    tolerance: 1e-5,
+    work: { flops: 2 * m * n * k },
+  };
+}
+
+/** By kernel file. Weights are packed for every launch of conv_taps, so its cases are conv_pack's too. */
+export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
+  conv_taps: [...convCases('forward'), ...convCases('input gradient')],
+  conv_pack: convCases('forward'),
+  conv_weight_grad: convCases('weight gradient'),
+  matmul: [matmulCase(5, 7, 9, 'small'), matmulCase(33, 17, 40, 'small', true), matmulCase(512, 512, 512, 'large')],
+};

@@ -1,0 +1,74 @@
+/** `sparrow bench` as its users run it: wrong usage, a kernel against its reference, and steady memory of training. */
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { kernelNames } from '../../src/cli/bench/kernel.ts';
+import { spread } from '../../src/cli/bench/time.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+function bench(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const env = { ...process.env, SPARROW_ADAPTER: 'swiftshader' };
+  return new Promise(resolve => {
+    execFile(process.execPath, [`${root}bin/sparrow.js`, 'bench', ...args], { env }, (error, stdout, stderr) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, stdout, stderr });
+    });
+  });
+}
+
+describe('wrong usage', () => {
+  it.each<[string, string[], string]>([
+    ['neither', [], 'give either --kernel NAME or --suite NAME'],
+    ['both', ['--kernel', 'matmul', '--suite', 'conv'], 'give either --kernel NAME or --suite NAME'],
+    ['an unknown kernel', ['--kernel', 'matmull'], `--kernel must be one of ${kernelNames.join(', ')}, got 'matmull'`],
+    ['an unknown suite', ['--suite', 'speed'], "--suite must be one of conv, memory, got 'speed'"],
+    ['too few steps', ['--suite', 'memory', '--steps', '5'], "--steps must be a whole number >= 6, got '5'"],
+    ['a flag of another suite', ['--suite', 'conv', '--steps', '9'], '--steps has no effect with --suite conv'],
+    ['a flag of suites', ['--kernel', 'matmul', '--peers'], '--peers has no effect with --kernel'],
+  ])('%s', async (_, args, message) => {
+    expect(await bench(...args)).toEqual({ code: 2, stdout: '', stderr: `sparrow: ${message}\n` });
+  });
+});
+
+describe('--kernel', () => {
+  it('has cases for every kernel file', () => {
+    const files = readdirSync(`${root}src/kernels/wgsl`).map(name => name.replace('.wgsl', ''));
+    expect(kernelNames).toEqual(files.filter(name => name !== 'prelude').sort());
+  });
+
+  it('checks and times the small cases', async () => {
+    const { code, stdout } = await bench('--kernel', 'matmul', '--small', '--samples', '2', '--json', '--quiet');
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ kernel: 'matmul', ok: true, node: process.version, adapter: { kind: 'swiftshader' } });
+    expect(result.cases.length).toBeGreaterThan(1);
+    for (const { ok, error, tolerance, rate, unit } of result.cases) {
+      expect(ok).toBe(true);
+      expect(error).toBeGreaterThan(0); // float32 against float64
+      expect(error).toBeLessThan(tolerance);
+      expect(rate.min).toBeLessThanOrEqual(rate.median);
+      expect(rate.median).toBeLessThanOrEqual(rate.max);
+      expect(unit).toBe('GFLOP/s');
+    }
+  });
+});
+
+describe('--suite memory', () => {
+  it('is steady, and says so', async () => {
+    const args = ['--suite', 'memory', '--width', '1', '--batch-size', '2', '--steps', '7', '--train-step', '1'];
+    const { code, stdout } = await bench(...args, '--json', '--quiet');
+    expect(code).toBe(0);
+    const { early, late, ok } = JSON.parse(stdout);
+    expect(ok).toBe(true);
+    expect([early.step, late.step]).toEqual([5, 7]);
+    expect(late.live).toBe(early.live);
+    expect(late.buffersMade).toBe(early.buffersMade);
+    expect(late.peak).toBeGreaterThan(late.live);
+  });
+});
+
+it('the median of an even number of samples is the mean of the middle two', () => {
+  expect(spread([4, 1, 3, 2])).toEqual({ median: 2.5, min: 1, max: 4, samples: 4 });
+  expect(spread([5, 1, 2])).toEqual({ median: 2, min: 1, max: 5, samples: 3 });
+});
