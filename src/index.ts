@@ -1,2 +1,24 @@
-/** The library: what `import ... from 'sparrow-webgpu'` offers, in Node and in browsers. */
+/**
+ * The library: what `import ... from 'sparrow-webgpu'` offers, in Node and in browsers. Operations are the differentiable ones.
+ */
+export * from './adv/pgd.ts';
+export * from './autograd/index.ts';
 export * from './device/index.ts';
+export * from './nn/init.ts';
+export * from './nn/layers.ts';
+export * from './nn/macs.ts';
+export * from './nn/models/index.ts';
+export * from './nn/module.ts';
+export * from './nn/optim.ts';
+export * from './nn/schedule.ts';
+export * from './nn/state.ts';
+export * from './sparse/densities.ts';
+export * from './sparse/flops.ts';
+export * from './sparse/flying-bird.ts';
+export * from './sparse/masks.ts';
+export { Random, type RandomState, Stream } from './tensor/philox.ts';
+export { randomNormal, randomPermutation, randomUniform, randomWords } from './tensor/random.ts';
+export { argmax } from './tensor/reduce.ts';
+export { topK } from './tensor/rows.ts';
+export { kthLargest, selectMask } from './tensor/select.ts';
+export { capture, type Dtype, full, ones, type Shape, type Step, scope, Tensor, tensor, zeros } from './tensor/tensor.ts';

@@ -16,7 +16,7 @@ export async function score(config: TrainConfig, hooks: RunHooks): Promise<EvalR
 }
 
 export async function demo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
-  return (await import('../train/demo.ts')).runDemo(options, hooks);
+  return (await import('./demo.ts')).runDemo(options, hooks);
 }
 
 /** One kind of adapter: what was found, or why it was refused. */

@@ -370,7 +370,9 @@ export class Device {
 
   /** For `Capture`: with the last of them their buffers go back to the pool. */
   endCapture(): void {
-    if (--this.captures === 0) this.capturePool?.drain();
+    if (--this.captures > 0) return;
+    this.capturePool?.drain();
+    this.capturePool = undefined;
   }
 
   /** For `Capture`: turns a record into something that can be issued again and again. */

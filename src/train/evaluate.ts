@@ -36,7 +36,7 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
     const split = new DeviceSplit(device, data.test, shape, config.seed);
     const evaluator = new Evaluator(device, model, attackSettings(config, 'test'), config.seed);
     const begun = performance.now();
-    const scores = await evaluator.score(split, config.batchSize, 0, done => {
+    const scores = await evaluator.score(split, split.count, config.batchSize, 0, done => {
       hooks.onProgress?.({ label: `test PGD-${config.testStep}`, done, total: split.count });
       return false;
     });

@@ -71,20 +71,21 @@ export class Evaluator {
   }
 
   /**
-   * Scores a split.
+   * Scores the first `count` samples of a split.
    * @param draw names the random starts: the same number gives the same ones
    * @param onBatch called after each batch with the samples done; returning true stops (the result is then undefined)
    */
   async score(
     split: DeviceSplit,
+    count: number,
     batchSize: number,
     draw: number,
     onBatch?: (done: number) => boolean | undefined,
   ): Promise<Accuracies | undefined> {
     this.clean.reset();
     this.robust.reset();
-    for (let at = 0, i = 0; at < split.count; at += batchSize, i++) {
-      const n = Math.min(batchSize, split.count - at);
+    for (let at = 0, i = 0; at < count; at += batchSize, i++) {
+      const n = Math.min(batchSize, count - at);
       split.seek(at);
       const batch = scope(this.device, () => split.batch(n));
       const step = await this.stepFor(n, batch.images.shape);

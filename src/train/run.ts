@@ -327,10 +327,12 @@ class Run {
     return metrics;
   }
 
-  private evaluate(name: 'train' | 'val' | 'test', label: string, draw: number) {
+  /** Scores the first `limit` samples of a split, un-augmented. */
+  private evaluate(name: 'train' | 'val' | 'test', label: string, draw: number, limit = Number.POSITIVE_INFINITY) {
     const split = this.splits[name];
-    return this.evaluator.score(split, this.config.batchSize, draw, done => {
-      this.hooks.onProgress?.({ label, done, total: split.count });
+    const total = Math.min(split.count, limit);
+    return this.evaluator.score(split, total, this.config.batchSize, draw, done => {
+      this.hooks.onProgress?.({ label, done, total });
       return this.hooks.shouldStop?.();
     });
   }
@@ -390,7 +392,8 @@ class Run {
   private async finish(): Promise<TrainResult | undefined> {
     const { config, history } = this;
     const last = history.at(-1)!;
-    const train = await this.evaluate('train', 'robust generalisation gap', 2 * config.epochs);
+    this.splits.train.setOrder(Uint32Array.from({ length: this.data.train.count }, (_, i) => i));
+    const train = await this.evaluate('train', 'robust generalisation gap', 2 * config.epochs, config.evalLimit);
     if (!train) return undefined;
     await saveSamples(
       this.device,

@@ -22,6 +22,17 @@ describe.runIf(hasChromium)('the engine in Chromium', () => {
     }
   });
 
+  it('trains and attacks with the numbers of Node', async () => {
+    const there = (await page.run('trainingStep')) as Record<string, number[]>;
+    const expected = await here.trainingStep();
+    expect(Object.keys(there)).toEqual(['losses', 'adv', 'weights', 'mask']);
+    for (const [name, numbers] of Object.entries(expected)) {
+      expect(new Set(numbers).size, `${name} is not constant`).toBeGreaterThan(1);
+      const worst = Math.max(...numbers.map((value, i) => Math.abs(value - there[name][i])));
+      expect(worst, name).toBeLessThan(1e-4);
+    }
+  });
+
   it('refuses a kernel that does not compile with the same error', async () => {
     const refusal = /^ValidationError: kernel 'broken' does not compile: /;
     expect(await page.run('brokenKernel')).toMatch(refusal);

@@ -2,11 +2,18 @@
  * What is computed both in Node and in a browser to compare the numbers. Each exported function opens a device, and returns plain
  * arrays; a test calls it here and in the page.
  */
+import { pgd } from '../../src/adv/pgd.ts';
+import * as F from '../../src/autograd/index.ts';
 import { type Device, openDevice, type Storage } from '../../src/device/index.ts';
 import { convForward } from '../../src/kernels/conv.ts';
 import { elementwise } from '../../src/kernels/elementwise.ts';
 import { fillFloat } from '../../src/kernels/fill.ts';
 import { matmul } from '../../src/kernels/matmul.ts';
+import { createModel } from '../../src/nn/models/index.ts';
+import { Sgd } from '../../src/nn/optim.ts';
+import { Masks } from '../../src/sparse/masks.ts';
+import { Random } from '../../src/tensor/philox.ts';
+import { capture, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 
 /** Values in [-1, 1) without any regularity, the same everywhere. */
 function values(count: number, seed: number): Float32Array<ArrayBuffer> {
@@ -65,6 +72,38 @@ export function kernels(): Promise<Record<string, number[]>> {
       tanh: await download(device, curve, 35),
       matmul: await download(device, product, m * n),
       convForward: await download(device, y, 2 * 6 * 5 * 4),
+    };
+  });
+}
+
+/** Two masked training steps with PGD-2 inside, captured and replayed: losses, attacked images and some weights after. */
+export function trainingStep(): Promise<Record<string, number[]>> {
+  return onDevice(async device => {
+    const make = { device, random: new Random(11) };
+    const model = createModel('resnet8', make, { width: 4, classes: 10, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] });
+    const parameters = model.parameters();
+    const optimiser = new Sgd(parameters, { lr: 0.05, momentum: 0.9, weightDecay: 5e-4 });
+    const masks = new Masks(model, 3);
+    masks.initialise(0.5, 'igq');
+    optimiser.masks = masks.masks;
+    const pixels = values(4 * 3 * 16 * 16, 7).map(v => (v + 1) / 2);
+    const x = tensor(device, pixels, [4, 3, 16, 16]);
+    const y = tensor(device, [1, 5, 9, 0], [4], 'i32');
+    const attack = { norm: 'linf', eps: 8 / 255, stepSize: 4 / 255, steps: 2, randomInit: true } as const;
+    const step = capture(device, () => {
+      const adv = pgd((t: Tensor) => model.forward(t), x, y, attack, new Random(5));
+      const loss = F.crossEntropy(model.forward(adv), y);
+      const gradients = F.grad(loss, [...parameters.values()]);
+      optimiser.step(new Map([...parameters.keys()].map((name, i) => [name, gradients[i]])));
+      return { adv, loss };
+    });
+    const losses: number[] = [];
+    for (let i = 0; i < 2; i++) losses.push(await step.run().loss.item());
+    return {
+      losses,
+      adv: [...(await step.result.adv.floats())],
+      weights: [...(await parameters.get('blocks.1.conv1.weight')!.floats())],
+      mask: [...(await masks.masks.get('blocks.2.conv2.weight')!.floats())],
     };
   });
 }

@@ -8,7 +8,7 @@ import { Random } from '../../src/tensor/philox.ts';
 import { randomUniform, randomWords } from '../../src/tensor/random.ts';
 import { mean, sum } from '../../src/tensor/reduce.ts';
 import { selectMask } from '../../src/tensor/select.ts';
-import { capture, ones, scope, type Tensor, tensor, zeros } from '../../src/tensor/tensor.ts';
+import { capture, full, ones, scope, type Tensor, tensor, zeros } from '../../src/tensor/tensor.ts';
 import { fromRef, random, testDevice } from '../engine.ts';
 
 const device = await testDevice();
@@ -92,6 +92,21 @@ describe('capture', () => {
       for (const t of noise) t.dispose();
     }
     step.dispose();
+    x.dispose();
+  });
+
+  it('a step captured after the end of all others is as undisturbed as the first', async () => {
+    const x = tensor(device, [1, 2, 3]);
+    for (let generation = 0; generation < 3; generation++) {
+      const steps = [2, 3].map(factor => capture(device, () => add(mul(x, factor), mul(x, 4))));
+      for (const [i, step] of steps.entries()) {
+        const others = Array.from({ length: 20 }, (_, k) => full(device, [3], k));
+        expect([...(await step.run().data())]).toEqual([1, 2, 3].map(v => v * (i + 6)));
+        expect((await Promise.all(others.map(t => t.data()))).map(v => v[0])).toEqual(others.map((_, k) => k));
+        for (const t of others) t.dispose();
+      }
+      for (const step of steps) step.dispose();
+    }
     x.dispose();
   });
 

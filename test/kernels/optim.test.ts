@@ -33,7 +33,7 @@ describe('sgdStep', () => {
           [start, ref([n]), mask, ref([1], lr), ...gradients],
           (w, v, m, hyper, ...g) => {
             for (const grad of g) {
-              sgdStep(device, hyper.storage, grad.storage, w.storage, v.storage, masked ? m.storage : undefined, n, {
+              sgdStep(device, hyper.storage, grad.storage, w.storage, v.storage, { mask: masked ? m.storage : undefined }, n, {
                 momentum,
                 weightDecay,
                 nesterov,
@@ -58,10 +58,33 @@ describe('sgdStep', () => {
     );
   });
 
+  it('beside masked momentum, momentum without the mask', async () => {
+    const n = 301;
+    const mask = map(random([n], 1, 0, 1), v => (v < 0.6 ? 0 : 1));
+    const [start, g1, g2] = [random([n], 2), random([n], 3), random([n], 4)];
+    const options = { momentum: 0.9, weightDecay: 0.01, nesterov: false };
+    const [dense, weight] = await run(
+      device,
+      [start, ref([n]), ref([n]), mask, ref([1], 0.1), g1, g2],
+      (w, v, u, m, hyper, ...g) => {
+        for (const grad of g) {
+          sgdStep(device, hyper.storage, grad.storage, w.storage, v.storage, { mask: m.storage, dense: u.storage }, n, options);
+        }
+        return [u, w];
+      },
+    );
+    const step = { lr: 0.1, ...options };
+    const first = reference.sgdStep(start, g1, ref([n]), step, mask);
+    const second = reference.sgdStep(first.weight, g2, first.velocity, step, mask);
+    const denseFirst = reference.sgdStep(start, g1, ref([n]), step).velocity;
+    checkForward('sgdStep', dense, reference.sgdStep(first.weight, g2, denseFirst, step).velocity);
+    checkForward('sgdStep', weight, second.weight);
+  });
+
   it('the learning rate is read when the step runs', async () => {
     const [w, v, g, hyper] = [[1], [0], [1], [0.5]].map(values => tensor(device, values));
     const step = () =>
-      sgdStep(device, hyper.storage, g.storage, w.storage, v.storage, undefined, 1, {
+      sgdStep(device, hyper.storage, g.storage, w.storage, v.storage, {}, 1, {
         momentum: 0,
         weightDecay: 0,
         nesterov: false,

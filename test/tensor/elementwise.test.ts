@@ -98,7 +98,7 @@ const table: Record<Elementwise, Row> = {
   },
   where: { inputs: 3, expected: ([c, a, b]) => reference.where.forward(c, a, b) },
   clampTo: { inputs: 3, expected: ([a, lo, hi]) => reference.min.forward(reference.max.forward(a, lo), hi) },
-  mulAdd: { inputs: 3, expected: ([a, b, c]) => reference.add.forward(reference.mul.forward(a, b), c) },
+  standardise: { inputs: 3, low: 0.1, high: 3, expected: ([a, b, c]) => reference.div.forward(reference.sub.forward(a, b), c) },
 };
 
 /** Shapes that broadcast: a full shape, and of it `count` versions with dimensions set to 1 or leading ones left out. */

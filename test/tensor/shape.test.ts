@@ -1,7 +1,7 @@
 /** Operations that rearrange, on floats and integers: exact copies. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { concat, expand, flip, pad, permute, slice, transpose } from '../../src/tensor/shape.ts';
+import { concat, copyInto, expand, flip, pad, permute, slice, transpose } from '../../src/tensor/shape.ts';
 import { type Dtype, scope, type Tensor, tensor, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkForward, forAll, random, run, seeds, shapes, testDevice } from '../engine.ts';
 import { map, type Ref } from '../reference/array.ts';
@@ -175,6 +175,20 @@ describe('shape operations', () => {
         (...r) => reference.concat.forward(r, axis),
       );
     });
+  });
+
+  it('copyInto writes one tensor over another of any shape', async () => {
+    await checkMoves(
+      'copyInto',
+      [random([3, 4], 1), random([12], 2)],
+      'i32',
+      (from, to) => {
+        copyInto(from, to);
+        return to.reshape([3, 4]);
+      },
+      from => from,
+    );
+    expect(() => scope(device, () => copyInto(zeros(device, [2]), zeros(device, [3])))).toThrow('copy of [2] into [3]');
   });
 
   it('more than 65 535 workgroups', async () => {

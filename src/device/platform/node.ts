@@ -59,7 +59,10 @@ async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
     }
   } else if (kind !== 'gpu') return { kind, refused: `not offered on ${process.platform}` };
 
-  const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...(process.env.SPARROW_DAWN?.split(',') ?? [])];
+  // Kernels keep their own indices in range, so Dawn's clamps only cost (a quarter of a training step on SwiftShader); SPARROW_ROBUST=1 puts
+  // them back, for work on a kernel.
+  const unchecked = process.env.SPARROW_ROBUST === '1' ? [] : ['disable_robustness'];
+  const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...unchecked];
   const options = [`enable-dawn-features=${toggles.join(',')}`, 'disable-dawn-features=timestamp_quantization'];
   if (name) options.push(`adapter=${name}`);
   try {

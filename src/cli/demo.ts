@@ -7,22 +7,23 @@ import { join } from 'node:path';
 import { shapes } from '../data/shapes.ts';
 import { openDevice } from '../device/index.ts';
 import { writeReport } from '../report/index.ts';
-import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from './api.ts';
-import { resolveConfig, type TrainConfig } from './config.ts';
-import { trainRun } from './run.ts';
+import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
+import { resolveConfig, type TrainConfig } from '../train/config.ts';
+import { trainRun } from '../train/run.ts';
 
-const TRAIN = 1600;
-const EVALUATE = 200;
+const TRAIN = 960;
+const EVALUATE = 128;
 const LR = 0.2;
 
-/** What the three runs share. Training PGD has 5 steps, evaluation 20, eps 8/255. */
+/** What the three runs share. Training PGD has 4 steps of 3/255, evaluation 20 of 2/255, eps is 8/255. */
 const shared = {
   dataset: 'shapes',
   arch: 'resnet8',
   width: 8,
   batchSize: 32,
   lr: LR,
-  trainStep: 5,
+  trainStep: 4,
+  trainGamma: 3,
   limit: TRAIN,
   evalLimit: EVALUATE,
   printFreq: 10,
@@ -36,13 +37,13 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-  { name: 'standard', folder: 'standard', epochs: 3, settings: { mode: 'sgd' } },
-  { name: 'dense adversarial', folder: 'adversarial', epochs: 5, settings: {} },
+  { name: 'standard', folder: 'standard', epochs: 4, settings: { mode: 'sgd' } },
+  { name: 'dense adversarial', folder: 'adversarial', epochs: 4, settings: {} },
   {
     name: 'Flying Bird 80 %',
     folder: 'flying-bird',
     epochs: 5,
-    settings: { fb: true, density: 0.2, growth: 'gradient', updateFrequency: 50 },
+    settings: { fb: true, density: 0.2, growth: 'gradient', updateFrequency: 20 },
   },
 ];
 

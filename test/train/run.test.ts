@@ -1,0 +1,137 @@
+/** Whole training runs on the real device: what a run leaves behind, masks over epochs, and resuming to the same bits. */
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { shapes } from '../../src/data/shapes.ts';
+import { type Device, openDevice } from '../../src/device/index.ts';
+import { createModel } from '../../src/nn/models/index.ts';
+import { Masks } from '../../src/sparse/masks.ts';
+import { Random } from '../../src/tensor/philox.ts';
+import type { RunHooks } from '../../src/train/api.ts';
+import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
+import type { EpochMetrics } from '../../src/train/metrics.ts';
+import { trainRun } from '../../src/train/run.ts';
+
+const base = mkdtempSync(join(tmpdir(), 'sparrow-run-'));
+const data = shapes({ seed: 3, train: 56, val: 16, test: 16 });
+let device: Device;
+let folders = 0;
+
+beforeAll(async () => {
+  device = await openDevice();
+});
+afterAll(() => {
+  device.close();
+  rmSync(base, { recursive: true, force: true });
+});
+
+const small: Partial<TrainConfig> = {
+  dataset: 'shapes',
+  arch: 'resnet8',
+  width: 4,
+  batchSize: 16,
+  epochs: 2,
+  lr: 0.05,
+  decreasingLr: [1],
+  trainStep: 2,
+  testStep: 2,
+  updateFrequency: 3,
+};
+
+const newFolder = () => join(base, `run${folders++}`);
+const run = (settings: Partial<TrainConfig>, hooks: RunHooks = {}) =>
+  trainRun(resolveConfig({ ...small, ...settings }), hooks, { device, data });
+const sha = (folder: string) =>
+  createHash('sha256')
+    .update(readFileSync(join(folder, 'checkpoint.safetensors')))
+    .digest('hex');
+const metrics = (folder: string): EpochMetrics[] =>
+  readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line));
+
+describe('a training run', () => {
+  it('leaves metrics, result and checkpoints, and conserves the active weights of every layer under Flying Bird', async () => {
+    const saveDir = newFolder();
+    const outcome = await run({ saveDir, fb: true, density: 0.2, growth: 'gradient' });
+    expect(outcome.interrupted).toBe(false);
+    const rows = metrics(saveDir);
+    expect(rows.map(r => r.epoch)).toEqual([0, 1]);
+    expect(rows[1].layers).toEqual(rows[0].layers);
+    const total = rows[0].layers!.reduce((n, l) => n + l.size, 0);
+    expect(Math.abs(rows[0].density - 0.2) * total).toBeLessThanOrEqual(rows[0].layers!.length);
+    expect(rows.flatMap(r => r.events!.map(e => e.iteration))).toEqual([3, 6]);
+    expect(rows[1].fired).toBeGreaterThan(rows[1].density);
+    const result = JSON.parse(readFileSync(join(saveDir, 'result.json'), 'utf8'));
+    expect(result.difference.ra).toBeCloseTo(result.best.testRa - result.final.testRa, 12);
+    expect(result.flops.inferenceReal).toBeLessThan(result.flops.inferenceDense);
+  });
+
+  it('gives the same bits when stopped anywhere and resumed', async () => {
+    const settings = { fb: true, density: 0.3, growth: 'momentum' } as const;
+    const whole = newFolder();
+    await run({ ...settings, saveDir: whole });
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 3 }), async stops => {
+        const saveDir = newFolder();
+        for (const [i, stop] of [...stops, 1000].entries()) {
+          let asked = 0;
+          await run({ ...settings, saveDir, resume: i > 0 }, { shouldStop: () => ++asked >= stop });
+        }
+        expect(sha(saveDir)).toBe(sha(whole));
+        expect(metrics(saveDir).map(r => [r.epoch, r.trainRa, r.valRa])).toEqual(
+          metrics(whole).map(r => [r.epoch, r.trainRa, r.valRa]),
+        );
+      }),
+      { numRuns: 3 },
+    );
+  });
+
+  it('says so and begins anew where there is nothing to resume', async () => {
+    const notices: string[] = [];
+    await run({ saveDir: newFolder(), epochs: 1, mode: 'sgd', resume: true }, { onNotice: line => void notices.push(line) });
+    expect(notices.join()).toMatch(/nothing to resume .* starting from the beginning/);
+  });
+
+  it('refuses to resume with another setting, naming it', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, epochs: 1, mode: 'sgd' });
+    await expect(run({ saveDir, epochs: 1, mode: 'sgd', lr: 0.01, resume: true })).rejects.toThrow(/--lr/);
+  });
+
+  it('stops at a loss that is no number, saying the iteration', async () => {
+    await expect(run({ saveDir: newFolder(), mode: 'sgd', lr: 1e30, printFreq: 1 })).rejects.toThrow(/NaN at iteration \d+/);
+  });
+
+  it('decides once per update under Flying Bird+', async () => {
+    const saveDir = newFolder();
+    const notices: string[] = [];
+    await run({ saveDir, fbp: true, density: 0.2, dynamicEpoch: 1 }, { onNotice: line => void notices.push(line) });
+    const updates = metrics(saveDir).flatMap(r => r.events!.filter(e => e.iteration > 4));
+    expect(notices.filter(line => line.startsWith('mask update')).length).toBe(updates.length);
+  });
+});
+
+describe('masks', () => {
+  it('keep exactly the counts of their initialiser, and zero everything else', async () => {
+    const model = createModel(
+      'resnet8',
+      { device, random: new Random(1) },
+      { width: 4, classes: 10, mean: [0, 0, 0], std: [1, 1, 1] },
+    );
+    const masks = new Masks(model, 5);
+    masks.initialise(0.25, 'erk');
+    for (const { name } of masks.layers) {
+      const mask = await masks.masks.get(name)!.floats();
+      const weights = await model.parameters().get(name)!.floats();
+      expect(mask.reduce((a, b) => a + b, 0)).toBe(masks.nnz(name));
+      expect(weights.every((w, i) => mask[i] === 1 || w === 0)).toBe(true);
+    }
+    masks.dispose();
+    model.dispose();
+  });
+});
