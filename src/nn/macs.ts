@@ -20,7 +20,7 @@ export function countMacs(weight: Tensor, macs: number): void {
  */
 export function layerMacs(device: Device, model: Module, shape: readonly number[]): Map<string, number> {
   counting = new Map();
-  const training = model.training;
+  const modes = [...model.modules()].map(([, m]) => ({ m, training: m.training }));
   try {
     model.eval();
     capture(device, () => {
@@ -29,7 +29,7 @@ export function layerMacs(device: Device, model: Module, shape: readonly number[
     const found = counting;
     return new Map([...model.parameters()].filter(([, p]) => found.has(p)).map(([name, p]) => [name, found.get(p)!]));
   } finally {
-    model.train(training);
+    for (const { m, training } of modes) m.training = training;
     counting = undefined;
   }
 }

@@ -57,6 +57,14 @@ describe('any width and size', () => {
   });
 });
 
+it('counting leaves each module in the mode that it was in', () => {
+  const model = make('resnet8').train();
+  const [, frozen] = [...model.modules()].find(([name]) => name === 'blocks.1.bn1')!;
+  frozen.training = false;
+  layerMacs(device, model, [3, 16, 16]);
+  expect([...model.modules()].filter(([, m]) => !m.training).map(([name]) => name)).toEqual(['blocks.1.bn1']);
+});
+
 describe('a new model', () => {
   it('has the same bits for the same seed, and others for another', async () => {
     const [a, b, c] = [make('resnet8', {}, 5), make('resnet8', {}, 5), make('resnet8', {}, 6)];
