@@ -12,13 +12,13 @@ import * as reference from '../reference/norm.ts';
 const device = await testDevice();
 const eps = 1e-5;
 
-/** [N, C, H, W] or [N, C]; at least two values a channel. */
+/** [N, C, H, W] or [N, C]; enough values a channel that no variance is tiny: the gradient by x grows with its inverse root. */
 const shapes = fc
   .oneof(
     fc.tuple(between(1, 5), fc.oneof(between(1, 6), between(60, 70)), between(1, 9), between(1, 9)),
-    fc.tuple(between(2, 40), between(1, 9)),
+    fc.tuple(between(8, 40), between(1, 9)),
   )
-  .filter(([n, , h = 1, w = 1]) => n * h * w >= 2);
+  .filter(([n, , h = 1, w = 1]) => n * h * w >= 8);
 
 /** Inputs; where ReLU follows, no value may lie so near to 0 that rounding decides whether it passes. */
 function inputs(shape: readonly number[], seed: number) {
@@ -57,13 +57,9 @@ describe.each([false, true])('batch norm, relu %s', relu => {
         );
         checkForward(`${name} train`, y, reference.batchNormTrain.forward(x, gamma, beta, { eps, relu }));
         const [rx, rGamma, rBeta] = reference.batchNormTrain.backward(x, gamma, beta, { eps, relu }, g);
-        // the gradient by x is what is left of g after two projections: its error is measured against g
-        checkGradient(`${name} train`, plus(gx, g), plus(rx, g), 3e-5);
-        checkGradient(
-          `${name} train`,
-          [plus(byGamma, ref(byGamma.shape, 1)), plus(byBeta, ref(byBeta.shape, 1))],
-          [plus(rGamma, ref(rGamma.shape, 1)), plus(rBeta, ref(rBeta.shape, 1))],
-        );
+        // the gradient by x is what is left of g after two projections, times up to 3/sqrt(variance)
+        checkGradient(`${name} train`, gx, rx, 3e-5);
+        checkGradient(`${name} train`, [byGamma, byBeta], [rGamma, rBeta]);
         const after = reference.updateRunning(x, running, 0.1);
         checkForward('running statistics', newMean, after.mean);
         checkForward('running statistics', newVar, after.variance);
@@ -93,23 +89,12 @@ describe.each([false, true])('batch norm, relu %s', relu => {
         checkForward(`${name} eval`, y, reference.batchNormEval.forward(x, gamma, beta, running, { eps, relu }));
         const [rx, rGamma, rBeta] = reference.batchNormEval.backward(x, gamma, beta, running, { eps, relu }, g);
         checkGradient(`${name} eval`, gx, rx);
-        checkGradient(
-          `${name} eval`,
-          [plus(byGamma, ref(byGamma.shape, 1)), plus(byBeta, ref(byBeta.shape, 1))],
-          [plus(rGamma, ref(rGamma.shape, 1)), plus(rBeta, ref(rBeta.shape, 1))],
-        );
+        checkGradient(`${name} eval`, [byGamma, byBeta], [rGamma, rBeta]);
       },
       15,
     );
   });
 });
-
-function plus(a: Ref, b: Ref): Ref {
-  return ref(
-    a.shape,
-    a.data.map((v, i) => v + b.data[i]),
-  );
-}
 
 describe('batch statistics', () => {
   it('a large mean does not swallow the variance', async () => {

@@ -82,15 +82,7 @@ describe('reductions', () => {
       async ({ rows, count, inner, seed }) => {
         const x = random([rows, count, inner], seed);
         const [total, largest] = await run(device, [x], t => [sum(t, { axes: [1] }), argmax(t, { axes: [1] })]);
-        // relative to the sum of magnitudes, of which the sum is a small rest
-        const scale = reference.sum.forward(map(x, Math.abs), { axes: [1] });
-        const wanted = reference.sum.forward(x, { axes: [1] });
-        const shifted = (a: Ref) =>
-          ref(
-            a.shape,
-            a.data.map((v, i) => v + scale.data[i]),
-          );
-        checkForward('sum', shifted(total), shifted(wanted));
+        checkForward('sum', total, reference.sum.forward(x, { axes: [1] }));
         checkForward('argmax', largest, reference.argmax.forward(x, { axes: [1] }), 0);
       },
       15,

@@ -32,13 +32,10 @@ describe('rows', () => {
         return [softmax(tz), tp, logSoftmaxBackward(tg, tp)];
       });
       checkForward('softmax', p, reference.softmax.forward(z));
-      // with one class everything is 0: errors are measured against 1
-      checkForward('logSoftmax', k === 1 ? plusOne(logP) : logP, k === 1 ? ref([n, k], 1) : reference.logSoftmax.forward(z));
-      const wanted = reference.logSoftmax.backward(z, g);
-      checkGradient('logSoftmax', k === 1 ? plusOne(gz) : gz, k === 1 ? plusOne(wanted) : wanted);
+      checkForward('logSoftmax', logP, reference.logSoftmax.forward(z));
+      checkGradient('logSoftmax', gz, reference.logSoftmax.backward(z, g));
     });
   });
-  const plusOne = (a: Parameters<typeof map>[0]) => map(a, v => v + 1);
 
   it('logits far from 0 neither overflow nor vanish', async () => {
     const z = ref([2, 3], [1000, 999, -1000, -5000, -5001, -5002]);
