@@ -89,7 +89,9 @@ const finite = (s: Series): [number, number][] => s.points.filter(point => Numbe
 /** The values' extent, widened by `room` on both sides where they are all the same. */
 function spread(values: number[], room: number): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return low === high ? [low - room, high + room] : [low, high];
+  // a range too narrow for its ticks to be told apart counts as none
+  const narrow = high - low <= 1e-9 * Math.max(room, Math.abs(low), Math.abs(high));
+  return narrow ? [low - room, high + room] : [low, high];
 }
 
 function describe(series: Series[], x: Axis, y: Axis): string {

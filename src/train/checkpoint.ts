@@ -22,9 +22,9 @@ export interface Weights {
   readonly masks: HostTensors;
   readonly momentum: HostTensors;
   /** 1 where a weight was ever active. */
-  readonly fired?: HostTensors;
+  readonly fired: HostTensors;
   /** Momentum kept without the mask (growth by momentum). */
-  readonly denseMomentum?: HostTensors;
+  readonly denseMomentum: HostTensors;
 }
 
 /** What the network is. */
@@ -62,9 +62,9 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   }
   for (const [name, { shape, data }] of checkpoint.masks)
     tensors.set(`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
-  for (const [name, { shape, data }] of checkpoint.fired ?? [])
+  for (const [name, { shape, data }] of checkpoint.fired)
     tensors.set(`fired.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
-  for (const [name, { shape, data }] of checkpoint.denseMomentum ?? [])
+  for (const [name, { shape, data }] of checkpoint.denseMomentum)
     tensors.set(`denseMomentum.${name}`, { dtype: 'F32', shape, data });
   for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
   return encodeSafetensors(tensors, {

@@ -173,9 +173,9 @@ class Run {
     this.loadModel(checkpoint.model, source);
     const flat = (tensors: HostTensors) => new Map([...tensors].map(([name, t]) => [name, t.data]));
     for (const [name, v] of this.optimiser.velocity) v.write(checkpoint.momentum.get(name)!.data);
-    for (const [name, v] of this.optimiser.denseVelocity) v.write(checkpoint.denseMomentum!.get(name)!.data);
+    for (const [name, v] of this.optimiser.denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
     const { maskDraw } = checkpoint.random as { maskDraw: number };
-    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired ?? new Map()), maskDraw);
+    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw);
     this.history = [...checkpoint.history];
     this.epoch = checkpoint.epoch;
     this.state = structuredClone(checkpoint.state) as LoopState;

@@ -72,7 +72,7 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
       "unknown option '--trainn-eps=3'; did you mean --train-eps?",
     ],
     ['an unknown data set', ['train', '--dataset', 'mnist'], "--dataset must be one of cifar10, cifar100, shapes, got 'mnist'"],
-    ['an unknown architecture', ['train', '--arch', 'lenet'], "--arch must be resnet18, got 'lenet'"],
+    ['an unknown architecture', ['train', '--arch', 'lenet'], "--arch must be one of resnet18, resnet8, got 'lenet'"],
     ['density 0', [...shapes, '--density', '0'], "--density must be a number in (0, 1], got '0'"],
     ['negative eps', [...shapes, '--train_eps', '-1'], "--train-eps must be a number >= 0, got '-1'"],
     ['batch 0', [...shapes, '--batch-size=0'], "--batch-size must be a whole number >= 1, got '0'"],
@@ -122,7 +122,7 @@ describe('inspect', () => {
     const tensor = (shape: number[], values: number[]) => ({ shape, data: Float32Array.from(values) });
     const bytes = encodeCheckpoint({
       ...{ arch: 'resnet18', dataset: 'shapes', classes: 10, width: 16, epoch: 3, iteration: 30 },
-      ...{ history: [], random: null, state: null, momentum: new Map() },
+      ...{ history: [], random: null, state: null, momentum: new Map(), fired: new Map(), denseMomentum: new Map() },
       model: new Map([
         ['conv1.weight', tensor([2, 2, 1, 1], [1, 0, 3, 0])],
         ['linear.weight', tensor([2, 3], [1, 2, 3, 4, 5, 6])],

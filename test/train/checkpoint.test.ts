@@ -43,6 +43,8 @@ function sample(): Checkpoint {
     ]),
     masks: new Map([['conv1.weight', filled([4, 3, 3, 3], i => (i % 4 ? 0 : 1))]]),
     momentum: new Map([['conv1.weight', filled([4, 3, 3, 3], i => -i)]]),
+    fired: new Map([['conv1.weight', filled([4, 3, 3, 3], () => 1)]]),
+    denseMomentum: new Map([['conv1.weight', filled([4, 3, 3, 3], i => i / 3)]]),
   };
 }
 
@@ -69,6 +71,8 @@ describe('a checkpoint', () => {
       'layer2.weight': 'F32',
       'mask.conv1.weight': 'U8',
       'momentum.conv1.weight': 'F32',
+      'fired.conv1.weight': 'U8',
+      'denseMomentum.conv1.weight': 'F32',
     });
     expect(tensors.get('bn1.num_batches_tracked')!.data).toEqual(BigInt64Array.of(774400n));
     expect(metadata).toMatchObject({ format: 'sparrow', format_version: '1', arch: 'resnet18', epoch: '2', iteration: '704' });

@@ -90,7 +90,7 @@ describe('validation', () => {
     [{ eval: true }, '--eval needs --pretrained: the checkpoint to score'],
     [{ pretrained: 'f' }, '--pretrained goes with --eval; to start training from weights, give them with --init'],
     [{ fb: 'yes' as never }, "--fb must be true or false, got 'yes'"],
-    [{ arch: 'resnet' as never }, "--arch must be resnet18, got 'resnet'"],
+    [{ arch: 'resnet' as never }, "--arch must be one of resnet18, resnet8, got 'resnet'"],
   ])('refuses %j', (given, message) => {
     expect(() => resolve(given)).toThrow(UsageError);
     expect(() => resolve(given)).toThrow(message);

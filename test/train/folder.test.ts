@@ -30,8 +30,18 @@ it('has nothing to load at first', () => {
 it('gives back configuration and checkpoints', () => {
   const config = resolveConfig({ dataset: 'shapes', arch: 'resnet18', saveDir: run.path, fb: true });
   const tensors = { model: new Map([['w', { shape: [1], data: Float32Array.of(3) }]]), masks: new Map(), momentum: new Map() };
+  const kept = { fired: new Map(), denseMomentum: new Map() };
   const identity = { arch: 'resnet18', dataset: 'shapes', classes: 10, width: 64 };
-  const checkpoint: Checkpoint = { ...tensors, ...identity, epoch: 1, iteration: 9, history: [], random: null, state: null };
+  const checkpoint: Checkpoint = {
+    ...tensors,
+    ...kept,
+    ...identity,
+    epoch: 1,
+    iteration: 9,
+    history: [],
+    random: null,
+    state: null,
+  };
   run.saveConfig(config);
   run.saveCheckpoint(checkpoint);
   run.saveCheckpoint({ ...checkpoint, epoch: 2 }, 'best-ra');
