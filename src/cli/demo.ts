@@ -11,19 +11,19 @@ import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.t
 import { resolveConfig, type TrainConfig } from '../train/config.ts';
 import { trainRun } from '../train/run.ts';
 
-const TRAIN = 960;
-const EVALUATE = 128;
+const TRAIN = 1280;
+const EVALUATE = 64;
 const LR = 0.2;
 
-/** What the three runs share. Training PGD has 4 steps of 3/255, evaluation 20 of 2/255, eps is 8/255. */
+/** What the three runs share. Training PGD has 3 steps of 4/255, evaluation 20 of 2/255, eps is 8/255. */
 const shared = {
   dataset: 'shapes',
   arch: 'resnet8',
   width: 8,
   batchSize: 32,
   lr: LR,
-  trainStep: 4,
-  trainGamma: 3,
+  trainStep: 3,
+  trainGamma: 4,
   limit: TRAIN,
   evalLimit: EVALUATE,
   printFreq: 10,
@@ -37,8 +37,8 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-  { name: 'standard', folder: 'standard', epochs: 4, settings: { mode: 'sgd' } },
-  { name: 'dense adversarial', folder: 'adversarial', epochs: 4, settings: {} },
+  { name: 'standard', folder: 'standard', epochs: 3, settings: { mode: 'sgd' } },
+  { name: 'dense adversarial', folder: 'adversarial', epochs: 3, settings: {} },
   {
     name: 'Flying Bird 80 %',
     folder: 'flying-bird',

@@ -78,22 +78,24 @@ export function elementwise(
   scalars: readonly number[] = [],
 ): void {
   const size = shape.reduce((a, b) => a * b, 1);
-  const linear = inputs.every(x => x.size === 1 || x.size === size);
   const layout: Layout = mergeDims(
     shape,
     inputs.map(x => x.strides),
   );
+  const channels = channelLayout(inputs, layout, size);
+  const linear = channels !== undefined || inputs.every(x => x.size === 1 || x.size === size);
+  const kind = (x: Operand) => (!linear || x.size === size ? 0 : x.size === 1 ? 1 : 2);
   const names = ['a', 'b', 'c', 'd'].slice(0, inputs.length);
   const variant = {
     OP: op,
     INPUTS: inputs.length,
     STRIDED: linear ? 0 : 1,
-    SCALAR: inputs.map(x => (linear && x.size === 1 && size > 1 ? 1 : 0)),
+    KIND: inputs.map(kind),
   };
   const params = uniform()
     .uint(size, layout.dims.length)
     .float(scalars[0] ?? 0, scalars[1] ?? 0)
-    .uint(...pad8(layout.dims));
+    .uint(...pad8(channels ?? layout.dims));
   for (const strides of layout.strides) params.uint(...pad8(strides));
   device.dispatch(
     program('elementwise', `${'r'.repeat(inputs.length)}w`, variant, 'main', {
@@ -105,6 +107,20 @@ export function elementwise(
     params,
     gridFor(linear ? Math.ceil(size / 4) : size, 64),
   );
+}
+
+/**
+ * [channels, elements of a channel's plane] where every input is whole, a single number, or has one element for each channel of an
+ * [N, C, H, W] whose planes are whole vec4s.
+ */
+function channelLayout(inputs: readonly Operand[], { dims, strides }: Layout, size: number): [number, number] | undefined {
+  if (dims.length < 2 || dims.length > 3) return undefined;
+  const [c, plane] = dims.slice(-2);
+  const fits = inputs.every((x, k) => {
+    const [toChannel, toPlane] = strides[k].slice(-2);
+    return x.size === size || x.size === 1 || (x.size === c && toChannel === 1 && toPlane === 0);
+  });
+  return fits && plane % 4 === 0 ? [c, plane] : undefined;
 }
 
 function pad8(values: readonly number[]): number[] {

@@ -17,6 +17,11 @@ function slicing(s: NormShape): { slices: number; rows: number } {
   return { slices: Math.ceil(s.n / rows), rows };
 }
 
+/** Invocations of a workgroup that sums: on software adapters one SIMD group, for there a barrier costs more than it shares. */
+function groupSize(device: Device): number {
+  return device.adapter.architecture === 'swiftshader' ? 4 : device.adapter.architecture === 'software' ? 8 : 64;
+}
+
 /** stats [4, C] = mean, invstd, scale, shift of the batch; updates the running statistics where they are given. */
 export function batchStats(
   device: Device,
@@ -31,7 +36,7 @@ export function batchStats(
   const { slices, rows } = slicing(s);
   const part = device.allocate(slices * 2 * s.c * 4);
   device.dispatch(
-    program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0 }),
+    program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0, GROUP: groupSize(device) }),
     [x, part],
     uniform().uint(s.n, s.c, s.hw, slices, rows),
     gridFor(s.c * slices, 1),
@@ -92,7 +97,7 @@ export function normSums(
   const { slices, rows } = slicing(s);
   const part = slices === 1 ? sums : device.allocate(slices * 2 * s.c * 4);
   device.dispatch(
-    program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0 }),
+    program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0, GROUP: groupSize(device) }),
     [x, g, stats, part],
     uniform().uint(s.n, s.c, s.hw, slices, rows),
     gridFor(s.c * slices, 1),

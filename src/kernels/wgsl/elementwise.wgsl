@@ -1,8 +1,8 @@
 // y[i] = EXPR(a[...], b[...], c[...], d[...]) over a broadcast shape, EXPR one line of elementwise.ts.
 //
-// Linear variant (STRIDED = 0): every input has the output's shape, or one element. Four elements an invocation as vec4f; buffers are padded
-// so that the last vec4 may pass the end. Strided variant: one element an invocation, each input with its own strides (0 where it is
-// broadcast) over at most 8 merged dimensions. SCALAR[k] = 1 marks an input of one element.
+// Linear variant (STRIDED = 0): every input has the output's shape (KIND 0), one element (KIND 1), or one element a channel of an output
+// [N, dims[0], dims[1]] (KIND 2). Four elements an invocation as vec4f; buffers are padded so that the last vec4 may pass the end. Strided variant: one element an invocation, each input with its own strides (0 where it is
+// broadcast) over at most 8 merged dimensions.
 struct Params {
   size: u32, rank: u32, s0: f32, s1: f32,
   dims: array<vec4u, 2>,
@@ -19,7 +19,7 @@ alias T = vec4f;
 alias M = vec4<bool>;
 //% end
 //% for k in 0..INPUTS
-//% if STRIDED || SCALAR[k]
+//% if STRIDED || KIND[k] != 0
 @group(0) @binding($(k+1)) var<storage, read> x$(k): array<f32>;
 //% else
 @group(0) @binding($(k+1)) var<storage, read> x$(k): array<vec4f>;
@@ -54,10 +54,14 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 //% else
   if (i * 4u >= p.size) { return; }
 //% for k in 0..INPUTS
-//% if SCALAR[k]
-  let v$(k) = T(x$(k)[0]);
-//% else
+//% if KIND[k] == 0
   let v$(k) = x$(k)[i];
+//% end
+//% if KIND[k] == 1
+  let v$(k) = T(x$(k)[0]);
+//% end
+//% if KIND[k] == 2
+  let v$(k) = T(x$(k)[(i * 4u / p.dims[0][1]) % p.dims[0][0]]);
 //% end
 //% end
 //% end

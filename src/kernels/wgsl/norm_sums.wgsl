@@ -3,7 +3,7 @@
 //   STAGE stats:      Σ (x - k_c), Σ (x - k_c)²              k_c = x[0, c, 0], a shift that keeps the variance from cancelling
 //   STAGE gradients:  Σ g', Σ g'·x̂    x̂ = (x - mean_c)·invstd_c,  g' = g where the output passed the ReLU (RELU), else g
 //
-// part [SLICES, 2, C]. One workgroup a (channel, slice): invocation l walks positions l, l+64, ... and a fixed tree joins the sums.
+// part [SLICES, 2, C]. One workgroup a (channel, slice): invocation l walks positions l, l+$(GROUP), ... and a fixed tree joins the sums.
 struct Params { n: u32, c: u32, hw: u32, slices: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -15,9 +15,9 @@ struct Params { n: u32, c: u32, hw: u32, slices: u32, rows: u32 }
 @group(0) @binding(2) var<storage, read_write> part: array<f32>;
 //% end
 
-var<workgroup> sums: array<vec2f, 64>;
+var<workgroup> sums: array<vec2f, $(GROUP)>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size($(GROUP))
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let o = linear_group(group, groups);
   let c = o % p.c;
@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sum = vec2f();
   for (var n = first; n < last; n++) {
     let plane = (n * p.c + c) * p.hw;
-    for (var i = l; i < p.hw; i += 64u) {
+    for (var i = l; i < p.hw; i += $(GROUP)u) {
       let v = x[plane + i];
 //% if GRADIENTS
       var d = g[plane + i];
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   sums[l] = sum;
-  for (var half = 32u; half > 0u; half /= 2u) {
+  for (var half = $(GROUP/2)u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (l < half) { sums[l] += sums[l + half]; }
   }
