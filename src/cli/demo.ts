@@ -42,7 +42,7 @@ const ways: readonly Way[] = [
   {
     name: 'Flying Bird 80 %',
     folder: 'flying-bird',
-    epochs: 5,
+    epochs: 3,
     settings: { fb: true, density: 0.2, growth: 'gradient', updateFrequency: 20 },
   },
 ];
