@@ -57,22 +57,25 @@ interface Taps {
 
 const ceil = (a: number, b: number) => Math.ceil(a / b);
 
-/**
- * Tiles by class of adapter; the tuner replaces them. SwiftShader's compiler takes minutes for kernels with many live registers (a weight
- * gradient of 4 x 4 channels: 150 s, of 8 x 1: 0.1 s), so its tiles are small.
- */
+/** Tiles by class of adapter. SwiftShader's compiler is slow with many live registers, so it gets no second row. */
 export function defaultTapsTile(device: Device, co: number, oh: number, ow: number): TapsTile {
-  if (device.adapter.architecture === 'swiftshader') return { q: co > 4 ? 2 : 1, v: 1, r: 1, wx: 8, wy: 4 };
   const v = ow > 4 ? 2 : 1;
-  return { q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: v === 1 && oh > 1 ? 2 : 1, wx: 8, wy: 4 };
+  const r = v === 1 && oh > 1 && device.adapter.architecture !== 'swiftshader' ? 2 : 1;
+  return { q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r, wx: 8, wy: 4 };
 }
 
 export function defaultWeightGradTile(device: Device, s: ConvShape): WeightGradTile {
   const co = s.co / s.groups;
   const ci = s.ci / s.groups;
-  const tm = co > 4 ? 8 : 4;
-  if (device.adapter.architecture === 'swiftshader') return { tm, tc: 1, v: 1, wx: 8, wy: 4, parallel: 512 };
-  return { tm, tc: s.kw > 3 ? 1 : ci >= 4 ? 4 : ci, v: s.ow > 4 ? 2 : 1, wx: 8, wy: 4, parallel: 2048 };
+  const small = device.adapter.architecture === 'swiftshader';
+  return {
+    tm: co > 4 ? 8 : 4,
+    tc: s.kw > 3 ? 1 : Math.min(ci, small ? 2 : 4),
+    v: small || s.ow <= 4 ? 1 : 2,
+    wx: 8,
+    wy: 4,
+    parallel: small ? 512 : 2048,
+  };
 }
 
 /** Runs conv_taps for one set of taps. `flip` reads w with its channel dimensions exchanged (input gradient). */
