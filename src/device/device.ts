@@ -14,6 +14,9 @@ export interface AdapterDescription {
   vendor: string;
   architecture: string;
   description: string;
+  /** True where a processor plays the adapter: loads are dear, workgroup memory is no faster than any other. */
+  processor: boolean;
+  /** Invocations of a subgroup; 0 where kernels cannot use subgroups, or cannot rely on one size. */
   subgroupSize: number;
 }
 

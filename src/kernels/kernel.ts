@@ -33,7 +33,7 @@ export function program(file: string, bindings: string, variant: Variant = {}, e
   const key = `${file}.${entry}${variantName(variant)}`;
   let found = programs.get(key);
   if (!found) {
-    const code = `${textOf('prelude')}\n${expand(textOf(file), { ...variant, ...derived }, file)}`;
+    const code = assemble(expand(textOf(file), { ...variant, ...derived }, file));
     found = {
       label: key,
       code,
@@ -44,6 +44,12 @@ export function program(file: string, bindings: string, variant: Variant = {}, e
     programs.set(key, found);
   }
   return found;
+}
+
+/** Puts the prelude before a kernel, and the kernel's `enable` lines, which WGSL wants first, before both. */
+function assemble(kernel: string): string {
+  const enable = /^enable .*;\n/gm;
+  return `${(kernel.match(enable) ?? []).join('')}${textOf('prelude')}\n${kernel.replace(enable, '')}`;
 }
 
 function variantName(variant: Variant): string {

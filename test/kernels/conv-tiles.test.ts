@@ -1,13 +1,9 @@
 /** Every tile of the convolution kernels gives the same result: a tuner may choose any. */
 import { describe, expect, it } from 'vitest';
-import {
-  type ConvShape,
-  convForward,
-  convInputGrad,
-  convWeightGrad,
-  type TapsTile,
-  type WeightGradTile,
-} from '../../src/kernels/conv.ts';
+import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../../src/kernels/conv.ts';
+import type { GemmTile } from '../../src/kernels/conv-gemm.ts';
+import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
+import type { PassTile, WeightTile } from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
 import { empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
 import { checkForward, checkGradient, random, run, testDevice } from '../engine.ts';
@@ -26,6 +22,7 @@ const product = <T extends Record<string, readonly number[]>>(lists: T): { [K in
 const cases = [
   { name: 'W % 4 = 0', x: [2, 3, 5, 12], w: [7, 3, 2, 2], options: { stride: 1, padding: 1, groups: 1 } },
   { name: 'W % 4 != 0, groups', x: [2, 6, 7, 9], w: [10, 3, 2, 2], options: { stride: 1, padding: 0, groups: 2 } },
+  { name: 'many channels', x: [2, 16, 6, 4], w: [20, 16, 3, 3], options: { stride: 1, padding: 1, groups: 1 } },
   { name: 'stride 2', x: [1, 4, 9, 11], w: [9, 4, 2, 2], options: { stride: 2, padding: 0, groups: 1 } },
 ].map(c => {
   const { stride, padding, groups } = c.options;
@@ -39,17 +36,21 @@ const cases = [
 
 // lavapipe compiles the large ones for half a minute each: there, of those only what it uses by default
 const cheap = device.adapter.kind !== 'lavapipe';
-const tapsTiles: TapsTile[] = product({ q: [1, 2, 4], v: [1, 2, 4], r: [1, 2], wx: [8], wy: [4] }).filter(
-  ({ q, v, r }) => cheap || q * v * r <= 2 || (q === 4 && v === 2 && r === 1),
-);
-const weightTiles: WeightGradTile[] = product({
-  tm: [4, 8],
-  tc: [1, 3, 4],
-  v: [1, 2],
-  wx: [8],
-  wy: [4],
-  parallel: [2048],
-}).filter(({ tm, tc, v }) => cheap || tm * tc * v <= 12 || (tm === 8 && tc === 4 && v === 2));
+const lanes = [0, ...(device.adapter.subgroupSize > 0 && device.adapter.processor ? [device.adapter.subgroupSize] : [])];
+const tapsTiles = product({ q: [1, 2, 4], v: [1, 2, 3], r: [1, 2], lanes })
+  .filter(({ q, v, r }) => q * v * r <= 2 || (q === 4 && v === 2 && r === 1) || (cheap && q === 2 && v === 3))
+  .map((t): TapsTile => ({ kernel: 'taps', ...t }));
+const tapsWeightTiles = product({ tm: [4, 16], tc: [1, 2, 3], v: [1, 2], lanes, parallel: [2048] })
+  .filter(({ tm, tc, v }) => tm * tc * v <= 12 || (tm === 16 && tc === 2 && v === 2))
+  .map((t): TapsWeightTile => ({ kernel: 'taps', ...t }));
+const gemmTiles: GemmTile[] = [
+  { kernel: 'gemm', wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 },
+  { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 },
+  { kernel: 'gemm', wx: 16, wy: 16, tm: 8, tn: 8, depth: 16 },
+].filter(({ wx }) => cheap || wx === 8) as GemmTile[];
+const passTiles: PassTile[] = [...tapsTiles, ...gemmTiles];
+const weightTiles: WeightTile[] = [...tapsWeightTiles, ...gemmTiles.map(t => ({ ...t, parallel: 3 }))];
+const name = <T extends object>(tile: T) => ({ tile, name: Object.values(tile).join(' ') });
 
 type Pass = (s: ConvShape, a: Tensor, b: Tensor, out: Tensor) => void;
 const result = (a: Tensor, b: Tensor, shape: Shape, s: ConvShape, pass: Pass): Tensor => {
@@ -60,7 +61,7 @@ const result = (a: Tensor, b: Tensor, shape: Shape, s: ConvShape, pass: Pass): T
 
 describe.each(cases)('$name', ({ shape, x, w, y, gy, gx, gw }) => {
   // the input gradient is the same kernel with other taps: at stride 2 it writes every second element
-  it.each(tapsTiles)('taps tile q $q v $v r $r', async tile => {
+  it.each(passTiles.map(name))('pass: $name', async ({ tile }) => {
     if (shape.stride === 1) {
       const [forward] = await run(device, [x, w], (tx, tw) =>
         result(tx, tw, y.shape, shape, (s, a, b, out) => convForward(device, a.storage, b.storage, out.storage, s, tile)),
@@ -74,7 +75,7 @@ describe.each(cases)('$name', ({ shape, x, w, y, gy, gx, gw }) => {
     }
   });
 
-  it.each(weightTiles)('weight gradient tile tm $tm tc $tc v $v', async tile => {
+  it.each(weightTiles.map(name))('weight gradient: $name', async ({ tile }) => {
     const [weightGrad] = await run(device, [x, gy], (tx, tg) =>
       result(tx, tg, w.shape, shape, (s, a, b, out) => convWeightGrad(device, a.storage, b.storage, out.storage, s, tile)),
     );
@@ -82,25 +83,12 @@ describe.each(cases)('$name', ({ shape, x, w, y, gy, gx, gw }) => {
   });
 });
 
-describe('workgroups and slices', () => {
+describe('slices and masks', () => {
   const { shape, x, w, y, gy, gw, pairs } = cases[1];
-  it.each([
-    [1, 1],
-    [64, 1],
-    [4, 16],
-  ])('workgroup %i x %i', async (wx, wy) => {
-    const [forward] = await run(device, [x, w], (tx, tw) =>
-      result(tx, tw, y.shape, shape, (s, a, b, out) =>
-        convForward(device, a.storage, b.storage, out.storage, s, { q: 1, v: 1, r: 1, wx, wy }),
-      ),
-    );
-    checkForward('conv2d', forward, y);
-  });
-
   it.each([1, 13, 100, 1e6])('rows in slices for %i invocations', async parallel => {
     const [weightGrad] = await run(device, [x, gy], (tx, tg) =>
       result(tx, tg, w.shape, shape, (s, a, b, out) =>
-        convWeightGrad(device, a.storage, b.storage, out.storage, s, { tm: 4, tc: 2, v: 1, wx: 8, wy: 4, parallel }),
+        convWeightGrad(device, a.storage, b.storage, out.storage, s, { kernel: 'taps', tm: 4, tc: 2, v: 1, lanes: 0, parallel }),
       ),
     );
     checkGradient('conv2d', weightGrad, gw);

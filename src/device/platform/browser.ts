@@ -1,7 +1,7 @@
 /** The browser's side of the platform: `navigator.gpu`, and kernels from the bundle. */
 import { NoAdapterError } from '../errors.ts';
 import type { OpenOptions } from '../index.ts';
-import { deviceFrom, type OpenedDevice } from './types.ts';
+import { describe, deviceFrom, type OpenedDevice } from './types.ts';
 
 export { kernelText } from '#kernels';
 
@@ -11,10 +11,9 @@ export async function requestDevice(_options: OpenOptions): Promise<OpenedDevice
   }
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new NoAdapterError('this browser found no WebGPU adapter: check that hardware acceleration is on');
-  const { vendor, architecture, description, subgroupMaxSize } = adapter.info;
   return {
     gpu: await deviceFrom(adapter, 'sparrow'),
-    adapter: { kind: 'browser', vendor, architecture, description, subgroupSize: subgroupMaxSize ?? 0 },
+    adapter: describe('browser', adapter),
     release: () => {},
   };
 }

@@ -9,7 +9,7 @@ import { NoAdapterError } from '../errors.ts';
 import type { AdapterKind, OpenOptions } from '../index.ts';
 import { gpuDrivers, hasGpu, loadLibrary, systemDrivers } from './drivers.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
-import { deviceFrom, type OpenedDevice } from './types.ts';
+import { describe, deviceFrom, type OpenedDevice } from './types.ts';
 
 export { kernelText } from '#kernels';
 export { installLavapipe } from './lavapipe.ts';
@@ -72,11 +72,11 @@ async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
     alive.push(gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter) return { kind, refused: 'its driver is installed, but Dawn refuses it (too old, or it does not start)' };
-    const { vendor, architecture, description, subgroupMaxSize } = adapter.info;
-    if (kind === 'gpu' && /llvmpipe|swiftshader/i.test(`${architecture} ${description}`)) {
-      return { kind, refused: `only a software driver answered (${description})` };
+    const description = describe(kind, adapter);
+    if (kind === 'gpu' && description.processor) {
+      return { kind, refused: `only a software driver answered (${description.description})` };
     }
-    return { kind, adapter, description: { kind, vendor, architecture, description, subgroupSize: subgroupMaxSize ?? 0 } };
+    return { kind, adapter, description };
   } catch (error) {
     return { kind, refused: (error as Error).message.split('\n')[0] };
   }

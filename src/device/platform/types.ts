@@ -38,3 +38,11 @@ const limitNames = new Set([
   'maxStorageBuffersPerShaderStage',
   'maxUniformBufferBindingSize',
 ]);
+
+/** What an adapter says of itself. */
+export function describe(kind: AdapterDescription['kind'], { info, features }: GPUAdapter): AdapterDescription {
+  const { vendor, architecture, description, subgroupMinSize = 0, subgroupMaxSize = 0 } = info;
+  const subgroupSize = features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMaxSize : 0;
+  const processor = /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+  return { kind, vendor, architecture, description, processor, subgroupSize };
+}

@@ -1,19 +1,23 @@
-// Convolution as a sum over taps: forward of any conv2d, and each phase of its input gradient.
+// Convolution as a sum over taps, for adapters that are processors: forward of any conv2d, and each phase of its input gradient.
 //
 //   y[n, co, YS·i + ya, YS·j + yb] = Σ_ci Σ_th Σ_tw  w[ci, th, tw, co] · x[n, ci, S·i + r0 + RD·th, S·j + COL[tw]]
 //
-// with x = 0 outside. x [N, CI, H, W], w packed [G, CI/G, TH·TW, COP/4] vec4 along output channels (zeros past CO/G), y [N, CO, OH, OW].
+// with x = 0 outside. x [N, CI, H, W], w packed [G, TILES, CI/G, TH, TW, $(4*Q)] (zeros past CO/G), y [N, CO, OH, OW].
 //
 // One invocation: $(4*Q) output channels x $(R) rows x $(4*V) columns in registers. Neighbouring invocations take neighbouring column
-// tiles, then rows, then images; workgroup rows take the next output channels, and z goes on where x
-// alone would pass 65 535. Loads are vec4: for each input row the aligned vec4s that
-// cover all taps are loaded once, and shifted windows are picked from registers.
+// tiles, then rows, then images; workgroup rows take the next output channels, and z goes on where x alone would pass 65 535. Loads of x
+// are vec4: for each input row the aligned vec4s that cover all taps are loaded once, and shifted windows are picked from registers.
+//% if LANES
+// A workgroup is one subgroup, and its invocations need the same weights: each loads every $(LANES)th of them and tells the others. On such
+// adapters a load costs as much as twenty multiplications, a broadcast as much as one.
+enable subgroups;
+//% end
 struct Params {
   n: u32, ci: u32, h: u32, w: u32,
   co: u32, oh: u32, ow: u32, yh: u32,
   yw: u32, ys: u32, ya: u32, yb: u32,
   r0: i32, rd: i32, th: u32, groups: u32,
-  tiles_w: u32, tiles_h: u32, tiles_co: u32, cop4: u32,
+  tiles_w: u32, tiles_h: u32, tiles_co: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 //% if VEC
@@ -21,7 +25,11 @@ struct Params {
 //% else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 //% end
+//% if LANES
+@group(0) @binding(2) var<storage, read> wt: array<f32>;
+//% else
 @group(0) @binding(2) var<storage, read> wt: array<vec4f>;
+//% end
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 // Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements. A negative index is a huge u32. `&` and not
@@ -41,13 +49,27 @@ fn load(plane: u32, row: i32, col: i32) -> vec4f {
 //% end
 }
 
+//% if LANES
+@compute @workgroup_size($(LANES))
+fn main(
+  @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let tile = id.x + id.z * groups.x * $(LANES)u;
+//% else
 @compute @workgroup_size($(WX), $(WY))
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let tile = id.x + id.z * groups.x * $(WX)u;
+//% end
   let tile_w = tile % p.tiles_w;
   let tile_h = (tile / p.tiles_w) % p.tiles_h;
-  let n = tile / (p.tiles_w * p.tiles_h);
-  if (n >= p.n || id.y >= p.tiles_co * p.groups) { return; }
+  let own_n = tile / (p.tiles_w * p.tiles_h);
+  // a tile past the end is computed from the last image, for its subgroup needs it, and not stored
+  let used = (own_n < p.n) & (id.y < p.tiles_co * p.groups);
+//% if LANES
+//% else
+  if (!used) { return; }
+//% end
+  let n = min(own_n, p.n - 1u);
   let group = id.y / p.tiles_co;
   let tile_co = id.y % p.tiles_co;
   let ci_count = p.ci / p.groups;
@@ -57,32 +79,21 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for r in 0..R
 //% for c in 0..4*Q
 //% for v in 0..V
-  var total$(r)_$(c)_$(v) = vec4f();
-//% end
-//% end
-//% end
-
-  // Sums of $(BLOCK) channels are added to the total: the rounding error grows with the root of the number of blocks, not of all terms.
-  for (var first = 0u; first < ci_count; first += $(BLOCK)u) {
-//% for r in 0..R
-//% for c in 0..4*Q
-//% for v in 0..V
   var a$(r)_$(c)_$(v) = vec4f();
 //% end
 //% end
 //% end
-  for (var ci = first; ci < min(first + $(BLOCK)u, ci_count); ci++) {
+
+  var w_at = id.y * ci_count * p.th * $(TW*4*Q)u;
+  for (var ci = 0u; ci < ci_count; ci++) {
     let plane = (n * p.ci + group * ci_count + ci) * p.h * p.w;
-    var w_at = ((group * ci_count + ci) * p.th * $(TW)u) * p.cop4 + tile_co * $(Q)u;
     for (var th = 0u; th < p.th; th++) {
 //% for r in 0..R
       let row$(r) = first_row + $(r*S) + p.rd * i32(th);
 //% for m in 0..M1-M0+1
       let x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
 //% end
-//% end
 //% for tw in 0..TW
-//% for r in 0..R
 //% for v in 0..V
       let s$(r)_$(v)_$(tw) = vec4f(
 //% for k in 0..4
@@ -91,27 +102,37 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       );
 //% end
 //% end
-//% for q in 0..Q
-      let w$(tw)_$(q) = wt[w_at + $(q)u];
-//% for r in 0..R
-//% for v in 0..V
-//% for c in 0..4
-      a$(r)_$(4*q+c)_$(v) += w$(tw)_$(q)[$(c)] * s$(r)_$(v)_$(tw);
+//% end
+//% if LANES
+//% for k in 0..(TW*4*Q+LANES-1)/LANES
+      let own$(k) = wt[w_at + $(k*LANES)u + lane];
+//% end
+//% else
+//% for k in 0..TW*Q
+      let own$(k) = wt[(w_at >> 2u) + $(k)u];
 //% end
 //% end
-//% end
-//% end
-      w_at += p.cop4;
-//% end
-    }
-  }
-//% for r in 0..R
 //% for c in 0..4*Q
+//% for tw in 0..TW
+//% if LANES
+      let w$(tw)_$(c) = subgroupBroadcast(own$((tw*4*Q+c)/LANES), $((tw*4*Q+c)%LANES)u);
+//% else
+      let w$(tw)_$(c) = own$((tw*4*Q+c)/4)[$(c%4)];
+//% end
+//% end
+//% for r in 0..R
 //% for v in 0..V
-  total$(r)_$(c)_$(v) += a$(r)_$(c)_$(v);
+      // a row of taps is summed before it joins the rest: one access to an accumulator that may not fit the registers, and less rounding
+      a$(r)_$(c)_$(v) += w0_$(c) * s$(r)_$(v)_0
+//% for tw in 1..TW
+        + w$(tw)_$(c) * s$(r)_$(v)_$(tw)
+//% end
+      ;
 //% end
 //% end
 //% end
+      w_at += $(TW*4*Q)u;
+    }
   }
 
   // in a loop over an array: written out, the checks of the stores would take most of the time of compiling
@@ -119,7 +140,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for r in 0..R
 //% for c in 0..4*Q
 //% for v in 0..V
-    total$(r)_$(c)_$(v),
+    a$(r)_$(c)_$(v),
 //% end
 //% end
 //% end
@@ -128,7 +149,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var o = 0u; o < $(R*4*Q)u; o++) {
     let co = tile_co * $(4*Q)u + o % $(4*Q)u;
     let row = tile_h * $(R)u + o / $(4*Q)u;
-    if (co >= co_count || row >= p.oh) { continue; }
+    if (!used || co >= co_count || row >= p.oh) { continue; }
     let at = ((n * p.co + group * co_count + co) * p.yh + row * p.ys + p.ya) * p.yw + p.yb;
     for (var v = 0u; v < $(V)u; v++) {
       let value = all[o * $(V)u + v];

@@ -1,4 +1,5 @@
-// Weight gradient of conv2d, in slices that a second pass (a sum over axis 0) adds up: no float atomics, a fixed order.
+// Weight gradient of conv2d for adapters that are processors, in slices that a second pass (a sum over axis 0) adds up: no float atomics, a
+// fixed order.
 //
 //   part[s, co, ci, kh, kw] = Σ_{(n, i) in slice s} Σ_j  g[n, co, i, j] · x[n, ci, S·i + D·kh - P, S·j + D·kw - P]
 //
@@ -6,6 +7,10 @@
 //
 // One invocation: $(TM) output x $(TC) input channels x all $(TW) columns of one kernel row; it walks its rows $(4*V) columns at a time, with
 // vec4 loads along columns and dot products. Neighbouring invocations take neighbouring input channels.
+//% if LANES
+// A workgroup is one subgroup, and its invocations need the same g: each loads every $(LANES)th vec4 of it and tells the others.
+enable subgroups;
+//% end
 struct Params {
   n: u32, ci: u32, h: u32, w: u32,
   co: u32, oh: u32, ow: u32, kh: u32,
@@ -51,8 +56,13 @@ fn load_g(start: u32, col: u32) -> vec4f {
 //% end
 }
 
+//% if LANES
+@compute @workgroup_size($(LANES))
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+//% else
 @compute @workgroup_size($(WX), $(WY))
 fn main(@builtin(global_invocation_id) id: vec3u) {
+//% end
   let ci_count = p.ci / p.groups;
   let co_count = p.co / p.groups;
   let tile_ci = id.x % p.tiles_ci;
@@ -61,15 +71,24 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let tile_co = (id.y / p.kh) % p.tiles_co;
   let group = id.y / (p.kh * p.tiles_co);
   if (slice >= p.slices || group >= p.groups) { return; }
-  let ci0 = tile_ci * $(TC)u;
   let co0 = tile_co * $(TM)u;
-
-//% for c in 0..TC
   // a channel past the end is computed from the last one, and not stored
-  let plane$(c) = (group * ci_count + min(ci0 + $(c)u, ci_count - 1u)) * p.h * p.w;
+//% for c in 0..TC
+//% if LANES
+  let ci$(c) = (tile_ci * $(TC)u + $(c)u) * $(LANES)u + lane;
+//% else
+  let ci$(c) = tile_ci * $(TC)u + $(c)u;
 //% end
+  let plane$(c) = (group * ci_count + min(ci$(c), ci_count - 1u)) * p.h * p.w;
+//% end
+//% if LANES
+//% for k in 0..(TM*V+LANES-1)/LANES
+  let gplane$(k) = (group * co_count + min(co0 + ($(k*LANES)u + lane) / $(V)u, co_count - 1u)) * p.oh * p.ow;
+//% end
+//% else
 //% for m in 0..TM
   let gplane$(m) = (group * co_count + min(co0 + $(m)u, co_count - 1u)) * p.oh * p.ow;
+//% end
 //% end
 //% for m in 0..TM
 //% for c in 0..TC
@@ -87,36 +106,47 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let x_image = n * p.ci * p.h * p.w;
     let g_row = n * p.co * p.oh * p.ow + i * p.ow;
     for (var col = 0u; col < p.ow; col += $(4*V)u) {
+//% if LANES
+//% for k in 0..(TM*V+LANES-1)/LANES
+      let own$(k) = load_g(g_row + gplane$(k), col + 4u * (($(k*LANES)u + lane) % $(V)u));
+//% end
+//% end
+//% for c in 0..TC
+//% for k in 0..M1-M0+1
+      let x$(c)_$(k) = load_x(x_image + plane$(c), row, i32(col * $(S)u) + $(4*(k+M0)));
+//% end
+//% for t in 0..TW
+//% for v in 0..V
+      let s$(c)_$(t)_$(v) = vec4f(
+//% for k in 0..4
+        x$(c)_$((S*(4*v+k)+COL[t])/4-M0)[$((S*(4*v+k)+COL[t])%4)],
+//% end
+      );
+//% end
+//% end
+//% end
 //% for m in 0..TM
 //% for v in 0..V
+//% if LANES
+      let g$(m)_$(v) = subgroupBroadcast(own$((m*V+v)/LANES), $((m*V+v)%LANES)u);
+//% else
       let g$(m)_$(v) = load_g(g_row + gplane$(m), col + $(4*v)u);
 //% end
 //% end
 //% for c in 0..TC
-      {
-//% for k in 0..M1-M0+1
-        let x$(k) = load_x(x_image + plane$(c), row, i32(col * $(S)u) + $(4*(k+M0)));
-//% end
 //% for t in 0..TW
-//% for v in 0..V
-        {
-          let s = vec4f(
-//% for k in 0..4
-            x$((S*(4*v+k)+COL[t])/4-M0)[$((S*(4*v+k)+COL[t])%4)],
+      a$(m)_$(c)_$(t) += dot(g$(m)_0, s$(c)_$(t)_0)
+//% for v in 1..V
+        + dot(g$(m)_$(v), s$(c)_$(t)_$(v))
 //% end
-          );
-//% for m in 0..TM
-          a$(m)_$(c)_$(t) += dot(g$(m)_$(v), s);
-//% end
-        }
+      ;
 //% end
 //% end
-      }
 //% end
     }
   }
 
-  // in a loop over an array, for the same reason
+  // in a loop over an array: written out, the checks of the stores would take most of the time of compiling
   var all = array<f32, $(TM*TC*TW)>(
 //% for m in 0..TM
 //% for c in 0..TC
@@ -126,9 +156,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //% end
 //% end
   );
+  var channels = array<u32, $(TC)>(
+//% for c in 0..TC
+    ci$(c),
+//% end
+  );
   for (var o = 0u; o < $(TM*TC)u; o++) {
     let co = co0 + o / $(TC)u;
-    let ci = ci0 + o % $(TC)u;
+    let ci = channels[o % $(TC)u];
     if (co >= co_count || ci >= ci_count) { continue; }
     let at = (((slice * p.co + group * co_count + co) * ci_count + ci) * p.kh + kh) * $(TW)u;
     for (var t = 0u; t < $(TW)u; t++) { part[at + t] = all[o * $(TW)u + t]; }

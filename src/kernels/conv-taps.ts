@@ -1,0 +1,126 @@
+/**
+ * Convolution in registers, for adapters that are processors: bindings, variants and grids of conv_taps.wgsl and conv_weight_grad.wgsl. On
+ * such adapters a load costs as much as twenty multiplications and workgroup memory is no faster than any other, so an invocation holds a
+ * large tile of outputs, and where subgroups exist what is common to a subgroup is loaded once.
+ */
+import { type Device, type Grid, gridFor, type Storage, uniform } from '../device/index.ts';
+import { type ConvPass, type ConvShape, ceil, packWeights } from './conv-pass.ts';
+import { program } from './kernel.ts';
+import { reduceSlices } from './reduce.ts';
+
+/** Register tile of conv_taps: 4·q output channels x r rows x 4·v columns an invocation. */
+export interface TapsTile {
+  kernel: 'taps';
+  q: number;
+  v: number;
+  r: number;
+  /** Invocations of a workgroup that is one subgroup, whose invocations load weights for one another; 0: each loads for itself. */
+  lanes: number;
+}
+
+/** Register tile of conv_weight_grad: tm output x tc input channels, 4·v columns at a time. */
+export interface TapsWeightTile {
+  kernel: 'taps';
+  tm: number;
+  tc: number;
+  v: number;
+  /** As for `TapsTile`. */
+  lanes: number;
+  /** Invocations wanted; rows are cut into slices until there are as many. */
+  parallel: number;
+}
+
+/** Workgroup of the kernels without subgroups. */
+const WX = 8;
+const WY = 4;
+
+/** One pass, with loads of vec4 where rows are aligned. */
+export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, tile: TapsTile): void {
+  const { q, v, r, lanes } = tile;
+  const { rows, cols, stride } = s;
+  const columns = Array.from({ length: cols.count }, (_, t) => cols.offset + cols.step * t);
+  const variant = {
+    Q: q,
+    V: v,
+    R: r,
+    S: stride,
+    TW: cols.count,
+    COL: columns,
+    M0: Math.floor(Math.min(...columns) / 4),
+    M1: Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4),
+    VEC: s.w % 4 === 0,
+    LANES: lanes,
+    WX,
+    WY,
+  };
+  const tilesW = ceil(s.ow, 4 * v);
+  const tilesH = ceil(s.oh, r);
+  const tilesCo = ceil(s.co / s.groups, 4 * q);
+  const [gx, gz] = gridFor(tilesW * tilesH * s.n, lanes || WX);
+  const grid: Grid = [gx, lanes ? tilesCo * s.groups : ceil(tilesCo * s.groups, WY), gz];
+  const packed = packWeights(device, w, s, 4 * q, false, lanes);
+  device.dispatch(
+    program('conv_taps', 'rrw', variant),
+    [x, packed, y],
+    uniform()
+      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
+      .int(rows.offset, rows.step)
+      .uint(rows.count, s.groups, tilesW, tilesH, tilesCo),
+    grid,
+  );
+  device.discard(packed);
+}
+
+/** gw = the gradient of sum(conv2d(x, w) · g) by w. */
+export function convTapsWeightGrad(
+  device: Device,
+  x: Storage,
+  g: Storage,
+  gw: Storage,
+  s: ConvShape,
+  tile: TapsWeightTile,
+): void {
+  const ci = s.ci / s.groups;
+  const co = s.co / s.groups;
+  const { tm, tc, v, lanes } = tile;
+  const tilesCi = ceil(ci, tc * (lanes || 1));
+  const tilesCo = ceil(co, tm);
+  const invocations = tilesCi * (lanes || 1) * tilesCo * s.kh * s.groups;
+  const allRows = s.n * s.oh;
+  const slices = Math.max(1, Math.min(allRows, 64, ceil(tile.parallel, invocations)));
+  const rows = ceil(allRows, slices);
+  const used = ceil(allRows, rows);
+  const columns = Array.from({ length: s.kw }, (_, t) => t * s.dilation - s.padding);
+  const variant = {
+    TM: tm,
+    TC: tc,
+    V: v,
+    S: s.stride,
+    TW: s.kw,
+    COL: columns,
+    M0: Math.floor(Math.min(...columns) / 4),
+    M1: Math.floor((s.stride * (4 * v - 1) + Math.max(...columns)) / 4),
+    VEC: s.w % 4 === 0 && s.ow % 4 === 0,
+    LANES: lanes,
+    WX,
+    WY,
+  };
+  const grid: Grid = lanes
+    ? [tilesCi * used, s.kh * tilesCo * s.groups, 1]
+    : [ceil(tilesCi * used, WX), ceil(s.kh * tilesCo * s.groups, WY), 1];
+  const size = s.co * ci * s.kh * s.kw;
+  const part = used === 1 ? gw : device.allocate(used * size * 4);
+  device.dispatch(
+    program('conv_weight_grad', 'rrw', variant),
+    [x, g, part],
+    uniform()
+      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.kh, s.groups)
+      .int(s.padding, s.dilation)
+      .uint(used, rows, tilesCi, tilesCo),
+    grid,
+  );
+  if (part !== gw) {
+    reduceSlices(device, part, gw, used, size);
+    device.discard(part);
+  }
+}
