@@ -4,28 +4,28 @@ import { program } from './kernel.ts';
 
 /** Invocations of a workgroup of these kernels. */
 export const LIMIT_GROUP = 256;
-/** Independent vec4 recurrences of an invocation: enough to hide a multiply-add's latency, few enough for registers. */
-export const FMA_CHAINS = 16;
+/** a and b of the recurrence: it tends to 1, so no number of turns overflows or makes it denormal. */
+export const FMA_RATES = [0.999, 0.001] as const;
 /** Loads of workgroup memory in a turn. */
 export const SHARED_READS = 8;
 
 /**
  * y[i] = Σ over chains j and components c of v, where v starts as (i mod 64)/64 + c + j and goes through v <- a·v + b `loops` times.
  * @param y one float for each invocation, `groups`·256
- * @param fused whether to ask for `fma()` @returns floating-point operations done
+ * @param chains vec4 recurrences of an invocation: enough to hide a multiply-add's latency, few enough for its registers
+ * @param fused whether to ask for `fma()` instead of a*v + b @returns floating-point operations done
  */
-export function limitFma(
-  device: Device,
-  y: Storage,
-  groups: number,
-  loops: number,
-  fused: boolean,
-  a = 0.999,
-  b = 0.001,
-): number {
-  const p = program('limit_fma', 'w', { FUSED: fused, CHAINS: FMA_CHAINS });
-  device.dispatch(p, [y], uniform().uint(loops).float(a, b), [groups, 1, 1]);
-  return groups * LIMIT_GROUP * FMA_CHAINS * 4 * 2 * loops;
+export function limitFma(device: Device, y: Storage, groups: number, loops: number, chains: number, fused: boolean): number {
+  const p = program('limit_fma', 'w', { FUSED: fused, CHAINS: chains });
+  device.dispatch(
+    p,
+    [y],
+    uniform()
+      .uint(loops)
+      .float(...FMA_RATES),
+    [groups, 1, 1],
+  );
+  return groups * LIMIT_GROUP * chains * 4 * 2 * loops;
 }
 
 /**

@@ -1,35 +1,35 @@
 /** Cases of the kernels that measure an adapter's ceilings: that they do all the work which is counted. */
-import { FMA_CHAINS, LIMIT_GROUP, limitCopy, limitFma, limitRead, limitShared, SHARED_READS } from '../../kernels/limits.ts';
+import { FMA_RATES, LIMIT_GROUP, limitCopy, limitFma, limitRead, limitShared, SHARED_READS } from '../../kernels/limits.ts';
 import { empty } from '../../tensor/tensor.ts';
 import { bytesOf, each, floats, type KernelCase } from './case.ts';
 
 const lanes = [0, 1, 2, 3];
 
-function fmaCase(groups: number, loops: number, fused: boolean, size: KernelCase['size']): KernelCase {
+function fmaCase(groups: number, loops: number, chains: number, fused: boolean, size: KernelCase['size']): KernelCase {
   const n = groups * LIMIT_GROUP;
-  const [a, b] = [Math.fround(0.999), Math.fround(0.001)];
+  const [a, b] = FMA_RATES.map(Math.fround);
   const chain = (v: number): number => {
     for (let k = 0; k < loops; k++) v = a * v + b;
     return v;
   };
   return {
-    title: `${loops} ${fused ? 'fma()' : 'a*b + c'} of ${n} invocations`,
+    title: `${loops} turns of ${chains} ${fused ? 'fma()' : 'a*b + c'}, ${n} invocations`,
     size,
     inputs: () => [],
     launch: device => {
       const y = empty(device, [n]);
-      limitFma(device, y.storage, groups, loops, fused);
+      limitFma(device, y.storage, groups, loops, chains, fused);
       return [y];
     },
     reference: () => {
       // a linear recurrence: the sum over chains and lanes goes through it as its mean does
-      const starts = lanes.flatMap(c => Array.from({ length: FMA_CHAINS }, (_, j) => c + j));
+      const starts = lanes.flatMap(c => Array.from({ length: chains }, (_, j) => c + j));
       const mean = starts.reduce((x, y) => x + y) / starts.length;
       const of64 = Array.from({ length: 64 }, (_, i) => starts.length * chain(i / 64 + mean));
       return [each(n, i => of64[i % 64])];
     },
     tolerance: 1e-5,
-    work: { flops: n * FMA_CHAINS * 4 * 2 * loops },
+    work: { flops: n * chains * 4 * 2 * loops },
   };
 }
 
@@ -97,7 +97,7 @@ function sharedCase(groups: number, loops: number, size: KernelCase['size']): Ke
 
 /** By kernel file. */
 export const limitCases: Readonly<Record<string, readonly KernelCase[]>> = {
-  limit_fma: [fmaCase(2, 50, false, 'small'), fmaCase(2, 50, true, 'small'), fmaCase(1024, 1000, false, 'large')],
+  limit_fma: [fmaCase(2, 50, 16, false, 'small'), fmaCase(2, 50, 3, true, 'small'), fmaCase(1024, 1000, 16, false, 'large')],
   limit_read: [readCase(3000, 1, 'small'), readCase(2 ** 22, 256, 'large')],
   limit_copy: [copyCase(3001, 'small'), copyCase(2 ** 22, 'large')],
   limit_shared: [sharedCase(2, 20, 'small'), sharedCase(1024, 500, 'large')],

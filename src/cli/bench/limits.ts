@@ -28,13 +28,13 @@ const LAUNCHES = 256;
 
 /** Sizes of the work: enough to fill a large GPU, little enough for two CPU cores. */
 const scales = {
-  gpu: { bytes: 2 ** 30, fmaGroups: 4096, fmaLoops: 2048, sharedGroups: 4096, sharedLoops: 1024 },
-  software: { bytes: 2 ** 26, fmaGroups: 64, fmaLoops: 128, sharedGroups: 64, sharedLoops: 128 },
+  gpu: { bytes: 2 ** 30, fmaGroups: 4096, fmaLoops: 2048, fmaChains: 16, sharedGroups: 4096, sharedLoops: 1024 },
+  software: { bytes: 2 ** 26, fmaGroups: 64, fmaLoops: 512, fmaChains: 2, sharedGroups: 64, sharedLoops: 128 },
 };
 /** vec4s that an invocation of the reading kernel sums. */
 const READS = 64;
 
-/** Measures each ceiling; `bytes` of the buffer that is read is in the result's title. */
+/** Measures every ceiling. */
 export async function benchLimits(
   device: Device,
   options: { readonly samples: number; onPart?(label: string, done: number, total: number): void },
@@ -71,12 +71,12 @@ async function measure(device: Device, { title, unit, launch }: Limit, samples: 
 
 type Family = (device: Device, scale: typeof scales.gpu) => { limits: Limit[]; dispose(): void };
 
-const registers: Family = (device, { fmaGroups, fmaLoops }) => {
+const registers: Family = (device, { fmaGroups, fmaLoops, fmaChains }) => {
   const y = scope(device, () => empty(device, [fmaGroups * LIMIT_GROUP]).keep());
   const limit = (title: string, fused: boolean): Limit => ({
     title,
     unit: 'GFLOP/s',
-    launch: () => limitFma(device, y.storage, fmaGroups, fmaLoops, fused),
+    launch: () => limitFma(device, y.storage, fmaGroups, fmaLoops, fmaChains, fused),
   });
   return { limits: [limit('multiply-adds, a*b + c', false), limit('multiply-adds, fma()', true)], dispose: () => y.dispose() };
 };

@@ -27,9 +27,10 @@ export interface StepResult {
   readonly density: number;
   /** Seconds from nothing on the device to the first finished step: weights, capture, compilation, the step itself. */
   readonly firstStepSeconds: number;
-  /** Bytes on the device at most during a step, and between steps. */
+  /** Bytes: of tensors at most during a step and between steps; of all buffers, those that wait in the pool included. */
   readonly peak: number;
   readonly live: number;
+  readonly held: number;
   /** Of one step. */
   readonly dispatches: number;
   readonly submits: number;
@@ -60,7 +61,6 @@ export async function benchStep(device: Device, options: StepOptions): Promise<S
     await step();
     const firstStepSeconds = (performance.now() - start) / 1000;
     for (let i = 0; i < WARM_UP; i++) await step();
-    device.resetPeak();
     const before = device.stats;
     const times: number[] = [];
     for (let i = 0; i < samples; i++) times.push(await step());
@@ -80,6 +80,7 @@ export async function benchStep(device: Device, options: StepOptions): Promise<S
       firstStepSeconds,
       peak: after.peak,
       live: after.live,
+      held: after.live + after.pooled,
       dispatches: (after.dispatches - before.dispatches) / samples,
       submits: (after.submits - before.submits) / samples,
       buffersMade: (after.buffersMade - before.buffersMade) / samples,

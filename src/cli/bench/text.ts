@@ -93,7 +93,7 @@ function stepText(r: StepResult & { arch: string; width: number; batchSize: numb
     ['images/s', significant(r.imagesPerSecond)],
     ['GFLOP/s', significant(gflops.dense) + (r.density < 1 ? ` as if dense, ${significant(gflops.real)} of active weights` : '')],
     ['first step', `${r.firstStepSeconds.toFixed(2)} s`],
-    ['memory', `${mib(r.peak)} at most, ${mib(r.live)} between steps`],
+    ['memory', `${mib(r.peak)} at most, ${mib(r.live)} between steps, ${mib(r.held)} of buffers`],
     ['of a step', `${r.dispatches} dispatches, ${significant(r.submits)} submits, ${significant(r.buffersMade)} buffers made`],
   ];
   return formatTable([`${r.arch}, width ${r.width}${density}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
