@@ -58,7 +58,9 @@ for density in 0.2 0.1 0.05; do
   bench "step-${steps[0]}-density-$density" 45 --suite step "${step[@]}" --batch-size "${steps[0]}" --density "$density"
 done
 bench launch 30 --suite launch
-for name in conv_taps conv_weight_grad conv_pack matmul; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
+# the message for a kernel that is not there names those that are
+kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|matmul)[a-z0-9_]*')
+for name in $kernels; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
 
 echo
 cat "$out/parts.tsv"

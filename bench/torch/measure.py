@@ -8,6 +8,7 @@ Modes: `fp32` has TF32 off everywhere, `default` is PyTorch as it comes, `amp` i
 """
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 MODES = ("fp32", "default", "amp")
+# TF32 in matrix products and in convolutions, as PyTorch comes
+TF32 = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
 
 # The rows of src/cli/bench/conv-shapes.ts; what is not said is a 3x3 kernel, stride 1, and as many output channels as input channels.
 STAGES = [dict(ci=64, size=32), dict(ci=128, size=16), dict(ci=256, size=8), dict(ci=512, size=4)]
@@ -101,14 +104,11 @@ class Clock:
 
 
 def set_mode(mode):
-    """TF32 as the mode says, autocast for amp. @returns the context to compute in and the memory format"""
-    torch.backends.cuda.matmul.allow_tf32 = DEFAULTS[0] and mode != "fp32"
-    torch.backends.cudnn.allow_tf32 = DEFAULTS[1] and mode != "fp32"
+    """TF32 as the mode says, and cuDNN tries its algorithms. Returns the memory format of the mode."""
+    torch.backends.cuda.matmul.allow_tf32 = TF32[0] and mode != "fp32"
+    torch.backends.cudnn.allow_tf32 = TF32[1] and mode != "fp32"
     torch.backends.cudnn.benchmark = True
     return torch.channels_last if mode == "amp" else torch.contiguous_format
-
-
-DEFAULTS = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
 
 
 # -- convolutions ----------------------------------------------------------------------------------------------------------------------
@@ -351,26 +351,33 @@ def main():
         "threads": torch.get_num_threads(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+    # a run that is out of time still prints what it has
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        measure(args, device, clock, result)
+    finally:
+        json.dump(result, sys.stdout, indent=1)
+        print()
+
+
+def measure(args, device, clock, result):
+    """Every part into `result`, as soon as it is there."""
     if "ceilings" in args.parts:
         result["ceilings"] = attempt("ceilings", lambda: measure_ceilings(device, clock, args.quick))
-    for part in [p for p in ("step", "conv") if p in args.parts]:
-        result[part] = {}
+    if "step" in args.parts:
+        result["step"] = {mode: [] for mode in args.modes}
         for mode in args.modes:
-            if part == "step":
-                measured = [
-                    attempt(f"step {mode} batch {n}", lambda n=n: measure_step(n, args.width, args.train_step, mode, device, clock))
-                    for n in args.batch
-                ]
-            elif mode == "amp" and not cuda:
-                continue  # a CPU has no float16 convolutions
-            else:
-                measured = [
-                    attempt(f"conv {mode} batch {z['n']} {shape_name(z)}", lambda z=z: measure_conv(z, mode, device, clock))
-                    for z in conv_shapes(args)
-                ]
-            result[part][mode] = measured
-    json.dump(result, sys.stdout, indent=1)
-    print()
+            for n in args.batch:
+                work = lambda: measure_step(n, args.width, args.train_step, mode, device, clock)
+                result["step"][mode].append(attempt(f"step {mode} batch {n}", work))
+    if "conv" in args.parts:
+        # a CPU has no float16 convolutions
+        modes = [mode for mode in args.modes if mode != "amp" or device.type == "cuda"]
+        result["conv"] = {mode: [] for mode in modes}
+        for mode in modes:
+            for z in conv_shapes(args):
+                work = lambda: measure_conv(z, mode, device, clock)
+                result["conv"][mode].append(attempt(f"conv {mode} batch {z['n']} {shape_name(z)}", work))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,18 @@ def load(file):
         return None
 
 
+def significant(value):
+    """Three significant digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def rates(own):
     passes = ("forward", "inputGradient", "weightGradient", "all")
-    return "  ".join(f"{own[name]['gflops']:9.0f}" for name in passes)
+    return "  ".join(f"{significant(own[name]['gflops']):>9}" for name in passes)
 
 
 def step_line(name, r):
-    return f"{name:28} {r['timing']['median'] / 1000:9.4f} s  {r['imagesPerSecond']:9.1f} images/s  {r['gflops']['dense']:9.0f} GFLOP/s"
+    return f"{name:28} {r['timing']['median'] / 1000:9.4f} s  {significant(r['imagesPerSecond']):>7} images/s  {significant(r['gflops']['dense']):>7} GFLOP/s"
 
 
 def main():
@@ -37,11 +42,11 @@ def main():
 
     print("\nceilings")
     for limit in found.get("limits", {}).get("limits", []):
-        print(f"{limit['title']:36} {limit['value']:10.4g} {limit['unit']}")
+        print(f"{limit['title']:36} {significant(limit['value']):>9} {limit['unit']}")
     for name, value in torch.get("ceilings", {}).items():
         if isinstance(value, dict):
             number, unit = (value["tflops"] * 1000, "GFLOP/s") if "tflops" in value else (value["gbs"], "GB/s")
-            print(f"{'PyTorch ' + name:36} {number:10.4g} {unit}")
+            print(f"{'PyTorch ' + name:36} {significant(number):>9} {unit}")
 
     print("\ntraining step, PGD; GFLOP/s as if dense")
     for name, result in found.items():
