@@ -69,7 +69,9 @@ const howFlags = {
   }),
   sparseInit: { ...sparseFlags.sparseInit, help: `--density: ${sparseFlags.sparseInit.help}` },
   peers: toggle({ help: '--suite conv: take turns with jax-js (bench/peers), which compiles for minutes on a software adapter' }),
-  profile: toggle({ help: '--suite: time on the device by kernel (slows what is timed a little)' }),
+  profile: toggle({
+    help: '--suite: time on the device by kernel (for step of further steps; else it slows what is timed a little)',
+  }),
   adapter: runFlags.adapter,
   gpu: runFlags.gpu,
 };
