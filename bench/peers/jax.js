@@ -18,13 +18,23 @@ export async function openPeer() {
   return { name: 'jax-js 0.1.25', conv, close: () => getWebGPUDevice().destroy() };
 }
 
-/** A 3x3 convolution of [n, channels, size, size]: functions that run it `runs` times and wait for the last. */
-async function conv({ n, channels, size }) {
+/** A convolution of [n, ci, size, size], padded by floor(kernel/2): functions that run it `runs` times and wait for the last. */
+async function conv({ n, ci, co, size, kernel, stride }) {
   const values = (shape, seed) => random.uniform(random.key(seed), shape, { minval: -1, maxval: 1 });
-  const image = [n, channels, size, size];
-  const [x, w, g] = [values(image, 1), values([channels, channels, 3, 3], 2), values(image, 3)];
+  const rows = Math.ceil(size / stride);
+  const [x, w, g] = [values([n, ci, size, size], 1), values([co, ci, kernel, kernel], 2), values([n, co, rows, rows], 3)];
+  const padding = Math.floor(kernel / 2);
   await blockUntilReady([x, w, g]);
-  const apply = (a, b) => lax.convGeneralDilated(a, b, [1, 1], 'SAME');
+  const apply = (a, b) =>
+    lax.convGeneralDilated(
+      a,
+      b,
+      [stride, stride],
+      [
+        [padding, padding],
+        [padding, padding],
+      ],
+    );
   const forward = jit(apply);
   // a random output gradient, and the value kept: else the forward pass is dropped and the gradient's loads are broadcast
   const all = jit(valueAndGrad((a, b, d) => apply(a, b).mul(d).sum(), { argnums: [0, 1] }));

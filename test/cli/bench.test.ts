@@ -22,9 +22,18 @@ describe('wrong usage', () => {
     ['neither', [], 'give either --kernel NAME or --suite NAME'],
     ['both', ['--kernel', 'matmul', '--suite', 'conv'], 'give either --kernel NAME or --suite NAME'],
     ['an unknown kernel', ['--kernel', 'matmull'], `--kernel must be one of ${kernelNames.join(', ')}, got 'matmull'`],
-    ['an unknown suite', ['--suite', 'speed'], "--suite must be one of conv, memory, got 'speed'"],
+    ['an unknown suite', ['--suite', 'speed'], "--suite must be one of conv, step, launch, memory, limits, got 'speed'"],
     ['too few steps', ['--suite', 'memory', '--steps', '5'], "--steps must be a whole number >= 6, got '5'"],
     ['a flag of another suite', ['--suite', 'conv', '--steps', '9'], '--steps has no effect with --suite conv'],
+    ['a mask for convolutions', ['--suite', 'conv', '--density', '0.1'], '--density has no effect with --suite conv'],
+    ['a batch for limits', ['--suite', 'limits', '--batch-size', '4'], '--batch-size has no effect with --suite limits'],
+    ['no weights', ['--suite', 'step', '--density', '0'], "--density must be a number in (0, 1], got '0'"],
+    ['a mask without density', ['--suite', 'step', '--sparse-init', 'erk'], '--sparse-init has no effect without --density'],
+    [
+      'an unknown architecture',
+      ['--suite', 'step', '--arch', 'alexnet'],
+      "--arch must be one of resnet18, resnet8, got 'alexnet'",
+    ],
     ['a flag of suites', ['--kernel', 'matmul', '--peers'], '--peers has no effect with --kernel'],
   ])('%s', async (_, args, message) => {
     expect(await bench(...args)).toEqual({ code: 2, stdout: '', stderr: `sparrow: ${message}\n` });

@@ -1,18 +1,11 @@
-/** `sparrow bench --suite conv`: the three passes of ResNet-18's 3x3 convolutions, alone or in turns with another library. */
+/** `sparrow bench --suite conv`: the three passes of a network's convolutions, alone or in turns with another library. */
 import type { Device } from '../../device/index.ts';
 import { conv2d, conv2dInputGrad, conv2dWeightGrad } from '../../tensor/conv.ts';
 import { capture, type Step, type Tensor, tensor } from '../../tensor/tensor.ts';
 import { floats } from './case.ts';
-import type { ConvSizes, Peer } from './peer.ts';
+import { type ConvSizes, convShapes, type ShapeSet, shapeName } from './conv-shapes.ts';
+import type { Peer } from './peer.ts';
 import { elapsed, runsPerSample, spread, type Timing } from './time.ts';
-
-/** Channels and image size of the four stages of a ResNet-18 of width 64. */
-const stages = [
-  { channels: 64, size: 32 },
-  { channels: 128, size: 16 },
-  { channels: 256, size: 8 },
-  { channels: 512, size: 4 },
-];
 
 const passes = ['forward', 'inputGradient', 'weightGradient', 'all'] as const;
 type Pass = (typeof passes)[number];
@@ -26,6 +19,7 @@ export interface Rate {
 export interface ConvResult {
   /** `64ch 32²`. */
   readonly shape: string;
+  readonly sizes: ConvSizes;
   /** Each pass, and `all`: the three together. */
   readonly own: Readonly<Record<Pass, Rate>>;
   /** The other library, and how many times as fast as it this one is (medians of turns taken). */
@@ -37,6 +31,7 @@ export interface ConvResult {
 }
 
 export interface ConvSuiteOptions {
+  readonly shapes: ShapeSet;
   readonly batchSize: number;
   readonly samples: number;
   readonly peer?: Peer | undefined;
@@ -52,20 +47,26 @@ interface Sampled {
 
 export async function benchConv(device: Device, options: ConvSuiteOptions): Promise<ConvResult[]> {
   const results: ConvResult[] = [];
-  for (const { channels, size } of stages) {
-    const shape = `${channels}ch ${size}²`;
-    options.onShape?.(shape, results.length, stages.length);
-    results.push({ shape, ...(await benchShape(device, { n: options.batchSize, channels, size }, options)) });
+  const all = convShapes(options.shapes, options.batchSize);
+  for (const sizes of all) {
+    const shape = shapeName(sizes);
+    options.onShape?.(shape, results.length, all.length);
+    results.push({ shape, sizes, ...(await benchShape(device, sizes, options)) });
   }
   return results;
 }
 
-async function benchShape(device: Device, z: ConvSizes, { samples, peer }: ConvSuiteOptions): Promise<Omit<ConvResult, 'shape'>> {
-  const image = [z.n, z.channels, z.size, z.size];
-  const weights = [z.channels, z.channels, 3, 3];
-  const inputs = [image, weights, image].map((shape, i) => tensor(device, floats(shape, i + 1).values, shape));
+async function benchShape(
+  device: Device,
+  z: ConvSizes,
+  { samples, peer }: ConvSuiteOptions,
+): Promise<Pick<ConvResult, 'own' | 'peer'>> {
+  const rows = Math.ceil(z.size / z.stride);
+  const image = [z.n, z.ci, z.size, z.size];
+  const weights = [z.co, z.ci, z.kernel, z.kernel];
+  const inputs = [image, weights, [z.n, z.co, rows, rows]].map((shape, i) => tensor(device, floats(shape, i + 1).values, shape));
   const [x, w, g] = inputs;
-  const o = { padding: 1 };
+  const o = { padding: Math.floor(z.kernel / 2), stride: z.stride };
   const forward = () => conv2d(x, w, o);
   const inputGradient = () => conv2dInputGrad(g, w, image, o);
   const weightGradient = () => conv2dWeightGrad(x, g, weights, o);
@@ -75,7 +76,7 @@ async function benchShape(device: Device, z: ConvSizes, { samples, peer }: ConvS
     weightGradient: () => [weightGradient()],
     all: () => [forward(), inputGradient(), weightGradient()],
   };
-  const flops = 2 * z.n * z.channels * z.channels * 9 * z.size * z.size;
+  const flops = 2 * z.n * z.co * z.ci * z.kernel ** 2 * rows ** 2;
   const steps: Step<Tensor[]>[] = [];
   const other = await peer?.conv(z);
   try {

@@ -5,11 +5,17 @@ import { reloadKernels } from '../../kernels/kernel.ts';
 import { capture, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { KernelCase } from './case.ts';
 import { productCases } from './cases-conv.ts';
+import { limitCases } from './cases-limits.ts';
 import { trainingCases } from './cases-training.ts';
 import { valueCases } from './cases-values.ts';
 import { type Timing, time } from './time.ts';
 
-const cases: Readonly<Record<string, readonly KernelCase[]>> = { ...productCases, ...valueCases, ...trainingCases };
+const cases: Readonly<Record<string, readonly KernelCase[]>> = {
+  ...productCases,
+  ...valueCases,
+  ...trainingCases,
+  ...limitCases,
+};
 
 /** The kernel files that have cases: the name of `src/kernels/wgsl/NAME.wgsl`. */
 export const kernelNames: readonly string[] = Object.keys(cases).sort();

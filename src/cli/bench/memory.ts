@@ -1,10 +1,6 @@
 /** `sparrow bench --suite memory`: adversarial training steps of PreActResNet-18, and what memory they hold. */
-import { DeviceSplit } from '../../data/device-split.ts';
 import type { Device } from '../../device/index.ts';
-import { createModel } from '../../nn/models/index.ts';
-import { Sgd } from '../../nn/optim.ts';
-import { Random, Stream } from '../../tensor/philox.ts';
-import { Trainer } from '../../train/trainer.ts';
+import { Training } from './training.ts';
 
 export interface MemoryOptions {
   readonly width: number;
@@ -36,33 +32,14 @@ export interface MemoryResult {
 /** The step after which nothing more may be made. */
 export const EARLY_STEP = 5;
 
-const shape = [3, 32, 32] as const;
-const classes = 10;
-
 /** Trains on random images; looks at the device's counters after step 5 and after the last. */
 export async function benchMemory(device: Device, options: MemoryOptions): Promise<MemoryResult> {
-  const { batchSize } = options;
-  const random = new Random(1, Stream.data);
-  const size = shape.reduce((a, b) => a * b, 1);
-  const images = new Uint8Array(random.words(Math.ceil((batchSize * size) / 4)).buffer);
-  const labels = Int32Array.from(random.words(batchSize), word => word % classes);
-  const maker = { device, random: new Random(1, Stream.init) };
-  const model = createModel('resnet18', maker, { width: options.width, classes, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] });
-  const optimiser = new Sgd(model.parameters(), { lr: 0.01, momentum: 0.9, weightDecay: 5e-4 });
-  const split = new DeviceSplit(device, { images, labels, count: batchSize }, shape, 1);
-  const trainer = new Trainer(device, model, optimiser, split, {
-    mode: 'pgd',
-    attack: { norm: 'linf', eps: 8 / 255, stepSize: 2 / 255, steps: options.attackSteps, randomInit: true },
-    augment: { crop: 4, flip: true, rotate: 0 },
-    seed: 1,
-    keepGradients: [],
-  });
+  const training = new Training(device, { ...options, arch: 'resnet18' });
   try {
     let early: MemoryAt | undefined;
     let start = 0;
     for (let step = 1; step <= options.steps; step++) {
-      await trainer.step(0, batchSize, step);
-      await device.sync();
+      await training.step();
       options.onStep?.(step);
       if (step !== EARLY_STEP) continue;
       early = memoryAt(device, step);
@@ -76,9 +53,7 @@ export async function benchMemory(device: Device, options: MemoryOptions): Promi
       secondsPerStep: (performance.now() - start) / 1000 / (options.steps - EARLY_STEP),
     };
   } finally {
-    trainer.dispose();
-    split.dispose();
-    optimiser.dispose();
+    training.dispose();
   }
 }
 

@@ -1,13 +1,7 @@
 /** The other library of `--peers`. It lives in `bench/peers` with its own packages, which nothing else needs. */
 import { existsSync } from 'node:fs';
 import { SparrowError } from '../../errors.ts';
-
-/** A 3x3 convolution with padding 1 of [n, channels, size, size] to the same shape. */
-export interface ConvSizes {
-  readonly n: number;
-  readonly channels: number;
-  readonly size: number;
-}
+import type { ConvSizes } from './conv-shapes.ts';
 
 export interface Peer {
   readonly name: string;

@@ -1,24 +1,37 @@
 /** `sparrow bench` behind its flags: opens the device, runs what was asked for, and closes everything. */
 
-import type { AdapterKind } from '../../device/index.ts';
+import type { AdapterKind, Device } from '../../device/index.ts';
 import { openDevice } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
+import type { Initialiser } from '../../sparse/densities.ts';
 import type { Progress } from '../../train/api.ts';
 import { benchConv, type ConvResult } from './conv.ts';
+import type { ShapeSet } from './conv-shapes.ts';
 import { benchKernel, checkKernelName, type KernelResult } from './kernel.ts';
+import { benchLaunch, type LaunchResult } from './launch.ts';
+import { benchLimits, type LimitResult } from './limits.ts';
 import { benchMemory, type MemoryResult } from './memory.ts';
 import { checkPeer, openPeer } from './peer.ts';
 import { type Circumstances, circumstances } from './record.ts';
+import { benchStep, type StepResult } from './step.ts';
+
+/** What `--suite` runs. */
+export type Suite = 'conv' | 'step' | 'launch' | 'memory' | 'limits';
 
 export interface BenchOptions {
   readonly kernel?: string | undefined;
-  readonly suite?: 'conv' | 'memory' | undefined;
+  readonly suite?: Suite | undefined;
   readonly small: boolean;
   readonly samples: number;
+  readonly arch: string;
   readonly width: number;
-  readonly batchSize: number;
+  /** By default what suits the suite, for `step` also the adapter. */
+  readonly batchSize?: number | undefined;
   readonly steps: number;
   readonly trainStep: number;
+  readonly density?: number | undefined;
+  readonly sparseInit: Initialiser;
+  readonly shapes: ShapeSet;
   readonly peers: boolean;
   readonly profile: boolean;
   readonly adapter: AdapterKind;
@@ -32,22 +45,28 @@ export interface ProfileRow {
   readonly total: number;
 }
 
-export type BenchOutcome = Circumstances & { readonly profile?: readonly ProfileRow[] } & (
-    | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
-    | {
-        readonly suite: 'conv';
-        readonly ok: true;
-        readonly batchSize: number;
-        readonly peer?: string;
-        readonly shapes: readonly ConvResult[];
-      }
-    | ({
-        readonly suite: 'memory';
-        readonly width: number;
-        readonly batchSize: number;
-        readonly trainStep: number;
-      } & MemoryResult)
-  );
+/** What was trained, as the result repeats it. */
+interface Trained {
+  readonly width: number;
+  readonly batchSize: number;
+  readonly trainStep: number;
+}
+
+export type Outcome =
+  | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
+  | {
+      readonly suite: 'conv';
+      readonly ok: true;
+      readonly batchSize: number;
+      readonly peer?: string;
+      readonly shapes: readonly ConvResult[];
+    }
+  | ({ readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & StepResult)
+  | ({ readonly suite: 'launch'; readonly ok: true } & LaunchResult)
+  | ({ readonly suite: 'memory' } & Trained & MemoryResult)
+  | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] };
+
+export type BenchOutcome = Circumstances & { readonly profile?: readonly ProfileRow[] } & Outcome;
 
 /**
  * @throws UsageError for an unknown kernel, before a device is opened
@@ -56,31 +75,57 @@ export async function runBench(options: BenchOptions, onProgress: (progress: Pro
   if (options.kernel !== undefined) checkKernelName(options.kernel);
   if (options.peers) checkPeer();
   const device = await openDevice({ adapter: options.adapter, ...(options.gpu !== '0' ? { gpu: options.gpu } : {}) });
-  const where = circumstances(device.adapter);
-  const onPart = (label: string, done: number, total: number) => onProgress({ label, done, total });
-  const { batchSize, samples, width, trainStep } = options;
   try {
     if (options.profile && !device.profiler.available)
       throw new SparrowError(`--profile: ${device.adapter.description || device.adapter.kind} has no timestamp queries`);
-    if (options.profile) device.profiler.start();
-    const profiled = () => (options.profile ? { profile: device.profiler.report() } : {});
-    if (options.kernel !== undefined) {
-      const cases = await benchKernel(device, options.kernel, { small: options.small, samples, onCase: onPart });
-      return { ...where, kernel: options.kernel, ok: cases.every(c => c.ok), cases };
-    }
-    if (options.suite === 'memory') {
-      const onStep = (step: number) => onPart('training step', step, options.steps);
-      const result = await benchMemory(device, { width, batchSize, steps: options.steps, attackSteps: trainStep, onStep });
-      return { ...where, suite: 'memory', width, batchSize, trainStep, ...result, ...profiled() };
-    }
-    const peer = options.peers ? await openPeer() : undefined;
-    try {
-      const shapes = await benchConv(device, { batchSize, samples, peer, onShape: onPart });
-      return { ...where, suite: 'conv', ok: true, batchSize, ...(peer ? { peer: peer.name } : {}), shapes, ...profiled() };
-    } finally {
-      peer?.close();
-    }
+    // the step suite takes its profile by itself, apart from what it times
+    const profiled = options.profile && options.suite !== 'step';
+    if (profiled) device.profiler.start();
+    const outcome = await measure(device, options, (label, done, total) => onProgress({ label, done, total }));
+    return { ...circumstances(device.adapter), ...outcome, ...(profiled ? { profile: device.profiler.report() } : {}) };
   } finally {
     device.close();
+  }
+}
+
+type OnPart = (label: string, done: number, total: number) => void;
+
+async function measure(device: Device, options: BenchOptions, onPart: OnPart): Promise<Outcome> {
+  const { kernel, suite, samples, width, trainStep } = options;
+  if (kernel !== undefined) {
+    const cases = await benchKernel(device, kernel, { small: options.small, samples, onCase: onPart });
+    return { kernel, ok: cases.every(c => c.ok), cases };
+  }
+  switch (suite!) {
+    case 'conv':
+      return conv(device, options, onPart);
+    case 'step': {
+      const batchSize = options.batchSize ?? (device.adapter.kind === 'gpu' ? 128 : 8);
+      const { arch, density, sparseInit, profile } = options;
+      const training = { arch, width, batchSize, attackSteps: trainStep, density, sparseInit };
+      const result = await benchStep(device, { ...training, samples, profile, onStep: onPart });
+      return { suite: 'step', ok: true, arch, width, batchSize, trainStep, ...result };
+    }
+    case 'launch':
+      return { suite: 'launch', ok: true, ...(await benchLaunch(device, { samples, onStep: onPart })) };
+    case 'memory': {
+      const { batchSize = 32, steps } = options;
+      const onStep = (step: number) => onPart('training step', step, steps);
+      const result = await benchMemory(device, { width, batchSize, steps, attackSteps: trainStep, onStep });
+      return { suite: 'memory', width, batchSize, trainStep, ...result };
+    }
+    case 'limits':
+      return { suite: 'limits', ok: true, limits: await benchLimits(device, { samples, onPart }) };
+  }
+}
+
+async function conv(device: Device, options: BenchOptions, onShape: OnPart): Promise<Outcome> {
+  const { batchSize = 8, samples, shapes: set } = options;
+  const peer = options.peers ? await openPeer() : undefined;
+  try {
+    const shapes = await benchConv(device, { shapes: set, batchSize, samples, peer, onShape });
+    return { suite: 'conv', ok: true, batchSize, ...(peer ? { peer: peer.name } : {}), shapes };
+  } finally {
+    peer?.close();
   }
 }

@@ -1,14 +1,11 @@
 /** `sparrow bench`: kernels against their references, and measurements of speed and memory. */
 import type { Command } from 'commander';
 import { SparrowError, UsageError } from '../../errors.ts';
-import { runFlags } from '../../train/config.ts';
-import { checkSettings, choice, integer, text, toggle, withDefaults } from '../../train/flags.ts';
-import type { ConvResult } from '../bench/conv.ts';
-import type { KernelResult } from '../bench/kernel.ts';
-import type { MemoryResult } from '../bench/memory.ts';
+import { modelFlags, runFlags, sparseFlags } from '../../train/config.ts';
+import { checkSettings, choice, flagName, integer, number, text, toggle, withDefaults } from '../../train/flags.ts';
 import type { BenchOptions, BenchOutcome } from '../bench/run.ts';
+import { outcomeText } from '../bench/text.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
-import { formatTable } from '../table.ts';
 import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 
 const examples = `
@@ -18,28 +15,63 @@ Examples:
   Convolutions of a ResNet-18, in turns with jax-js on the same adapter:
     npm ci --prefix bench/peers
     sparrow bench --suite conv --peers
+  One adversarial training step of a ResNet-18, with the time of each kernel; then with a tenth of its weights:
+    sparrow bench --suite step --profile
+    sparrow bench --suite step --density 0.1
+  What the adapter can do at most:
+    sparrow bench --suite limits
   Memory of adversarial training, after 5 steps and after 50:
     sparrow bench --suite memory --width 16 --batch-size 32`;
 
 /** What is measured. */
 const whatFlags = {
   kernel: text({ help: 'run src/kernels/wgsl/NAME.wgsl against its reference', default: undefined, placeholder: 'NAME' }),
-  suite: choice(['conv', 'memory'], { help: 'run a suite', default: undefined }),
+  suite: choice(['conv', 'step', 'launch', 'memory', 'limits'], { help: 'run a suite', default: undefined }),
 };
 
 const howFlags = {
   small: toggle({ help: '--kernel: leave the large sizes out' }),
-  samples: integer({ help: 'timed samples, each of several runs', default: 9, min: 1 }),
-  batchSize: integer({ help: 'images of a batch', default: undefined, defaultText: 'conv 8, memory 32', min: 1 }),
-  width: integer({ help: '--suite memory: base width of the network', default: 16, min: 1 }),
+  samples: integer({
+    help: 'timed samples, each of several runs or one step',
+    default: undefined,
+    defaultText: '9, step 5',
+    min: 1,
+  }),
+  batchSize: integer({
+    help: 'images of a batch',
+    default: undefined,
+    defaultText: 'conv 8, memory 32, step 128 on a GPU, else 8',
+    min: 1,
+  }),
+  shapes: choice(['stages', 'all'], {
+    help: '--suite conv: convolutions of a ResNet-18 in short, or many more',
+    default: 'stages',
+  }),
+  arch: { ...modelFlags.arch, help: `--suite step: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
+  width: integer({
+    help: '--suite step, memory: base width of the network',
+    default: undefined,
+    defaultText: 'step 64, memory 16',
+    min: 1,
+  }),
   steps: integer({
     help: '--suite memory: training steps; memory is looked at after step 5 and after the last',
     default: 50,
     min: 6,
   }),
-  trainStep: integer({ help: '--suite memory: iterations of the training attack', default: 10, min: 1 }),
+  trainStep: integer({ help: '--suite step, memory: iterations of the training attack', default: 10, min: 1 }),
+  density: number({
+    help: '--suite step: share of the weights that a random mask keeps',
+    default: undefined,
+    defaultText: 'dense, no mask',
+    above: 0,
+    max: 1,
+  }),
+  sparseInit: { ...sparseFlags.sparseInit, help: `--density: ${sparseFlags.sparseInit.help}` },
   peers: toggle({ help: '--suite conv: take turns with jax-js (bench/peers), which compiles for minutes on a software adapter' }),
-  profile: toggle({ help: '--suite: time on the device by kernel (slows what is timed a little)' }),
+  profile: toggle({
+    help: '--suite: time on the device by kernel (for step of further steps; else it slows what is timed a little)',
+  }),
   adapter: runFlags.adapter,
   gpu: runFlags.gpu,
 };
@@ -47,12 +79,17 @@ const howFlags = {
 const benchFlags = { ...whatFlags, ...howFlags };
 
 /** Flags that belong to one kind of run. */
-const onlyFor: Readonly<Record<string, (o: { kernel?: string; suite?: string }) => boolean>> = {
+const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite'>) => boolean>> = {
   small: o => o.kernel !== undefined,
-  batchSize: o => o.suite !== undefined,
-  width: o => o.suite === 'memory',
+  samples: o => o.suite !== 'memory',
+  batchSize: o => o.suite === 'conv' || o.suite === 'step' || o.suite === 'memory',
+  shapes: o => o.suite === 'conv',
+  arch: o => o.suite === 'step',
+  width: o => o.suite === 'step' || o.suite === 'memory',
   steps: o => o.suite === 'memory',
-  trainStep: o => o.suite === 'memory',
+  trainStep: o => o.suite === 'step' || o.suite === 'memory',
+  density: o => o.suite === 'step',
+  sparseInit: o => o.suite === 'step',
   peers: o => o.suite === 'conv',
   profile: o => o.suite !== undefined,
 };
@@ -60,7 +97,7 @@ const onlyFor: Readonly<Record<string, (o: { kernel?: string; suite?: string }) 
 export function addBench(program: Command): void {
   const command = program
     .command('bench')
-    .summary('kernels against their references, speed of convolutions, memory of training')
+    .summary('kernels against their references; speed and memory of convolutions and training')
     .description('Checks and times one kernel (--kernel), or runs a suite (--suite). Exits with 1 when a check fails.');
   addFlags(command, 'What', whatFlags);
   addFlags(command, 'How', howFlags);
@@ -81,10 +118,12 @@ function resolve(given: Partial<Record<keyof typeof benchFlags, unknown>>): Benc
   const chosen = { ...(kernel ? { kernel } : {}), ...(suite ? { suite } : {}) };
   for (const [key, fits] of Object.entries(onlyFor)) {
     if (!(key in given) || fits(chosen)) continue;
-    const flag = `--${key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
-    throw new UsageError(`${flag} has no effect with ${kernel === undefined ? `--suite ${suite}` : '--kernel'}`);
+    throw new UsageError(`${flagName(key)} has no effect with ${kernel === undefined ? `--suite ${suite}` : '--kernel'}`);
   }
-  return { ...settings, batchSize: settings.batchSize ?? (suite === 'memory' ? 32 : 8) };
+  if ('sparseInit' in given && settings.density === undefined)
+    throw new UsageError('--sparse-init has no effect without --density');
+  const step = suite === 'step';
+  return { ...settings, samples: settings.samples ?? (step ? 5 : 9), width: settings.width ?? (step ? 64 : 16) };
 }
 
 async function bench(options: BenchOptions, output: OutputOptions & { save?: boolean }): Promise<void> {
@@ -104,71 +143,4 @@ function failure(outcome: BenchOutcome): string {
   if (!('kernel' in outcome)) return 'memory is not steady: live bytes or buffers made differ between the two looks';
   const failed = outcome.cases.filter(c => !c.ok);
   return `${outcome.kernel}: ${failed.length} of ${outcome.cases.length} cases do not agree with the reference`;
-}
-
-// -- tables ----------------------------------------------------------------------------------------------------------------------------
-
-function outcomeText(outcome: BenchOutcome): string {
-  const { adapter, node, commit } = outcome;
-  const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}`;
-  const table =
-    'kernel' in outcome ? kernelText(outcome.cases) : outcome.suite === 'conv' ? convText(outcome) : memoryText(outcome);
-  const profile = outcome.profile?.map(k => [k.label, String(k.count), k.total.toFixed(2), (k.total / k.count).toFixed(4)]);
-  return [where, table, ...(profile ? [formatTable(['kernel', 'launches', 'ms', 'ms each'], profile)] : [])].join('\n\n');
-}
-
-function kernelText(cases: readonly KernelResult[]): string {
-  const rows = cases.map(c => [
-    c.title,
-    c.ok ? 'ok' : 'FAILED',
-    c.error.toExponential(1),
-    c.tolerance.toExponential(0),
-    c.timing.median.toFixed(3),
-    `${significant(c.rate.median)} ${c.unit}`,
-    `${significant(c.rate.min)} - ${significant(c.rate.max)}`,
-  ]);
-  return formatTable(['case', 'check', 'error', 'allowed', 'ms', 'median', 'range'], rows);
-}
-
-function convText({ batchSize, peer, shapes }: { batchSize: number; peer?: string; shapes: readonly ConvResult[] }): string {
-  const header = [`GFLOP/s, batch ${batchSize}`, 'forward', 'input gradient', 'weight gradient', 'all three'];
-  const rows = shapes.map(({ shape, own }) => [
-    shape,
-    ...[own.forward, own.inputGradient, own.weightGradient, own.all].map(rate => significant(rate.gflops)),
-  ]);
-  if (!peer) return formatTable(header, rows);
-  const beside = shapes.map(({ peer: p }) => [
-    significant(p!.forward.gflops),
-    significant(p!.all.gflops),
-    p!.ratio.forward.toFixed(2),
-    p!.ratio.all.toFixed(2),
-  ]);
-  const more = [`${peer} forward`, `${peer} all`, 'ratio forward', 'ratio all'];
-  return formatTable(
-    [...header, ...more],
-    rows.map((row, i) => [...row, ...beside[i]]),
-  );
-}
-
-function memoryText({ early, late, ok, secondsPerStep }: MemoryResult): string {
-  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
-  const row = (name: string, of: (m: typeof early) => string) => [name, of(early), of(late)];
-  const table = formatTable(
-    ['', `after step ${early.step}`, `after step ${late.step}`],
-    [
-      row('live bytes', m => String(m.live)),
-      row('live', m => mib(m.live)),
-      row('peak', m => mib(m.peak)),
-      row('waiting in the pool', m => mib(m.pooled)),
-      row('buffers made', m => String(m.buffersMade)),
-    ],
-  );
-  const verdict = ok ? 'steady: ok' : 'steady: FAILED';
-  const between = `${late.buffersMade - early.buffersMade} buffers made in between`;
-  return `${table}\n\n${verdict}, ${between}, ${secondsPerStep.toFixed(3)} s a step`;
-}
-
-/** Three significant digits. */
-function significant(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

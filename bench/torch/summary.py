@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""A table of the results that bench/gpu.sh left in a folder: python3 bench/torch/summary.py FOLDER"""
+import json
+import sys
+from pathlib import Path
+
+
+def load(file):
+    """A result, or nothing where the part failed."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def significant(value):
+    """Three significant digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def rates(own):
+    passes = ("forward", "inputGradient", "weightGradient", "all")
+    return "  ".join(f"{significant(own[name]['gflops']):>9}" for name in passes)
+
+
+def step_line(name, r):
+    return f"{name:28} {r['timing']['median'] / 1000:9.4f} s  {significant(r['imagesPerSecond']):>7} images/s  {significant(r['gflops']['dense']):>7} GFLOP/s"
+
+
+def main():
+    folder = Path(sys.argv[1])
+    found = {file.stem: load(file) for file in sorted(folder.glob("*.json"))}
+    found = {name: result for name, result in found.items() if result is not None}
+    torch = found.get("torch", {})
+
+    for result in found.values():
+        if "adapter" in result:
+            print(f"{result['adapter']['description']}, commit {result.get('commit', 'unknown')}, Node {result['node']}")
+            break
+    if torch:
+        print(f"{torch['device']}, PyTorch {torch['torch']}, driver {torch['driver']}")
+
+    print("\nceilings")
+    for limit in found.get("limits", {}).get("limits", []):
+        print(f"{limit['title']:36} {significant(limit['value']):>9} {limit['unit']}")
+    for name, value in torch.get("ceilings", {}).items():
+        if isinstance(value, dict):
+            number, unit = (value["tflops"] * 1000, "GFLOP/s") if "tflops" in value else (value["gbs"], "GB/s")
+            print(f"{'PyTorch ' + name:36} {significant(number):>9} {unit}")
+
+    print("\ntraining step, PGD; GFLOP/s as if dense")
+    for name, result in found.items():
+        if result.get("suite") == "step":
+            print(step_line(name, result))
+    for mode, results in torch.get("step", {}).items():
+        for r in results:
+            print(f"PyTorch {mode}: {r['error']}" if "error" in r else step_line(f"PyTorch {mode} {r['batchSize']}", r))
+
+    print(f"\n{'convolution, GFLOP/s':36} {'forward':>9}  {'input':>9}  {'weight':>9}  {'all':>9}")
+    for name, result in found.items():
+        if result.get("suite") == "conv":
+            for r in result["shapes"]:
+                print(f"{r['shape'] + ', batch ' + str(r['sizes']['n']):36} {rates(r['own'])}")
+    for mode, results in torch.get("conv", {}).items():
+        for r in results:
+            label = f"PyTorch {mode} " + (r["failed"] if "error" in r else f"{r['shape']}, batch {r['sizes']['n']}")
+            print(f"{label:36} {r['error'] if 'error' in r else rates(r['own'])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+/** What `sparrow bench` prints of its results. */
+import { formatTable } from '../table.ts';
+import type { ConvResult } from './conv.ts';
+import type { KernelResult } from './kernel.ts';
+import type { LaunchResult } from './launch.ts';
+import type { LimitResult } from './limits.ts';
+import type { MemoryResult } from './memory.ts';
+import type { BenchOutcome } from './run.ts';
+import type { StepResult } from './step.ts';
+
+/** Where it was measured, the numbers, and where it was asked for the profile. */
+export function outcomeText(outcome: BenchOutcome): string {
+  const { adapter, node, commit } = outcome;
+  const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}`;
+  const profile = outcome.profile?.map(k => [k.label, significant(k.count), k.total.toFixed(2), (k.total / k.count).toFixed(4)]);
+  return [where, tableOf(outcome), ...(profile ? [formatTable(['kernel', 'launches', 'ms', 'ms each'], profile)] : [])].join(
+    '\n\n',
+  );
+}
+
+function tableOf(outcome: BenchOutcome): string {
+  if ('kernel' in outcome) return kernelText(outcome.cases);
+  switch (outcome.suite) {
+    case 'conv':
+      return convText(outcome);
+    case 'step':
+      return stepText(outcome);
+    case 'launch':
+      return launchText(outcome);
+    case 'memory':
+      return memoryText(outcome);
+    case 'limits':
+      return limitsText(outcome.limits);
+  }
+}
+
+function kernelText(cases: readonly KernelResult[]): string {
+  const rows = cases.map(c => [
+    c.title,
+    c.ok ? 'ok' : 'FAILED',
+    c.error.toExponential(1),
+    c.tolerance.toExponential(0),
+    c.timing.median.toFixed(3),
+    `${significant(c.rate.median)} ${c.unit}`,
+    `${significant(c.rate.min)} - ${significant(c.rate.max)}`,
+  ]);
+  return formatTable(['case', 'check', 'error', 'allowed', 'ms', 'median', 'range'], rows);
+}
+
+function convText({ batchSize, peer, shapes }: { batchSize: number; peer?: string; shapes: readonly ConvResult[] }): string {
+  const header = [`GFLOP/s, batch ${batchSize}`, 'forward', 'input gradient', 'weight gradient', 'all three'];
+  const rows = shapes.map(({ shape, sizes, own }) => [
+    sizes.n === batchSize ? shape : `${shape}, batch ${sizes.n}`,
+    ...[own.forward, own.inputGradient, own.weightGradient, own.all].map(rate => significant(rate.gflops)),
+  ]);
+  if (!peer) return formatTable(header, rows);
+  const beside = shapes.map(({ peer: p }) => [
+    significant(p!.forward.gflops),
+    significant(p!.all.gflops),
+    p!.ratio.forward.toFixed(2),
+    p!.ratio.all.toFixed(2),
+  ]);
+  const more = [`${peer} forward`, `${peer} all`, 'ratio forward', 'ratio all'];
+  return formatTable(
+    [...header, ...more],
+    rows.map((row, i) => [...row, ...beside[i]]),
+  );
+}
+
+function memoryText({ early, late, ok, secondsPerStep }: MemoryResult): string {
+  const row = (name: string, of: (m: typeof early) => string) => [name, of(early), of(late)];
+  const table = formatTable(
+    ['', `after step ${early.step}`, `after step ${late.step}`],
+    [
+      row('live bytes', m => String(m.live)),
+      row('live', m => mib(m.live)),
+      row('peak', m => mib(m.peak)),
+      row('waiting in the pool', m => mib(m.pooled)),
+      row('buffers made', m => String(m.buffersMade)),
+    ],
+  );
+  const verdict = ok ? 'steady: ok' : 'steady: FAILED';
+  const between = `${late.buffersMade - early.buffersMade} buffers made in between`;
+  return `${table}\n\n${verdict}, ${between}, ${secondsPerStep.toFixed(3)} s a step`;
+}
+
+function stepText(r: StepResult & { arch: string; width: number; batchSize: number; trainStep: number }): string {
+  const seconds = (ms: number) => (ms / 1000).toPrecision(4);
+  const { timing, gflops } = r;
+  const density = r.density < 1 ? `, density ${r.density.toPrecision(3)}` : '';
+  const rows = [
+    ['seconds a step', `${seconds(timing.median)} (${seconds(timing.min)} - ${seconds(timing.max)}, ${timing.samples} steps)`],
+    ['images/s', significant(r.imagesPerSecond)],
+    ['GFLOP/s', significant(gflops.dense) + (r.density < 1 ? ` as if dense, ${significant(gflops.real)} of active weights` : '')],
+    ['first step', `${r.firstStepSeconds.toFixed(2)} s`],
+    ['memory', `${mib(r.peak)} at most, ${mib(r.live)} between steps, ${mib(r.held)} of buffers`],
+    ['of a step', `${r.dispatches} dispatches, ${significant(r.submits)} submits, ${significant(r.buffersMade)} buffers made`],
+  ];
+  return formatTable([`${r.arch}, width ${r.width}${density}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
+}
+
+function launchText({ host, finished, dispatches, submits, buffersMade }: LaunchResult): string {
+  const row = (name: string, t: LaunchResult['host']) => [name, ...[t.median, t.min, t.max].map(significant)];
+  const table = formatTable(
+    ['microseconds a dispatch', 'median', 'min', 'max'],
+    [row('JavaScript', host), row('until done on the device', finished)],
+  );
+  const step = `${dispatches} dispatches, ${significant(submits)} submits, ${significant(buffersMade)} buffers made`;
+  return `${table}\n\na PGD-10 step: ${step}`;
+}
+
+function limitsText(limits: readonly LimitResult[]): string {
+  const rows = limits.map(l => [l.title, l.unit === 'us' ? l.value.toPrecision(3) : significant(l.value), l.unit]);
+  return formatTable(['at most', '', ''], rows);
+}
+
+const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
+
+/** Three significant digits. */
+function significant(value: number): string {
+  if (Number.isInteger(value)) return String(value);
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
