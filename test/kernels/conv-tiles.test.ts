@@ -1,7 +1,7 @@
 /** Every tile of the convolution kernels gives the same result: a tuner may choose any. */
 import { describe, expect, it } from 'vitest';
 import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../../src/kernels/conv.ts';
-import type { GemmTile } from '../../src/kernels/conv-gemm.ts';
+import { type GemmTile, gemmMemory } from '../../src/kernels/conv-gemm.ts';
 import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
 import type { PassTile, WeightTile } from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
@@ -43,11 +43,14 @@ const tapsTiles = product({ q: [1, 2, 4], v: [1, 2, 3], r: [1, 2], lanes })
 const tapsWeightTiles = product({ tm: [4, 16], tc: [1, 2, 3], v: [1, 2], lanes, parallel: [2048] })
   .filter(({ tm, tc, v }) => tm * tc * v <= 12 || (tm === 16 && tc === 2 && v === 2))
   .map((t): TapsWeightTile => ({ kernel: 'taps', ...t }));
-const gemmTiles: GemmTile[] = [
-  { kernel: 'gemm', wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 },
-  { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 },
-  { kernel: 'gemm', wx: 16, wy: 16, tm: 8, tn: 8, depth: 16 },
-].filter(({ wx }) => cheap || wx === 8) as GemmTile[];
+const gemmTiles = [
+  { wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 },
+  { wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 },
+  { wx: 16, wy: 16, tm: 8, tn: 8, depth: 8 },
+  { wx: 16, wy: 16, tm: 8, tn: 8, depth: 16 },
+]
+  .map((t): GemmTile => ({ kernel: 'gemm', ...t }))
+  .filter(t => (cheap || t.wx === 8) && gemmMemory(t) <= device.limits.maxComputeWorkgroupStorageSize);
 const passTiles: PassTile[] = [...tapsTiles, ...gemmTiles];
 const weightTiles: WeightTile[] = [...tapsWeightTiles, ...gemmTiles.map(t => ({ ...t, parallel: 3 }))];
 const name = <T extends object>(tile: T) => ({ tile, name: Object.values(tile).join(' ') });

@@ -81,8 +81,8 @@ fn main(
 //% for i in 0..BK*BN/4/(WX*WY)
       b_next$(i) = vec4f();
       if (inside) {
-        let from = at + (t / $(BN)u + $(i*WX*WY/BN)u) * 4u * plane;
-        b_next$(i) = vec4f(x[from], x[from + plane], x[from + 2u * plane], x[from + 3u * plane]);
+        let start = at + (t / $(BN)u + $(i*WX*WY/BN)u) * 4u * plane;
+        b_next$(i) = vec4f(x[start], x[start + plane], x[start + 2u * plane], x[start + 3u * plane]);
       }
 //% end
 //% else

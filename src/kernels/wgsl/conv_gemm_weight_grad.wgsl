@@ -91,10 +91,10 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_id) l: vec3u
 //% for i in 0..BP*BN/4/(WX*WY)
       b_next$(i) = vec4f();
       if (inside && load_k$(i) < k_count && u32(row + down$(i)) < p.h) {
-        let from = image + channel$(i) + u32(row + down$(i)) * p.w;
+        let start = image + channel$(i) + u32(row + down$(i)) * p.w;
 //% for c in 0..4
         let c$(c) = col + i32($(c)u * p.stride) + right$(i);
-        if (u32(c$(c)) < p.w) { b_next$(i)[$(c)] = x[from + u32(c$(c))]; }
+        if (u32(c$(c)) < p.w) { b_next$(i)[$(c)] = x[start + u32(c$(c))]; }
 //% end
       }
 //% end
