@@ -25,6 +25,7 @@ import { assertSameRun, attackSettings, maskRule, type TrainConfig } from './con
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
+import { profiled } from './profile.ts';
 import { saveSamples } from './samples.ts';
 import { Trainer } from './trainer.ts';
 
@@ -65,15 +66,18 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
     }));
   const device =
     options.device ?? (await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) }));
-  const run = new Run(device, data, config, folder, hooks, options);
   try {
-    if (config.init !== undefined) run.startFrom(config.init);
-    if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
-    else run.begin();
-    folder.saveConfig(config);
-    return await run.train();
+    const run = new Run(device, data, config, folder, hooks, options);
+    try {
+      if (config.init !== undefined) run.startFrom(config.init);
+      if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
+      else run.begin();
+      folder.saveConfig(config);
+      return config.profile ? await profiled(device, hooks, () => run.train()) : await run.train();
+    } finally {
+      run.dispose();
+    }
   } finally {
-    run.dispose();
     if (!options.device) device.close();
   }
 }
@@ -124,8 +128,8 @@ class Run {
       mean,
       std,
     });
-    const rates = { lr: config.lr, momentum: config.momentum, weightDecay: config.weightDecay };
-    this.optimiser = new Sgd(this.model.parameters(), rates);
+    const { lr, momentum, weightDecay, nesterov } = config;
+    this.optimiser = new Sgd(this.model.parameters(), { lr, momentum, weightDecay, nesterov });
     if (maskRule(config) !== 'dense') {
       this.masks = new Masks(this.model, seed);
       this.optimiser.masks = this.masks.masks;

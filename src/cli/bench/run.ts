@@ -1,6 +1,6 @@
 /** `sparrow bench` behind its flags: opens the device, runs what was asked for, and closes everything. */
 
-import type { AdapterKind } from '../../device/index.ts';
+import type { AdapterKind, KernelTime } from '../../device/index.ts';
 import { openDevice } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
 import type { Progress } from '../../train/api.ts';
@@ -25,14 +25,7 @@ export interface BenchOptions {
   readonly gpu: string;
 }
 
-/** Milliseconds on the device by kernel and variant. */
-export interface ProfileRow {
-  readonly label: string;
-  readonly count: number;
-  readonly total: number;
-}
-
-export type BenchOutcome = Circumstances & { readonly profile?: readonly ProfileRow[] } & (
+export type BenchOutcome = Circumstances & { readonly profile?: readonly KernelTime[] } & (
     | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
     | {
         readonly suite: 'conv';

@@ -8,7 +8,7 @@ import type { KernelResult } from '../bench/kernel.ts';
 import type { MemoryResult } from '../bench/memory.ts';
 import type { BenchOptions, BenchOutcome } from '../bench/run.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
-import { formatTable } from '../table.ts';
+import { formatTable, profileTable } from '../table.ts';
 import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 
 const examples = `
@@ -113,8 +113,7 @@ function outcomeText(outcome: BenchOutcome): string {
   const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}`;
   const table =
     'kernel' in outcome ? kernelText(outcome.cases) : outcome.suite === 'conv' ? convText(outcome) : memoryText(outcome);
-  const profile = outcome.profile?.map(k => [k.label, String(k.count), k.total.toFixed(2), (k.total / k.count).toFixed(4)]);
-  return [where, table, ...(profile ? [formatTable(['kernel', 'launches', 'ms', 'ms each'], profile)] : [])].join('\n\n');
+  return [where, table, ...(outcome.profile ? [profileTable(outcome.profile)] : [])].join('\n\n');
 }
 
 function kernelText(cases: readonly KernelResult[]): string {
