@@ -276,7 +276,8 @@ class Run {
     const decisions = deciding ? decide(this.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
     const scores = config.growth === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
     const { pruneRatio, growthRatio } = config;
-    masks.update({ rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio }, scores);
+    const options = { rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio };
+    masks.update(options, scores, this.optimiser.velocity);
     this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
     if (deciding) {
       const { prune, grow } = decisions;
