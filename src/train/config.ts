@@ -218,7 +218,9 @@ export function attackSettings(config: TrainConfig, which: 'train' | 'test'): At
 export function assertSameRun(saved: TrainConfig, now: TrainConfig, folder: string): void {
   const differences = diffSettings(trainFlags, saved, now);
   if (differences.length === 0) return;
-  throw new UsageError(`cannot resume ${folder} with other settings: ${differences.join('; ')}`);
+  throw new UsageError(
+    `cannot resume ${folder} with other settings: ${differences.join('; ')}; repeat the settings, or give another --save-dir`,
+  );
 }
 
 /** Rises when a setting changes its meaning; a new setting needs no rise. */
