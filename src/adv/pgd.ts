@@ -65,10 +65,11 @@ export function randomStart(
   return projectedStep(x, randomUniform(device, shape, random, 0, 1, options), x, { norm, eps, stepSize: 0 });
 }
 
-/** The gradient of the loss by the pixels. */
+/** The gradient of the loss by the pixels; inside of `noGrad` too. */
 export function inputGradient(forward: Forward, adv: Tensor, labels: Tensor, loss: AttackLoss): Tensor {
   const input = F.track(F.detach(adv));
-  return F.grad(loss(forward(input), labels), [input])[0];
+  const value = F.enableGrad(() => loss(forward(input), labels));
+  return F.grad(value, [input])[0];
 }
 
 /**

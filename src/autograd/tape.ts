@@ -63,6 +63,11 @@ export function noGrad<T>(work: () => T): T {
   return withRecording(false, work);
 }
 
+/** Runs `work` with recording on, inside of `noGrad` too: for what needs gradients of its own, such as an attack during evaluation. */
+export function enableGrad<T>(work: () => T): T {
+  return withRecording(true, work);
+}
+
 /** The same values with no history: gradients do not flow through. */
 export function detach(t: Tensor): Tensor {
   return t.reshape(t.shape);

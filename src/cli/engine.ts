@@ -3,6 +3,7 @@
  * and without a GPU.
  */
 import type { DemoOptions, DemoOutcome, EvalResult, Progress, RunHooks, TrainOutcome } from '../train/api.ts';
+import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
 
 /** Trains a model; saves into `config.saveDir`. */
@@ -13,6 +14,11 @@ export async function train(config: TrainConfig, hooks: RunHooks): Promise<Train
 /** Scores the checkpoint `config.pretrained` on test, by SA and by the evaluation PGD. */
 export async function score(config: TrainConfig, hooks: RunHooks): Promise<EvalResult> {
   return (await import('../train/evaluate.ts')).scoreCheckpoint(config, hooks);
+}
+
+/** Multiply-adds of one image for each layer of a checkpoint, by name. */
+export async function layerWork(model: HostTensors, identity: Identity, file: string): Promise<Map<string, number>> {
+  return (await import('../train/layer-work.ts')).layerWork(model, identity, file);
 }
 
 export async function demo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {

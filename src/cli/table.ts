@@ -1,4 +1,5 @@
 /** Result tables as aligned text. */
+import type { KernelTime } from '../device/index.ts';
 
 /** Columns separated by two spaces: the first aligned left, the others right, with a line under the header. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -10,6 +11,19 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
       .trimEnd();
   const rule = widths.map(width => '-'.repeat(width));
   return [header, rule, ...rows].map(line).join('\n');
+}
+
+/** Time on the device by kernel and variant. */
+export function profileTable(kernels: readonly KernelTime[]): string {
+  const all = kernels.reduce((sum, k) => sum + k.total, 0);
+  const rows = kernels.map(({ label, count, total }) => [
+    label,
+    String(count),
+    total.toFixed(2),
+    (total / count).toFixed(4),
+    percent(total / all),
+  ]);
+  return formatTable(['kernel', 'launches', 'ms', 'ms each', 'share'], rows);
 }
 
 /** A fraction as a percentage: `.5162` is `51.62 %`. */

@@ -2,7 +2,7 @@
 import type { RunHooks } from '../train/api.ts';
 import { Interrupt } from './interrupt.ts';
 import { ProgressDisplay } from './progress.ts';
-import { percent } from './table.ts';
+import { percent, profileTable } from './table.ts';
 
 /** The options that `addOutputOptions` adds. */
 export interface OutputOptions {
@@ -34,6 +34,7 @@ export async function withProgress<T>(
         const test = `test SA ${percent(m.testSa)} RA ${percent(m.testRa)}`;
         display.note(`epoch ${m.epoch}  train RA ${percent(m.trainRa)}  ${val}  ${test}  density ${m.density.toFixed(4)}`);
       },
+      onProfile: kernels => display.note(profileTable(kernels)),
       shouldStop: () => interrupt?.requested ?? false,
     });
   } finally {

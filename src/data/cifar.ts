@@ -103,10 +103,13 @@ async function open(family: Family, data: string): Promise<DataSet> {
   };
 }
 
+/** What to do about data that are not there. */
+const fetched = ({ name }: Family) => `\`sparrow data fetch ${name}\` downloads it`;
+
 /** Finds which layout `data` holds or is. */
 async function locate(family: Family, data: string): Promise<{ folder: string; layout: Layout }> {
   const found = await readdir(data).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') throw new FileError(`data folder ${data} does not exist`);
+    if (error.code === 'ENOENT') throw new FileError(`data folder ${data} does not exist; ${fetched(family)}`);
     if (error.code === 'ENOTDIR') throw new FileError(`${data} is a file; --data names the folder of the data`);
     throw new FileError(`data folder ${data} cannot be read: ${error.message}`);
   });
@@ -116,7 +119,7 @@ async function locate(family: Family, data: string): Promise<{ folder: string; l
   }
   const wanted = family.layouts.map(layout => layout.folder).join(' or ');
   const state = found.length === 0 ? 'is empty' : 'holds neither';
-  throw new FileError(`data folder ${data} ${state}: expected ${wanted}; \`sparrow data fetch ${family.name}\` downloads it`);
+  throw new FileError(`data folder ${data} ${state}: expected ${wanted}; ${fetched(family)}`);
 }
 
 /** A layout of fixed-size records. The label is the last of `labelBytes`: CIFAR-100 has coarse, then fine. */
@@ -129,7 +132,9 @@ function binary(folder: string, files: Pick<Layout, 'train' | 'test' | 'names'>,
       const bytes = await readBytes(path);
       if (bytes.length === 0) throw new FileError(`${path}: empty`);
       if (bytes.length % record !== 0) {
-        throw new FileError(`${path}: truncated: ${bytes.length} bytes are no whole number of ${record}-byte rows`);
+        throw new FileError(
+          `${path}: truncated: ${bytes.length} bytes are no whole number of ${record}-byte rows; fetch it again`,
+        );
       }
       const count = bytes.length / record;
       const images = new Uint8Array(count * PIXELS);
@@ -191,7 +196,10 @@ function readBytes(path: string): Promise<Uint8Array> {
 
 function checkLabels(split: Split, path: string, classes: number): Split {
   const row = split.labels.findIndex(label => label < 0 || label >= classes);
-  if (row >= 0) throw new FileError(`${path}: row ${row} has label ${split.labels[row]}, outside 0..${classes - 1}`);
+  if (row >= 0)
+    throw new FileError(
+      `${path}: row ${row} has label ${split.labels[row]}, outside 0..${classes - 1}; the file is damaged or of another data set`,
+    );
   return split;
 }
 

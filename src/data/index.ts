@@ -35,6 +35,11 @@ const DATA_SETS: Record<string, Open> = {
 /** The names that `--dataset` takes. */
 export const dataSetNames: readonly string[] = Object.keys(DATA_SETS);
 
+/** [C, H, W] of a data set's images, known without opening it (all are 32x32 in colour so far); undefined for an unknown name. */
+export function imageShape(dataset: string): readonly [number, number, number] | undefined {
+  return Object.hasOwn(DATA_SETS, dataset) ? [3, 32, 32] : undefined;
+}
+
 /**
  * Opens a data set by name and cuts it to its limits.
  * @throws UsageError for an unknown name, a missing folder flag or a limit that is no positive whole number; FileError for bad files

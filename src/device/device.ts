@@ -247,6 +247,7 @@ export class Device {
     const copy = staging.getMappedRange().slice(0, bytes);
     staging.unmap();
     staging.destroy();
+    await this.profiler.collect();
     this.throwIfFailed();
     return copy;
   }

@@ -7,6 +7,7 @@ export { type AdapterDescription, Device, type DeviceStats } from './device.ts';
 export * from './errors.ts';
 export { gridFor } from './grid.ts';
 export { Storage } from './pool.ts';
+export type { KernelTime } from './profiler.ts';
 export { type Grid, type Program, UniformWriter, uniform } from './program.ts';
 
 /** Which adapter to take: `auto` is a GPU, else lavapipe, else the embedded SwiftShader. */

@@ -15,7 +15,7 @@ export class Profiler {
   private querySet: GPUQuerySet | undefined;
   private labels: string[] = [];
   private readonly times = new Map<string, KernelTime>();
-  private waiting: { buffer: GPUBuffer; labels: string[] }[] = [];
+  private waiting: { resolved: GPUBuffer; buffer: GPUBuffer; labels: string[] }[] = [];
 
   constructor(device: GPUDevice) {
     this.device = device;
@@ -53,7 +53,7 @@ export class Profiler {
     const buffer = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     encoder.resolveQuerySet(this.querySet!, 0, 2 * this.labels.length, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, buffer, 0, size);
-    this.waiting.push({ buffer, labels: this.labels });
+    this.waiting.push({ resolved, buffer, labels: this.labels });
     this.labels = [];
   }
 
@@ -61,10 +61,11 @@ export class Profiler {
   async collect(): Promise<void> {
     const waiting = this.waiting;
     this.waiting = [];
-    for (const { buffer, labels } of waiting) {
+    for (const { resolved, buffer, labels } of waiting) {
       await buffer.mapAsync(GPUMapMode.READ);
       const stamps = new BigUint64Array(buffer.getMappedRange().slice(0));
       buffer.destroy();
+      resolved.destroy();
       labels.forEach((label, i) => {
         const entry = this.times.get(label) ?? { label, count: 0, total: 0 };
         entry.count++;

@@ -15,12 +15,6 @@ function textOf(file: string): string {
   return text;
 }
 
-/** Forgets every text, so that the next launch reads the files again: for editing a kernel while a process runs. */
-export function reloadKernels(): void {
-  texts.clear();
-  programs.clear();
-}
-
 /**
  * The program of a kernel file for a variant.
  * @param file the name of `wgsl/FILE.wgsl`

@@ -79,9 +79,10 @@ export class Masks {
 
   /**
    * One update of every layer: drops the smallest active |w|, then grows as many where the scores are largest among the inactive, the
-   * just-dropped included (one that is dropped and grown at once keeps its value; others start at 0).
+   * just-dropped included (one that is dropped and grown at once keeps its value; others start at 0). Ties go by lowest index.
+   * @param momentum by parameter name: what is dropped loses its momentum too
    */
-  update(options: UpdateOptions, scores: GrowthScores = new Map()): void {
+  update(options: UpdateOptions, scores: GrowthScores = new Map(), momentum: ReadonlyMap<string, Tensor> = new Map()): void {
     for (const { name, size } of this.layers) {
       const nnz = this.counts.get(name)!;
       const { drop, grow } = updateCounts(nnz, size, options.rate, options.decisions, options);
@@ -89,7 +90,8 @@ export class Masks {
       const p = this.weights.get(name)!;
       const mask = this.masks.get(name)!;
       scope(p.device, () => {
-        const kept = selectMask(p, nnz - drop, { by: 'magnitude', among: { mask, is: 'active' } });
+        const dropped = selectMask(p, drop, { by: 'smallestMagnitude', among: { mask, is: 'active' } });
+        const kept = elementwise('sub', [mask, dropped]);
         const score = options.growth === 'random' ? randomUniform(p.device, p.shape, this.random) : scores.get(name);
         if (!score) throw new Error(`growth by ${options.growth} needs a score for ${name}`);
         const grown = selectMask(score, grow, { by: 'magnitude', among: { mask: kept, is: 'inactive' } });
@@ -97,6 +99,8 @@ export class Masks {
         copyInto(next, mask);
         copyInto(elementwise('max', [this.fired.get(name)!, next]), this.fired.get(name)!);
         copyInto(elementwise('mul', [p, next]), p);
+        const v = momentum.get(name);
+        if (v) copyInto(elementwise('mul', [v, next]), v);
       });
       this.counts.set(name, nnz - drop + grow);
     }

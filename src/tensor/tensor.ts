@@ -45,12 +45,22 @@ export class Tensor {
 
   /** The elements, row-major, after everything dispatched before. */
   async data(): Promise<HostArray> {
-    return new arrays[this.dtype](await this.device.read(this.storage, this.bytes));
+    return new arrays[this.dtype](await this.read());
   }
 
   /** The elements of a float tensor. */
   async floats(): Promise<Float32Array<ArrayBuffer>> {
-    return new Float32Array(await this.device.read(this.storage, this.bytes));
+    return new Float32Array(await this.read());
+  }
+
+  /** The bytes. A disposed tensor's memory may already be another's. */
+  private read(): Promise<ArrayBuffer> {
+    this.checkLive('read');
+    return this.device.read(this.storage, this.bytes);
+  }
+
+  private checkLive(what: string): void {
+    if (this.storage.freed) throw new Error(`${what} of a tensor of shape [${this.shape}] that was disposed (or left its scope)`);
   }
 
   /** The one element of a tensor of size 1. */
@@ -62,6 +72,7 @@ export class Tensor {
   /** Replaces the content from the host; views of the same memory see it too. */
   write(values: ArrayLike<number>): this {
     if (values.length !== this.size) throw new Error(`${values.length} values for a tensor of shape [${this.shape}]`);
+    this.checkLive('write');
     const given = values instanceof arrays[this.dtype] ? (values as HostArray) : arrays[this.dtype].from(values);
     this.device.write(this.storage, given);
     return this;
@@ -84,7 +95,7 @@ export class Tensor {
     return this;
   }
 
-  /** Gives the memory back. Using the tensor afterwards is an error that the next launch reports. */
+  /** Gives the memory back. Using the tensor afterwards is an error: of the next launch, read, write or view of it. */
   dispose(): void {
     if (!this.storage.freed) this.device.discard(this.storage);
   }

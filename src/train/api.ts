@@ -1,4 +1,5 @@
 /** What runs tell the program around them while they work, and what they hand back: the boundary between training and a terminal. */
+import type { KernelTime } from '../device/index.ts';
 import type { EpochMetrics } from './metrics.ts';
 
 /** How far a piece of work is. */
@@ -18,6 +19,8 @@ export interface RunHooks {
   onEpoch?(metrics: EpochMetrics): void;
   /** A line for the user: where a run resumes, that a mask was updated. */
   onNotice?(line: string): void;
+  /** With `--profile`, once when the run ends or is interrupted: time on the device by kernel, the largest first. */
+  onProfile?(kernels: readonly KernelTime[]): void;
   /** Asked after every iteration; true makes the run save a checkpoint and return with `interrupted`. */
   shouldStop?(): boolean;
 }

@@ -165,11 +165,23 @@ export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint 
 }
 
 /** Checks that a checkpoint is of the network asked for. @throws FileError saying each thing that differs */
-export function assertIdentity(checkpoint: Identity, expected: Partial<Identity>, source: string): void {
+export function assertIdentity(checkpoint: Partial<Identity>, expected: Partial<Identity>, source: string): void {
   const keys = ['arch', 'dataset', 'classes', 'width'] as const;
   const wrong = keys.filter(key => expected[key] !== undefined && checkpoint[key] !== expected[key]);
   if (wrong.length === 0) return;
   throw new FileError(`${source}: ${wrong.map(key => `${key} is ${checkpoint[key]}, not ${expected[key]}`).join('; ')}`);
+}
+
+/**
+ * Checks that weights to start from or to score are of the network asked for, where their file names it; the data set may be another.
+ * @throws FileError saying each thing that differs
+ */
+export function assertNetwork(
+  { arch, width }: Readonly<Record<string, string>>,
+  asked: Pick<Identity, 'arch' | 'width'>,
+  source: string,
+): void {
+  if (arch) assertIdentity({ arch, width: Number(width) }, { arch: asked.arch, width: asked.width }, source);
 }
 
 /**

@@ -59,6 +59,7 @@ export const optimiserFlags = {
     placeholder: 'EPOCHS',
   }),
   momentum: number({ help: 'momentum of SGD', default: 0.9, min: 0, below: 1 }),
+  nesterov: toggle({ help: "Nesterov's momentum" }),
   weightDecay: number({ help: 'weight decay, on every parameter', default: 5e-4, min: 0 }),
   seed: integer({ help: 'seed of every random number', default: 1, min: 0 }),
 };
@@ -135,6 +136,7 @@ export const runFlags = {
   }),
   gpu: text({ help: 'which of several GPUs: part of its name; 0 is the first', default: '0', placeholder: 'NAME', free: true }),
   printFreq: integer({ help: 'iterations between progress lines', default: 50, min: 1, free: true }),
+  profile: toggle({ help: 'print the time on the device by kernel when the run ends; slows it', free: true }),
 };
 
 /** Every setting of `sparrow train`. */
@@ -167,6 +169,7 @@ export function validateConfig(config: TrainConfig): void {
   if (config.dataset !== 'shapes' && config.data === undefined) {
     throw new UsageError(`--data is required: the folder that holds ${config.dataset}`);
   }
+  if (config.nesterov && config.momentum === 0) throw new UsageError('--nesterov needs a --momentum above 0');
   if (config.eval && config.pretrained === undefined) throw new UsageError('--eval needs --pretrained: the checkpoint to score');
   if (config.pretrained !== undefined && !config.eval) {
     throw new UsageError('--pretrained goes with --eval; to start training from weights, give them with --init');
@@ -215,7 +218,9 @@ export function attackSettings(config: TrainConfig, which: 'train' | 'test'): At
 export function assertSameRun(saved: TrainConfig, now: TrainConfig, folder: string): void {
   const differences = diffSettings(trainFlags, saved, now);
   if (differences.length === 0) return;
-  throw new UsageError(`cannot resume ${folder} with other settings: ${differences.join('; ')}`);
+  throw new UsageError(
+    `cannot resume ${folder} with other settings: ${differences.join('; ')}; repeat the settings, or give another --save-dir`,
+  );
 }
 
 /** Rises when a setting changes its meaning; a new setting needs no rise. */

@@ -7,14 +7,15 @@ import { createModel } from '../nn/models/index.ts';
 import { writeState } from '../nn/state.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import type { EvalResult, RunHooks } from './api.ts';
-import { assertTensors, decodeWeights } from './checkpoint.ts';
+import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
-  const { model: state } = decodeWeights(readFileBytes(path), path);
+  const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
+  assertNetwork(metadata, config, path);
   const data = await openDataSet({
     dataset: config.dataset,
     ...(config.data !== undefined ? { data: config.data } : {}),

@@ -20,11 +20,12 @@ import { deathRate, decide } from '../sparse/flying-bird.ts';
 import { Masks } from '../sparse/masks.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import type { RunHooks, Score, TrainOutcome, TrainResult } from './api.ts';
-import { assertIdentity, assertTensors, type Checkpoint, decodeWeights, type HostTensors } from './checkpoint.ts';
+import { assertIdentity, assertNetwork, assertTensors, type Checkpoint, decodeWeights, type HostTensors } from './checkpoint.ts';
 import { assertSameRun, attackSettings, maskRule, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
+import { profiled } from './profile.ts';
 import { saveSamples } from './samples.ts';
 import { Trainer } from './trainer.ts';
 
@@ -48,7 +49,6 @@ export interface RunOptions {
 /** Trains a model; saves into `config.saveDir`. */
 export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
   const folder = new RunFolder(config.saveDir!);
-  folder.prepare();
   const source = new RunFolder(config.resumeDir ?? config.saveDir!);
   const resuming = config.resume || config.resumeDir !== undefined;
   const saved = resuming ? source.loadConfig() : undefined;
@@ -63,17 +63,21 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
       ...(config.limit !== undefined ? { limit: config.limit } : {}),
       ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
     }));
+  folder.prepare();
   const device =
     options.device ?? (await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) }));
-  const run = new Run(device, data, config, folder, hooks, options);
   try {
-    if (config.init !== undefined) run.startFrom(config.init);
-    if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
-    else run.begin();
-    folder.saveConfig(config);
-    return await run.train();
+    const run = new Run(device, data, config, folder, hooks, options);
+    try {
+      if (config.init !== undefined) run.startFrom(config.init);
+      if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
+      else run.begin();
+      folder.saveConfig(config);
+      return config.profile ? await profiled(device, hooks, () => run.train()) : await run.train();
+    } finally {
+      run.dispose();
+    }
   } finally {
-    run.dispose();
     if (!options.device) device.close();
   }
 }
@@ -103,6 +107,8 @@ class Run {
   private state: LoopState = { done: 0, bestRa: -1, bestSa: -1, tally: [0, 0, 0, 0], events: [] };
   private readonly started = performance.now();
   private lastSave = performance.now();
+  /** Whether this run has a checkpoint, its own or the one it resumed. */
+  private saved = false;
   private readonly inFlight: Promise<unknown>[] = [];
   private work = { dense: 0, real: 0 };
 
@@ -124,8 +130,8 @@ class Run {
       mean,
       std,
     });
-    const rates = { lr: config.lr, momentum: config.momentum, weightDecay: config.weightDecay };
-    this.optimiser = new Sgd(this.model.parameters(), rates);
+    const { lr, momentum, weightDecay, nesterov } = config;
+    this.optimiser = new Sgd(this.model.parameters(), { lr, momentum, weightDecay, nesterov });
     if (maskRule(config) !== 'dense') {
       this.masks = new Masks(this.model, seed);
       this.optimiser.masks = this.masks.masks;
@@ -151,7 +157,8 @@ class Run {
 
   /** Starts from the weights of a checkpoint or a state_dict. */
   startFrom(path: string): void {
-    const { model } = decodeWeights(readFileBytes(path), path);
+    const { model, metadata } = decodeWeights(readFileBytes(path), path);
+    assertNetwork(metadata, this.config, path);
     this.loadModel(model, path);
   }
 
@@ -171,13 +178,20 @@ class Run {
     const { arch, dataset, width } = this.config;
     assertIdentity(checkpoint, { arch, dataset, width, classes: this.data.classes.length }, source);
     this.loadModel(checkpoint.model, source);
+    const { velocity, denseVelocity } = this.optimiser;
+    const group = (found: HostTensors, wanted: ReadonlyMap<string, { shape: readonly number[] }>, what: string) =>
+      assertTensors(found, new Map([...wanted].map(([name, t]) => [name, t.shape])), `${source}: its ${what}`);
+    group(checkpoint.momentum, velocity, 'momentum');
+    group(checkpoint.denseMomentum, denseVelocity, 'dense momentum');
+    group(checkpoint.masks, this.masks?.masks ?? new Map(), 'masks');
     const flat = (tensors: HostTensors) => new Map([...tensors].map(([name, t]) => [name, t.data]));
-    for (const [name, v] of this.optimiser.velocity) v.write(checkpoint.momentum.get(name)!.data);
-    for (const [name, v] of this.optimiser.denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
+    for (const [name, v] of velocity) v.write(checkpoint.momentum.get(name)!.data);
+    for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
     const { maskDraw } = checkpoint.random as { maskDraw: number };
     this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw);
     this.history = [...checkpoint.history];
     this.epoch = checkpoint.epoch;
+    this.saved = true;
     this.state = structuredClone(checkpoint.state) as LoopState;
     this.trainer.tally.sums.write(this.state.tally);
     this.folder.restoreMetrics(this.history);
@@ -250,13 +264,16 @@ class Run {
   /** Reads the running sums; stops the run where the loss is no number. */
   private async observe(fields: Record<string, string> = {}) {
     const totals = await this.trainer.tally.read();
-    if (totals.nanAt !== undefined) {
-      const good = this.history.length > 0 || this.epoch > 0 ? '; the last checkpoint from before it is kept' : '';
-      throw new SparrowError(`the loss became NaN at iteration ${totals.nanAt}${good}; lower --lr or check the data`);
-    }
+    if (totals.nanAt !== undefined) throw this.diverged(`the loss became NaN at iteration ${totals.nanAt}`);
     fields.loss = totals.loss.toFixed(3);
     fields[this.config.mode === 'sgd' ? 'accuracy' : 'RA'] = `${(100 * totals.accuracy).toFixed(1)} %`;
     return totals;
+  }
+
+  private diverged(what: string): SparrowError {
+    return new SparrowError(
+      `${what}${this.saved ? '; the checkpoint from before it is kept' : ''}; lower --lr or check the data`,
+    );
   }
 
   /** Mask updates of Flying Bird and Flying Bird+, every so many steps. */
@@ -272,7 +289,8 @@ class Run {
     const decisions = deciding ? decide(this.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
     const scores = config.growth === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
     const { pruneRatio, growthRatio } = config;
-    masks.update({ rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio }, scores);
+    const options = { rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio };
+    masks.update(options, scores, this.optimiser.velocity);
     this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
     if (deciding) {
       const { prune, grow } = decisions;
@@ -323,6 +341,7 @@ class Run {
     if (sa) this.folder.saveCheckpoint(checkpoint, 'best-sa');
     this.folder.saveCheckpoint(checkpoint);
     this.folder.appendMetrics(metrics);
+    this.saved = true;
     this.lastSave = performance.now();
     return metrics;
   }
@@ -344,14 +363,19 @@ class Run {
       for (const [name, t] of tensors) out.set(name, { shape: t.shape, data: await t.floats() });
       return out;
     };
+    const iteration = this.epoch * this.perEpoch + this.state.done;
+    const model = await readState(this.model);
+    // the loss that shows it would be that of the next step: too late for the checkpoint that this one replaces
+    for (const { data } of model.values())
+      if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);
     return {
       arch: config.arch,
       dataset: config.dataset,
       classes: this.data.classes.length,
       width: config.width,
       epoch: this.epoch,
-      iteration: this.epoch * this.perEpoch + this.state.done,
-      model: await readState(this.model),
+      iteration,
+      model,
       masks: await read(masks?.masks ?? new Map()),
       fired: await read(masks?.fired ?? new Map()),
       momentum: await read(this.optimiser.velocity),
@@ -366,6 +390,7 @@ class Run {
   private async save(): Promise<void> {
     if (this.state.done > 0) await this.observe();
     this.folder.saveCheckpoint(await this.checkpoint());
+    this.saved = true;
     this.lastSave = performance.now();
   }
 

@@ -297,6 +297,19 @@ describe('what it leaves alone', () => {
     expect(labelsOf.filter(l => /conv_weight_grad|norm_sums/.test(l))).toEqual([]);
   });
 
+  it('the tape: inside noGrad it gives the same bits, and recording stays off', async () => {
+    model.eval();
+    const inside = F.noGrad(() => {
+      const adv = attack();
+      expect(F.isRecording()).toBe(false);
+      return adv;
+    });
+    expect(F.isTracked(inside)).toBe(false);
+    expect(await inside.data()).toEqual(await attack().data());
+    const step = F.noGrad(() => fgsm(t => model.forward(t), x, labels, how));
+    expect(await step.data()).toEqual(await fgsm(t => model.forward(t), x, labels, how).data());
+  });
+
   it('captured, it gives the bits that it gives eagerly', async () => {
     model.eval();
     const step = capture(device, attack);

@@ -132,6 +132,13 @@ describe('recording', () => {
     expect(F.isTracked(F.square(x))).toBe(true);
   });
 
+  it('is on inside enableGrad, in noGrad too', async () => {
+    const x = leaf(1, 2);
+    const y = F.noGrad(() => F.enableGrad(() => F.square(x)));
+    expect(await grads(y, [x])).toEqual([[2, 4]]);
+    expect(F.noGrad(() => [F.enableGrad(() => F.isRecording()), F.isRecording()])).toEqual([true, false]);
+  });
+
   it('stops at detach, which shares the values', async () => {
     const x = leaf(3, 4);
     const frozen = F.detach(F.square(x));

@@ -86,7 +86,10 @@ describe('CIFAR-10', () => {
   });
 
   it('says what is wrong with the folder', async () => {
-    await expectError(openCifar10(join(folder, 'none')), /^data folder .*none does not exist$/);
+    await expectError(
+      openCifar10(join(folder, 'none')),
+      /^data folder .*none does not exist; `sparrow data fetch cifar10` downloads it$/,
+    );
     await expectError(
       openCifar10(folder),
       /is empty: expected cifar-10-batches-bin or cifar-10-batches-py; `sparrow data fetch cifar10`/,

@@ -55,6 +55,24 @@ describe('tensors', () => {
     for (const t of [x, before, after]) t.dispose();
   });
 
+  it('a disposed tensor is an error to use, also when its memory is already another tensor', async () => {
+    const x = tensor(device, [1, 2, 3]);
+    const inner = scope(device, () => ({ view: x.reshape([3, 1]), sums: [add(x, 1)] }));
+    x.dispose();
+    inner.view.dispose();
+    const another = tensor(device, [4, 5, 6]);
+    await expect(x.data()).rejects.toThrow('read of a tensor of shape [3] that was disposed');
+    await expect(inner.view.floats()).rejects.toThrow('read of a tensor of shape [3,1] that was disposed');
+    expect(() => x.write([7, 8, 9])).toThrow('write of a tensor of shape [3] that was disposed');
+    expect(() => x.reshape([1, 3])).toThrow('given back');
+    expect(() => add(x, 1)).toThrow('given back before it was used');
+    let left = another;
+    scope(device, () => void (left = add(another, 1)));
+    await expect(left.data()).rejects.toThrow('left its scope');
+    expect([...(await another.data()), ...(await inner.sums[0].data())]).toEqual([4, 5, 6, 2, 3, 4]);
+    for (const t of [another, ...inner.sums]) t.dispose();
+  });
+
   it('reshape shares memory, infers one size, and refuses others', async () => {
     const x = tensor(device, [1, 2, 3, 4, 5, 6]);
     const view = x.reshape([2, -1]);

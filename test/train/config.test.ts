@@ -26,6 +26,7 @@ describe('defaults', () => {
       lr: 0.1,
       decreasingLr: [100, 150],
       momentum: 0.9,
+      nesterov: false,
       weightDecay: 5e-4,
       epochs: 200,
       norm: 'linf',
@@ -88,6 +89,7 @@ describe('validation', () => {
     [{ dataset: 'cifar10' }, '--data is required: the folder that holds cifar10'],
     [{ saveDir: '' }, "--save-dir must not be empty, got ''"],
     [{ eval: true }, '--eval needs --pretrained: the checkpoint to score'],
+    [{ nesterov: true, momentum: 0 }, '--nesterov needs a --momentum above 0'],
     [{ pretrained: 'f' }, '--pretrained goes with --eval; to start training from weights, give them with --init'],
     [{ fb: 'yes' as never }, "--fb must be true or false, got 'yes'"],
     [{ arch: 'resnet' as never }, "--arch must be one of resnet18, resnet8, got 'resnet'"],
@@ -194,12 +196,12 @@ describe('config.json', () => {
 
 describe('resume', () => {
   it('names every flag that differs', () => {
-    const saved = resolve({ density: 0.2, growth: 'random', decreasingLr: [3], augment: true });
+    const saved = resolve({ nesterov: true, density: 0.2, growth: 'random', decreasingLr: [3], augment: true });
     const now = resolve({ density: 0.5, growth: 'gradient', decreasingLr: [3, 4], augment: false });
     expect(() => assertSameRun(saved, now, 'runs/fb')).toThrow(UsageError);
     expect(() => assertSameRun(saved, now, 'runs/fb')).toThrow(
       'cannot resume runs/fb with other settings: --no-augment was not given, now given; --decreasing-lr was 3, now 3,4; ' +
-        "--density was 0.2, now 0.5; --growth was 'random', now 'gradient'",
+        "--nesterov was given, now not given; --density was 0.2, now 0.5; --growth was 'random', now 'gradient'",
     );
   });
 
@@ -217,6 +219,7 @@ describe('resume', () => {
       'adapter',
       'gpu',
       'printFreq',
+      'profile',
     ];
     expect(free.sort()).toEqual(wanted.sort());
     assertSameRun(

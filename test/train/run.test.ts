@@ -12,6 +12,7 @@ import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import type { RunHooks } from '../../src/train/api.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
+import { RunFolder } from '../../src/train/folder.ts';
 import type { EpochMetrics } from '../../src/train/metrics.ts';
 import { trainRun } from '../../src/train/run.ts';
 
@@ -117,6 +118,17 @@ describe('a training run', () => {
 });
 
 describe('masks', () => {
+  it('in a checkpoint that is saved right after an update: masked weights and their momentum are exactly 0', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, mode: 'sgd', epochs: 1, fb: true, density: 0.3, updateFrequency: 4 });
+    const { model, masks, momentum, iteration } = new RunFolder(saveDir).loadCheckpoint()!;
+    expect(iteration).toBe(4);
+    for (const [name, { data: mask }] of masks) {
+      const off = (values: Float32Array) => values.filter((v, i) => mask[i] === 0 && v !== 0).length;
+      expect([name, off(model.get(name)!.data), off(momentum.get(name)!.data)]).toEqual([name, 0, 0]);
+    }
+  });
+
   it('keep exactly the counts of their initialiser, and zero everything else', async () => {
     const model = createModel(
       'resnet8',

@@ -1,7 +1,6 @@
 /** `sparrow bench --kernel`: a kernel file against its reference, and its timing. */
 import { type Device, ValidationError } from '../../device/index.ts';
 import { SparrowError, UsageError } from '../../errors.ts';
-import { reloadKernels } from '../../kernels/kernel.ts';
 import { capture, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { KernelCase } from './case.ts';
 import { productCases } from './cases-conv.ts';
@@ -45,12 +44,11 @@ export function checkKernelName(name: string): void {
 }
 
 /**
- * Runs every case of a kernel, from its file as it is now.
+ * Runs every case of a kernel.
  * @throws UsageError for an unknown kernel; SparrowError naming the file of a kernel that does not compile
  */
 export async function benchKernel(device: Device, name: string, options: KernelOptions): Promise<KernelResult[]> {
   checkKernelName(name);
-  reloadKernels();
   const results: KernelResult[] = [];
   const chosen = cases[name].filter(c => c.size === 'small' || !options.small);
   for (const one of chosen) {

@@ -1,6 +1,6 @@
 /** `sparrow bench` behind its flags: opens the device, runs what was asked for, and closes everything. */
 
-import type { AdapterKind, Device } from '../../device/index.ts';
+import type { AdapterKind, Device, KernelTime } from '../../device/index.ts';
 import { openDevice } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
 import type { Initialiser } from '../../sparse/densities.ts';
@@ -38,13 +38,6 @@ export interface BenchOptions {
   readonly gpu: string;
 }
 
-/** Milliseconds on the device by kernel and variant. */
-export interface ProfileRow {
-  readonly label: string;
-  readonly count: number;
-  readonly total: number;
-}
-
 /** What was trained, as the result repeats it. */
 interface Trained {
   readonly width: number;
@@ -66,7 +59,7 @@ export type Outcome =
   | ({ readonly suite: 'memory' } & Trained & MemoryResult)
   | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] };
 
-export type BenchOutcome = Circumstances & { readonly profile?: readonly ProfileRow[] } & Outcome;
+export type BenchOutcome = Circumstances & { readonly profile?: readonly KernelTime[] } & Outcome;
 
 /**
  * @throws UsageError for an unknown kernel, before a device is opened

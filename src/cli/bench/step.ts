@@ -1,8 +1,8 @@
 /** `sparrow bench --suite step`: one adversarial training step as a run does it: a PGD attack in train mode and an SGD update, captured. */
-import type { Device } from '../../device/index.ts';
+import type { Device, KernelTime } from '../../device/index.ts';
 import { layerMacs } from '../../nn/macs.ts';
 import { inferenceMacs, passesPerImage } from '../../sparse/flops.ts';
-import type { ProfileRow } from './run.ts';
+
 import { spread, type Timing } from './time.ts';
 import { imageShape, Training, type TrainingOptions } from './training.ts';
 
@@ -36,7 +36,7 @@ export interface StepResult {
   readonly submits: number;
   readonly buffersMade: number;
   /** Of one step. */
-  readonly profile?: readonly ProfileRow[];
+  readonly profile?: readonly KernelTime[];
 }
 
 /** Steps between the first and the timed ones: clocks rise, and drivers finish their work in the background. */
@@ -92,7 +92,7 @@ export async function benchStep(device: Device, options: StepOptions): Promise<S
 }
 
 /** Milliseconds by kernel of one step: apart from the timed steps, because a pass for each dispatch slows them. */
-async function profileSteps(device: Device, step: () => Promise<unknown>): Promise<ProfileRow[]> {
+async function profileSteps(device: Device, step: () => Promise<unknown>): Promise<KernelTime[]> {
   device.profiler.start();
   for (let i = 0; i < PROFILED; i++) await step();
   device.profiler.stop();

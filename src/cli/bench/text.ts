@@ -1,5 +1,5 @@
 /** What `sparrow bench` prints of its results. */
-import { formatTable } from '../table.ts';
+import { formatTable, profileTable } from '../table.ts';
 import type { ConvResult } from './conv.ts';
 import type { KernelResult } from './kernel.ts';
 import type { LaunchResult } from './launch.ts';
@@ -12,10 +12,7 @@ import type { StepResult } from './step.ts';
 export function outcomeText(outcome: BenchOutcome): string {
   const { adapter, node, commit } = outcome;
   const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}`;
-  const profile = outcome.profile?.map(k => [k.label, significant(k.count), k.total.toFixed(2), (k.total / k.count).toFixed(4)]);
-  return [where, tableOf(outcome), ...(profile ? [formatTable(['kernel', 'launches', 'ms', 'ms each'], profile)] : [])].join(
-    '\n\n',
-  );
+  return [where, tableOf(outcome), ...(outcome.profile ? [profileTable(outcome.profile)] : [])].join('\n\n');
 }
 
 function tableOf(outcome: BenchOutcome): string {

@@ -1,7 +1,10 @@
 /** `sparrow inspect`: the layers of a checkpoint. */
 import type { Command } from 'commander';
 import { readFileBytes } from '../../data/files.ts';
-import { decodeWeights, summariseLayers } from '../../train/checkpoint.ts';
+import { SparrowError } from '../../errors.ts';
+import { type InferenceWork, inferenceMacs } from '../../sparse/flops.ts';
+import { decodeWeights, type HostTensors, type Identity, summariseLayers } from '../../train/checkpoint.ts';
+import * as engine from '../engine.ts';
 import { formatTable } from '../table.ts';
 import { type OutputOptions, printResult } from '../terminal.ts';
 
@@ -10,12 +13,13 @@ Examples:
   sparrow inspect runs/fb/checkpoint.safetensors
   sparrow inspect weights.safetensors --json
 
-Active weights are those of the mask, or in a file without masks those that are not zero.`;
+Active weights are those of the mask, or in a file without masks those that are not zero. FLOPs are multiply-adds of one image's
+forward pass, dense and at the layer's density; a file that does not name its architecture, such as a plain state_dict, has none.`;
 
 export function addInspect(program: Command): void {
   program
     .command('inspect')
-    .summary("a checkpoint's layers: shapes, non-zeros, density")
+    .summary("a checkpoint's layers: shapes, non-zeros, density, FLOPs")
     .description('Prints the maskable layers (convolutions and linear) of a checkpoint or of a plain safetensors state_dict.')
     .argument('<checkpoint>', 'a .safetensors file')
     .option('--json', 'print the result as exactly one JSON object on stdout')
@@ -23,27 +27,54 @@ export function addInspect(program: Command): void {
     .action((file: string, options: OutputOptions) => inspect(file, options));
 }
 
-function inspect(file: string, options: OutputOptions): void {
+async function inspect(file: string, options: OutputOptions): Promise<void> {
   const weights = decodeWeights(readFileBytes(file), file);
-  const layers = summariseLayers(weights).map(layer => ({ ...layer, density: layer.active / layer.weights }));
-  const total = layers.reduce((n, layer) => n + layer.weights, 0);
-  const active = layers.reduce((n, layer) => n + layer.active, 0);
+  const about = aboutOf(weights.metadata);
+  const macs = about && (await countWork(weights.model, about, file));
+  const layers = summariseLayers(weights).map(layer => {
+    const density = layer.active / layer.weights;
+    const dense = macs?.get(layer.name);
+    return { ...layer, density, ...(dense !== undefined ? { flops: { dense, real: density * dense } } : {}) };
+  });
+  const sum = (of: (layer: (typeof layers)[number]) => number) => layers.reduce((n, layer) => n + of(layer), 0);
+  const [total, active] = [sum(l => l.weights), sum(l => l.active)];
   const density = total ? active / total : 1;
-  const { arch, dataset, classes, width, epoch, iteration } = weights.metadata;
-  const about = arch && {
-    arch,
-    dataset,
-    classes: Number(classes),
-    width: Number(width),
-    epoch: Number(epoch),
-    iteration: Number(iteration),
-  };
+  const densities = new Map(layers.map(l => [l.name, l.density]));
+  const flops = macs && inferenceMacs(macs, name => densities.get(name) ?? 1);
 
-  const rows = layers.map(l => [l.name, l.shape.join('x'), String(l.weights), String(l.active), l.density.toFixed(4)]);
-  rows.push(['total', '', String(total), String(active), density.toFixed(4)]);
+  const work = (of: InferenceWork | undefined) => (flops ? [of ? String(of.dense) : '', of ? of.real.toFixed(0) : ''] : []);
+  const rows = layers.map(l => [
+    l.name,
+    l.shape.join('x'),
+    String(l.weights),
+    String(l.active),
+    l.density.toFixed(4),
+    ...work(l.flops),
+  ]);
+  rows.push(['total', '', String(total), String(active), density.toFixed(4), ...work(flops)]);
   const title = about
-    ? `${arch}, width ${width}, ${dataset} (${classes} classes), after ${epoch} epochs and ${iteration} iterations\n\n`
+    ? `${about.arch}, width ${about.width}, ${about.dataset} (${about.classes} classes), ` +
+      `after ${about.epoch} epochs and ${about.iteration} iterations\n\n`
     : '';
-  const table = formatTable(['layer', 'shape', 'weights', 'active', 'density'], rows);
-  printResult(options, { file, ...(about || {}), layers, weights: total, active, density }, title + table);
+  const columns = ['layer', 'shape', 'weights', 'active', 'density', ...(flops ? ['FLOPs dense', 'at density'] : [])];
+  const value = { file, ...(about ?? {}), layers, weights: total, active, density, ...(flops ? { flops } : {}) };
+  printResult(options, value, title + formatTable(columns, rows));
+}
+
+/** What a checkpoint says of itself; undefined for a plain state_dict. */
+function aboutOf({ arch, dataset, classes, width, epoch, iteration }: Record<string, string>) {
+  if (!arch) return undefined;
+  const [k, w, e, i] = [classes, width, epoch, iteration].map(Number);
+  return { arch, dataset, classes: k, width: w, epoch: e, iteration: i };
+}
+
+/** The layers' multiply-adds. What a file holds can be shown without them, so a reason against is a notice and no failure. */
+async function countWork(model: HostTensors, identity: Identity, file: string): Promise<Map<string, number> | undefined> {
+  try {
+    return await engine.layerWork(model, identity, file);
+  } catch (error) {
+    if (!(error instanceof SparrowError)) throw error;
+    process.stderr.write(`sparrow: FLOPs are not counted: ${error.message.replace(/\s*\n\s*/g, ' ')}\n`);
+    return undefined;
+  }
 }

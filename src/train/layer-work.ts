@@ -1,0 +1,30 @@
+/** The work of a checkpoint's network, from what the file says of its architecture. */
+import { imageShape } from '../data/index.ts';
+import { openDevice } from '../device/index.ts';
+import { FileError } from '../errors.ts';
+import { layerMacs } from '../nn/macs.ts';
+import { createModel } from '../nn/models/index.ts';
+import { Random } from '../tensor/philox.ts';
+import { assertTensors, type HostTensors, type Identity } from './checkpoint.ts';
+
+/**
+ * Multiply-adds of one image for the weight of each convolution and linear layer, by name. The network is built, so a device is
+ * opened; nothing runs on it.
+ * @param model the tensors of the file @param source what messages call it
+ * @throws UsageError for an architecture, FileError for a data set or tensors that this program does not know; NoAdapterError
+ */
+export async function layerWork(model: HostTensors, identity: Identity, source: string): Promise<Map<string, number>> {
+  const { arch, dataset, classes, width } = identity;
+  const shape = imageShape(dataset);
+  if (!shape) throw new FileError(`${source}: the images of the data set '${dataset}' have no known size`);
+  const device = await openDevice();
+  try {
+    const unused = Array.from({ length: shape[0] }, () => 1);
+    const options = { width, classes, channels: shape[0], mean: unused, std: unused };
+    const network = createModel(arch, { device, random: new Random(0) }, options);
+    assertTensors(model, new Map([...network.state()].map(([name, t]) => [name, t.shape])), source);
+    return layerMacs(device, network, shape);
+  } finally {
+    device.close();
+  }
+}
