@@ -7,7 +7,7 @@ import { attackStep } from '../kernels/attack.ts';
 import { elementwise } from '../tensor/elementwise.ts';
 import type { Random } from '../tensor/philox.ts';
 import { type RandomOptions, randomUniform } from '../tensor/random.ts';
-import { empty, scope, type Tensor } from '../tensor/tensor.ts';
+import { empty, scope, type Tensor, zeros } from '../tensor/tensor.ts';
 
 export type Norm = 'linf' | 'l2';
 
@@ -37,16 +37,23 @@ export const targeted =
   (logits, target) =>
     F.neg(loss(logits, target));
 
-/** One step of adv along the loss gradient g, projected to the ball around x and to the box: a new tensor. */
+/** A perturbation and the image that it makes, each [N, C, H, W]. */
+export interface Perturbed {
+  d: Tensor;
+  adv: Tensor;
+}
+
+/** One step of the perturbation d along the loss gradient g, projected to the ball and to the box around x: new tensors. */
 export function projectedStep(
   x: Tensor,
-  adv: Tensor,
+  d: Tensor,
   g: Tensor,
   { norm, stepSize, eps }: Pick<AttackSettings, 'norm' | 'stepSize' | 'eps'>,
-): Tensor {
-  const y = empty(x.device, x.shape);
-  attackStep(x.device, norm, x.storage, adv.storage, g.storage, y.storage, x.shape[0], x.size / x.shape[0], stepSize, eps);
-  return y;
+): Perturbed {
+  const [next, adv] = [empty(x.device, x.shape), empty(x.device, x.shape)];
+  const [n, size] = [x.shape[0], x.size / x.shape[0]];
+  attackStep(x.device, norm, x.storage, d.storage, g.storage, next.storage, adv.storage, n, size, stepSize, eps);
+  return { d: next, adv };
 }
 
 /** A random start. Linf: x + eps·U(-1, 1), clipped to the box. L2: a uniform point of the box, projected to the ball (which keeps the box). */
@@ -55,14 +62,14 @@ export function randomStart(
   { norm, eps }: Pick<AttackSettings, 'norm' | 'eps'>,
   random: Random,
   options?: RandomOptions,
-): Tensor {
+): Perturbed {
   const { device, shape } = x;
-  if (norm === 'linf') {
-    const noise = randomUniform(device, shape, random, -eps, eps, options);
-    return elementwise('clamp', [elementwise('add', [x, noise])], [0, 1]);
-  }
+  const d =
+    norm === 'linf'
+      ? randomUniform(device, shape, random, -eps, eps, options)
+      : elementwise('sub', [randomUniform(device, shape, random, 0, 1, options), x]);
   // with step size 0 the step is the projection alone
-  return projectedStep(x, randomUniform(device, shape, random, 0, 1, options), x, { norm, eps, stepSize: 0 });
+  return projectedStep(x, d, x, { norm, eps, stepSize: 0 });
 }
 
 /** The gradient of the loss by the pixels; inside of `noGrad` too. */
@@ -87,18 +94,23 @@ export function pgd(
   loss: AttackLoss = crossEntropyLoss,
 ): Tensor {
   const { device } = x;
-  let adv = settings.randomInit ? scope(device, () => randomStart(x, settings, random, options)) : x;
+  const start = (): Perturbed =>
+    settings.randomInit ? randomStart(x, settings, random, options) : { d: zeros(device, x.shape), adv: x };
+  let at = scope(device, start);
   for (let i = 0; i < settings.steps; i++) {
-    const next = scope(device, () => projectedStep(x, adv, inputGradient(forward, adv, labels, loss), settings));
+    const { d, adv } = at;
+    at = scope(device, () => projectedStep(x, d, inputGradient(forward, adv, labels, loss), settings));
+    d.dispose();
     if (adv !== x) adv.dispose();
-    adv = next;
   }
-  return adv === x ? F.detach(x) : adv;
+  at.d.dispose();
+  return at.adv === x ? F.detach(x) : at.adv;
 }
 
 /** The fast gradient sign method (Goodfellow et al. 2015): one step of size eps from x. */
 export function fgsm(forward: Forward, x: Tensor, labels: Tensor, { norm, eps }: Pick<AttackSettings, 'norm' | 'eps'>): Tensor {
-  return scope(x.device, () =>
-    projectedStep(x, x, inputGradient(forward, x, labels, crossEntropyLoss), { norm, eps, stepSize: eps }),
-  );
+  return scope(x.device, () => {
+    const g = inputGradient(forward, x, labels, crossEntropyLoss);
+    return projectedStep(x, zeros(x.device, x.shape), g, { norm, eps, stepSize: eps }).adv;
+  });
 }

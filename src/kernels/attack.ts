@@ -2,14 +2,15 @@
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
 
-/** y [n, size] = one ascent step of adv along g, projected to the eps ball around x and to [0, 1]. */
+/** next [n, size] = one ascent step of the perturbation d along g, projected to the eps ball and to the box around x; adv = x + next. */
 export function attackStep(
   device: Device,
   norm: 'linf' | 'l2',
   x: Storage,
-  adv: Storage,
+  d: Storage,
   g: Storage,
-  y: Storage,
+  next: Storage,
+  adv: Storage,
   n: number,
   size: number,
   stepSize: number,
@@ -17,8 +18,8 @@ export function attackStep(
 ): void {
   const l2 = norm === 'l2';
   device.dispatch(
-    program('attack_step', 'rrrw', { L2: l2 ? 1 : 0 }),
-    [x, adv, g, y],
+    program('attack_step', 'rrrww', { L2: l2 ? 1 : 0 }),
+    [x, d, g, next, adv],
     uniform()
       .uint(l2 ? size : n * size, n)
       .float(stepSize, eps),

@@ -49,6 +49,7 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     M0: Math.floor(Math.min(...columns) / 4),
     M1: Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4),
     VEC: s.w % 4 === 0,
+    BLOCK: 16,
     LANES: lanes,
     WX,
     WY,

@@ -93,7 +93,7 @@ describe('the iterates', () => {
     const [plain, started, start] = await run(device, [x], t => [
       pgd(perceptron(30), t, int32([0, 1, 2]), { ...how, randomInit: false }, attackRandom(1)),
       pgd(perceptron(30), t, int32([0, 1, 2]), { ...how, randomInit: true }, attackRandom(1)),
-      randomStart(t, how, attackRandom(1)),
+      randomStart(t, how, attackRandom(1)).adv,
     ]);
     expect(plain.data).toEqual(x.data);
     expect(started.data).toEqual(start.data);
@@ -152,7 +152,7 @@ describe('random starts', () => {
     const eps = 0.1;
     const x = pixels([2, 3, 5, 7], 2);
     const u = attackRandom(9).uniform(x.data.length);
-    const [start] = await run(device, [x], t => randomStart(t, { norm: 'linf', eps }, attackRandom(9)));
+    const [start] = await run(device, [x], t => randomStart(t, { norm: 'linf', eps }, attackRandom(9)).adv);
     checkForward(
       'random start, linf',
       start,
@@ -165,7 +165,7 @@ describe('random starts', () => {
 
   it('Linf: every part of [-eps, eps) equally often', async () => {
     const [eps, n, bins] = [8 / 255, 40_000, 10];
-    const [start] = await run(device, [ref([4, n / 4], 0.5)], t => randomStart(t, { norm: 'linf', eps }, attackRandom(1)));
+    const [start] = await run(device, [ref([4, n / 4], 0.5)], t => randomStart(t, { norm: 'linf', eps }, attackRandom(1)).adv);
     const counts = new Array<number>(bins).fill(0);
     for (const v of start.data) counts[Math.min(bins - 1, Math.max(0, Math.floor(((v - 0.5) / eps + 1) * (bins / 2))))]++;
     const chiSquare = counts.reduce((sum, c) => sum + (c - n / bins) ** 2 / (n / bins), 0);
@@ -176,7 +176,7 @@ describe('random starts', () => {
     const x = pixels([3, 2, 6, 6], 2);
     const u = rounded(ref(x.shape, attackRandom(9).uniform(x.data.length)));
     for (const eps of [0.25, 100]) {
-      const [start] = await run(device, [x], t => randomStart(t, { norm: 'l2', eps }, attackRandom(9)));
+      const [start] = await run(device, [x], t => randomStart(t, { norm: 'l2', eps }, attackRandom(9)).adv);
       checkForward('random start, l2', difference(start, x), reference.l2Start(x, u, eps), 1e-5);
       if (eps === 0.25) for (const d of samples(difference(start, x))) expect(length(d)).toBeCloseTo(eps, 5);
     }
@@ -186,12 +186,12 @@ describe('random starts', () => {
     const x = fromRef(device, pixels([2, 1, 4, 4], 1));
     const how = { norm: 'linf', eps: 0.1 } as const;
     const generator = attackRandom(4);
-    const [a, b] = [randomStart(x, how, generator), randomStart(x, how, generator)];
+    const [a, b] = [randomStart(x, how, generator).adv, randomStart(x, how, generator).adv];
     expect(await a.data()).not.toEqual(await b.data());
-    expect(await randomStart(x, how, attackRandom(4)).data()).toEqual(await a.data());
+    expect(await randomStart(x, how, attackRandom(4)).adv.data()).toEqual(await a.data());
 
     const counter = zeros(device, [1], 'u32');
-    const step = capture(device, () => randomStart(x, how, attackRandom(4), { step: counter }));
+    const step = capture(device, () => randomStart(x, how, attackRandom(4), { step: counter }).adv);
     expect(await step.run().data()).toEqual(await a.data());
     counter.write([1]);
     expect(await step.run().data()).not.toEqual(await a.data());

@@ -66,20 +66,22 @@ function attackCase(norm: 'linf' | 'l2', n: number, pixels: number, size: Size):
   return {
     title: `${norm} step of ${n} images of ${pixels}`,
     size,
-    inputs: () => [floats([n, pixels], 1, 0, 1), floats([n, pixels], 2, 0, 1), floats([n, pixels], 3)],
-    launch: (_, [x, adv, g]) => [projectedStep(x, adv, g, { norm, eps, stepSize })],
-    reference: ([x, adv, g]) => {
-      if (norm === 'linf') {
-        return [each(n * pixels, i => clamp(x[i] + clamp(adv[i] - x[i] + stepSize * Math.sign(g[i]), -eps, eps), 0, 1))];
-      }
+    inputs: () => [floats([n, pixels], 1, 0, 1), floats([n, pixels], 2, -eps, eps), floats([n, pixels], 3)],
+    launch: (_, [x, d, g]) => Object.values(projectedStep(x, d, g, { norm, eps, stepSize })),
+    reference: ([x, from, g]) => {
+      const box = (d: number, i: number) => clamp(d, -x[i], 1 - x[i]);
       const length = (v: Values, s: number) => Math.hypot(...Array.from({ length: pixels }, (_, i) => v[s * pixels + i]));
-      const lengths = each(n, s => Math.max(length(g, s), 1e-6));
-      const d = each(n * pixels, i => clamp(adv[i] + (stepSize * g[i]) / lengths[Math.floor(i / pixels)], 0, 1) - x[i]);
-      const radii = each(n, s => length(d, s));
-      return [each(n * pixels, i => x[i] + d[i] * Math.min(eps / radii[Math.floor(i / pixels)], 1))];
+      let d = each(n * pixels, i => box(clamp(from[i] + stepSize * Math.sign(g[i]), -eps, eps), i));
+      if (norm === 'l2') {
+        const lengths = each(n, s => Math.max(length(g, s), 1e-6));
+        const moved = each(n * pixels, i => box(from[i] + (stepSize * g[i]) / lengths[Math.floor(i / pixels)], i));
+        const radii = each(n, s => length(moved, s));
+        d = each(n * pixels, i => moved[i] * Math.min(eps / radii[Math.floor(i / pixels)], 1));
+      }
+      return [d, each(n * pixels, i => x[i] + d[i])];
     },
     tolerance: 1e-5,
-    work: bytesOf(4 * n * pixels),
+    work: bytesOf(5 * n * pixels),
   };
 }
 

@@ -1,16 +1,19 @@
-// One step of a gradient attack on adv, in place of a chain of elementwise kernels (method: PGD of Madry et al. 2018):
+// One step of a gradient attack, in place of a chain of elementwise kernels (PGD of Madry et al. 2018). Its state is the perturbation d:
 //
-//   LINF:  d = clamp(adv - x + alpha·sign(g), -eps, eps);  adv' = clamp(x + d, 0, 1)
-//   L2:    d = adv - x + alpha·g/max(‖g‖, 1e-6), clipped so that x + d is in the box, then scaled by min(eps/‖d‖, 1)
+//   LINF:  d' = d + alpha·sign(g), clipped to [-eps, eps] and then to the box
+//   L2:    d' = d + alpha·g/max(‖g‖, 1e-6), clipped to the box, then scaled by min(eps/‖d'‖, 1)
+//   adv = x + d'
 //
-// with sign(0) = 0. Linf: one invocation a vec4. L2: one workgroup a sample, norms by a tree of fixed shape.
+// with sign(0) = 0. Clipping to the box is d' = clamp(d', -x, 1 - x): x + d' is rounded only once, in adv, however many steps there are.
+// Linf: one invocation a vec4. L2: one workgroup a sample, norms by a tree of fixed shape.
 struct Params { size: u32, n: u32, alpha: f32, eps: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 //% if L2
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> adv: array<f32>;
+@group(0) @binding(2) var<storage, read> d: array<f32>;
 @group(0) @binding(3) var<storage, read> g: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> next: array<f32>;
+@group(0) @binding(5) var<storage, read_write> adv: array<f32>;
 
 var<workgroup> sums: array<f32, 64>;
 
@@ -35,28 +38,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   own = 0.0;
   for (var i = l; i < p.size; i += 64u) {
     let at = base + i;
-    let d = clamp(adv[at] + step * g[at], 0.0, 1.0) - x[at];
-    own += d * d;
+    let moved = clamp(d[at] + step * g[at], -x[at], 1.0 - x[at]);
+    own += moved * moved;
   }
   let norm = sqrt(total(l, own));
   let scale = min(p.eps / max(norm, 1e-12), 1.0);
   for (var i = l; i < p.size; i += 64u) {
     let at = base + i;
-    let d = clamp(adv[at] + step * g[at], 0.0, 1.0) - x[at];
-    y[at] = x[at] + d * scale;
+    let moved = clamp(d[at] + step * g[at], -x[at], 1.0 - x[at]) * scale;
+    next[at] = moved;
+    adv[at] = x[at] + moved;
   }
 }
 //% else
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> adv: array<vec4f>;
+@group(0) @binding(2) var<storage, read> d: array<vec4f>;
 @group(0) @binding(3) var<storage, read> g: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> next: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> adv: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = linear_index(gid, groups, 64u);
   if (i * 4u >= p.size) { return; }
-  let d = clamp(adv[i] - x[i] + p.alpha * sign(g[i]), vec4f(-p.eps), vec4f(p.eps));
-  y[i] = clamp(x[i] + d, vec4f(0.0), vec4f(1.0));
+  let moved = clamp(clamp(d[i] + p.alpha * sign(g[i]), vec4f(-p.eps), vec4f(p.eps)), -x[i], 1.0 - x[i]);
+  next[i] = moved;
+  adv[i] = x[i] + moved;
 }
 //% end

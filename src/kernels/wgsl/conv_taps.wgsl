@@ -79,13 +79,22 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for r in 0..R
 //% for c in 0..4*Q
 //% for v in 0..V
-  var a$(r)_$(c)_$(v) = vec4f();
+  var total$(r)_$(c)_$(v) = vec4f();
 //% end
 //% end
 //% end
 
+  // Sums of $(BLOCK) channels are added to the total, so that rounding hardly grows with the number of channels.
   var w_at = id.y * ci_count * p.th * $(TW*4*Q)u;
-  for (var ci = 0u; ci < ci_count; ci++) {
+  for (var first = 0u; first < ci_count; first += $(BLOCK)u) {
+//% for r in 0..R
+//% for c in 0..4*Q
+//% for v in 0..V
+  var a$(r)_$(c)_$(v) = vec4f();
+//% end
+//% end
+//% end
+  for (var ci = first; ci < min(first + $(BLOCK)u, ci_count); ci++) {
     let plane = (n * p.ci + group * ci_count + ci) * p.h * p.w;
     for (var th = 0u; th < p.th; th++) {
 //% for r in 0..R
@@ -134,13 +143,21 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       w_at += $(TW*4*Q)u;
     }
   }
+//% for r in 0..R
+//% for c in 0..4*Q
+//% for v in 0..V
+  total$(r)_$(c)_$(v) += a$(r)_$(c)_$(v);
+//% end
+//% end
+//% end
+  }
 
   // in a loop over an array: written out, the checks of the stores would take most of the time of compiling
   var all = array<vec4f, $(R*4*Q*V)>(
 //% for r in 0..R
 //% for c in 0..4*Q
 //% for v in 0..V
-    a$(r)_$(c)_$(v),
+    total$(r)_$(c)_$(v),
 //% end
 //% end
 //% end
