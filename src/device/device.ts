@@ -58,6 +58,8 @@ export class Device {
   private pending = 0;
   private readonly scopes: Map<Storage, number>[] = [];
   private recording: Capture | undefined;
+  /** What the step being recorded has derived so far, by source and name. */
+  private readonly derivations = new Map<Storage, Map<string, Storage>>();
   /** Buffers of captured steps. They replay one after another, so what one uses only while it runs, another may use too. */
   private capturePool: BufferPool | undefined;
   private captures = 0;
@@ -174,6 +176,7 @@ export class Device {
     checkGrid(program, grid, this.limits.maxComputeWorkgroupsPerDimension);
     if (this.recording) {
       this.recording.record(program, buffers, params, grid);
+      program.bindings.forEach((access, i) => access === 'write' && this.forget(buffers[i]));
       return;
     }
     const pipeline = this.pipeline(program);
@@ -184,6 +187,34 @@ export class Device {
       this.ringData.set(params!.data, offset / 4);
     }
     this.encode(program.label, pipeline.pipeline, this.bindGroup(program, pipeline, buffers), offset, grid);
+  }
+
+  /**
+   * Hands `use` what follows from the content of `source` alone, such as weights in the order in which a kernel reads them. A captured step
+   * makes it once and keeps it until `source` is written; otherwise it lives for the call.
+   */
+  derived(source: Storage, name: string, make: () => Storage, use: (storage: Storage) => void): void {
+    if (!this.recording) {
+      const storage = make();
+      use(storage);
+      this.discard(storage);
+      return;
+    }
+    const known = this.derivations.get(source) ?? new Map<string, Storage>();
+    this.derivations.set(source, known);
+    let storage = known.get(name);
+    if (!storage) {
+      storage = make();
+      this.keep(storage);
+      known.set(name, storage);
+    }
+    use(storage);
+  }
+
+  /** Gives back what was derived from a storage. */
+  private forget(source: Storage): void {
+    for (const storage of this.derivations.get(source)?.values() ?? []) storage.release();
+    this.derivations.delete(source);
   }
 
   /** Puts one dispatch into the open command buffer. */
@@ -366,6 +397,7 @@ export class Device {
       for (const storage of keep(result)) if (takeOne(this.scopes.at(-1)!, storage)) capture.own(storage);
       return { capture, result };
     } finally {
+      for (const source of [...this.derivations.keys()]) this.forget(source);
       this.closeScope();
       this.recording = undefined;
       this.pool = this.rootPool;

@@ -3,7 +3,7 @@
  * operands of a step are staged in workgroup memory, and an invocation holds a tile of products in registers.
  */
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
-import { type ConvPass, type ConvShape, ceil, packWeights } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, ceil, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
 import { reduceSlices } from './reduce.ts';
 
@@ -52,17 +52,17 @@ export function convGemm(device: Device, x: Storage, w: Storage, y: Storage, s: 
   };
   const tiles = ceil(s.co / s.groups, bm);
   const [gx, gz] = gridFor(ceil(s.n * s.oh * s.ow, bn), 1);
-  const packed = packWeights(device, w, s, bm, outer, 0);
-  device.dispatch(
-    program('conv_gemm', 'rrw', variant, 'main', { BM: bm, BN: bn }),
-    [x, packed, y],
-    uniform()
-      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
-      .int(rows.offset, rows.step, cols.offset, cols.step)
-      .uint(s.groups, tiles, s.stride, k),
-    [gx, tiles * s.groups, gz],
-  );
-  device.discard(packed);
+  const params = uniform()
+    .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
+    .int(rows.offset, rows.step, cols.offset, cols.step)
+    .uint(s.groups, tiles, s.stride, k);
+  withPackedWeights(device, w, s, { tile: bm, outerTaps: outer }, packed => {
+    device.dispatch(program('conv_gemm', 'rrw', variant, 'main', { BM: bm, BN: bn }), [x, packed, y], params, [
+      gx,
+      tiles * s.groups,
+      gz,
+    ]);
+  });
 }
 
 /** gw = the gradient of sum(conv2d(x, w) · g) by w. */

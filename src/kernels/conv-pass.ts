@@ -58,26 +58,35 @@ export interface ConvPass {
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);
 
 /**
- * Weights of a pass as [G, TILES, CI, TH, TW, tile] (or [G, TILES, TH, TW, CI, tile] with `outerTaps`), zeros past CO/G.
+ * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW, tile] (or [G, TILES, TH, TW, CI, tile] with `outerTaps`), zeros past CO/G.
  * @param spare elements after the end that a kernel may read and not use
- * @returns memory that the caller discards
  */
-export function packWeights(device: Device, w: Storage, s: ConvPass, tile: number, outerTaps: boolean, spare: number): Storage {
+export function withPackedWeights(
+  device: Device,
+  w: Storage,
+  s: ConvPass,
+  { tile, outerTaps = false, spare = 0 }: { tile: number; outerTaps?: boolean; spare?: number },
+  use: (packed: Storage) => void,
+): void {
   const co = s.co / s.groups;
   const ci = s.ci / s.groups;
   const tiles = ceil(co, tile);
   const { rows, cols } = s;
   const total = s.groups * tiles * ci * rows.count * cols.count * tile;
-  const packed = device.allocate((total + spare) * 4);
   const kernel = s.kh * s.kw;
-  device.dispatch(
-    program('conv_pack', 'rw', { OUTER: outerTaps }),
-    [w, packed],
-    uniform()
-      .uint(total, ci, rows.count, cols.count, tile, tiles, co)
-      .uint(co * ci * kernel, s.flip ? kernel : ci * kernel, s.flip ? co * kernel : kernel)
-      .int(s.kw, rows.k0, rows.ks, cols.k0, cols.ks),
-    gridFor(total, 64),
-  );
-  return packed;
+  const taps = [rows.count, cols.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
+  const make = (): Storage => {
+    const packed = device.allocate((total + spare) * 4);
+    device.dispatch(
+      program('conv_pack', 'rw', { OUTER: outerTaps }),
+      [w, packed],
+      uniform()
+        .uint(total, ci, rows.count, cols.count, tile, tiles, co)
+        .uint(co * ci * kernel, s.flip ? kernel : ci * kernel, s.flip ? co * kernel : kernel)
+        .int(s.kw, rows.k0, rows.ks, cols.k0, cols.ks),
+      gridFor(total, 64),
+    );
+    return packed;
+  };
+  device.derived(w, `conv ${[tile, outerTaps, spare, s.flip, s.groups, ...taps]}`, make, use);
 }

@@ -4,7 +4,7 @@
  * large tile of outputs, and where subgroups exist what is common to a subgroup is loaded once.
  */
 import { type Device, type Grid, gridFor, type Storage, uniform } from '../device/index.ts';
-import { type ConvPass, type ConvShape, ceil, packWeights } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, ceil, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
 import { reduceSlices } from './reduce.ts';
 
@@ -59,17 +59,13 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   const tilesCo = ceil(s.co / s.groups, 4 * q);
   const [gx, gz] = gridFor(tilesW * tilesH * s.n, lanes || WX);
   const grid: Grid = [gx, lanes ? tilesCo * s.groups : ceil(tilesCo * s.groups, WY), gz];
-  const packed = packWeights(device, w, s, 4 * q, false, lanes);
-  device.dispatch(
-    program('conv_taps', 'rrw', variant),
-    [x, packed, y],
-    uniform()
-      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
-      .int(rows.offset, rows.step)
-      .uint(rows.count, s.groups, tilesW, tilesH, tilesCo),
-    grid,
-  );
-  device.discard(packed);
+  const params = uniform()
+    .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
+    .int(rows.offset, rows.step)
+    .uint(rows.count, s.groups, tilesW, tilesH, tilesCo);
+  withPackedWeights(device, w, s, { tile: 4 * q, spare: lanes }, packed => {
+    device.dispatch(program('conv_taps', 'rrw', variant), [x, packed, y], params, grid);
+  });
 }
 
 /** gw = the gradient of sum(conv2d(x, w) · g) by w. */

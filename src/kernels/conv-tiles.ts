@@ -7,8 +7,17 @@ import type { TapsTile, TapsWeightTile } from './conv-taps.ts';
 export type PassTile = TapsTile | GemmTile;
 export type WeightTile = TapsWeightTile | GemmWeightTile;
 
-/** Workgroups that keep a GPU busy. */
-const BUSY = 256;
+/** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
+const BUSY = 96;
+
+const gemm = (wx: number, wy: number, tm: number, tn: number, depth: number): GemmTile => ({
+  kernel: 'gemm',
+  wx,
+  wy,
+  tm,
+  tn,
+  depth,
+});
 
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
@@ -16,10 +25,11 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
     return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v: s.ow > 4 ? 2 : 1, r: 1, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;
-  const large: GemmTile = { kernel: 'gemm', wx: 16, wy: 16, tm: co > 64 ? 8 : 4, tn: 8, depth: 16 };
-  const groups = (t: GemmTile) => ceil(co, t.wy * t.tm) * ceil(positions, t.wx * t.tn) * s.groups;
-  const fits = gemmMemory(large) <= device.limits.maxComputeWorkgroupStorageSize;
-  return fits && groups(large) >= BUSY ? large : { ...large, tm: 4, tn: 4 };
+  const workgroups = (t: GemmTile) => ceil(co, t.wy * t.tm) * ceil(positions, t.wx * t.tn) * s.groups;
+  const fits = (t: GemmTile) => gemmMemory(t) <= device.limits.maxComputeWorkgroupStorageSize && workgroups(t) >= BUSY;
+  // the fastest of a scan on an H100, the larger ones first
+  const tiles = co > 64 ? [gemm(16, 16, 8, 8, 16), gemm(8, 16, 8, 8, 16), gemm(8, 16, 8, 4, 16)] : [gemm(16, 8, 8, 8, 16)];
+  return tiles.find(fits) ?? gemm(16, 16, 4, 4, 16);
 }
 
 export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
@@ -30,7 +40,7 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
     const tm = co > 8 ? 16 : co > 4 ? 8 : 4;
     return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: s.ow <= 4 ? 1 : 2, lanes, parallel: 512 };
   }
-  const large: GemmWeightTile = { kernel: 'gemm', wx: 16, wy: 16, tm: co > 64 ? 8 : 4, tn: 8, depth: 16, parallel: 2 * BUSY };
-  const fits = gemmMemory(large) <= device.limits.maxComputeWorkgroupStorageSize;
-  return fits && ci * s.kh * s.kw > 64 ? large : { ...large, tm: 4, tn: 4 };
+  const tile = co > 64 ? gemm(16, 16, 8, 8, 16) : gemm(16, 16, 4, 4, 16);
+  const fits = gemmMemory(tile) <= device.limits.maxComputeWorkgroupStorageSize && ci * s.kh * s.kw > 64;
+  return fits ? { ...tile, parallel: co > 64 ? 528 : 1056 } : { ...gemm(16, 16, 4, 4, 16), parallel: 1056 };
 }

@@ -10,16 +10,25 @@ export interface NormShape {
   hw: number;
 }
 
-/** Slices of the images for the sums: enough workgroups to fill a device, few enough to add up quickly. */
-function slicing(s: NormShape): { slices: number; rows: number } {
-  const wanted = Math.max(1, Math.min(s.n, Math.ceil(512 / s.c), Math.ceil((s.n * s.hw) / 1024)));
+/**
+ * How the sums are shared out: slices of the images (enough workgroups to fill a device, few enough to add up quickly), invocations of a
+ * workgroup (where a processor plays the adapter one SIMD group, for there a barrier costs more than it shares), and how many of them lie
+ * side by side in an image.
+ */
+function sharing(device: Device, s: NormShape) {
+  const { processor, subgroupSize } = device.adapter;
+  const vec = s.hw % 4 === 0;
+  const length = vec ? s.hw / 4 : s.hw;
+  const group = processor ? subgroupSize || 8 : 256;
+  const span = processor ? group : Math.min(group, 2 ** Math.ceil(Math.log2(length)));
+  const workgroups = processor ? 512 : 1056;
+  const wanted = Math.max(
+    1,
+    Math.min(s.n, Math.ceil(workgroups / s.c), Math.ceil((s.n * s.hw) / (processor ? 1024 : 4 * group))),
+  );
   const rows = Math.ceil(s.n / wanted);
-  return { slices: Math.ceil(s.n / rows), rows };
-}
-
-/** Invocations of a workgroup that sums: on software adapters one SIMD group, for there a barrier costs more than it shares. */
-function groupSize(device: Device): number {
-  return device.adapter.architecture === 'swiftshader' ? 4 : device.adapter.architecture === 'software' ? 8 : 64;
+  const slices = Math.ceil(s.n / rows);
+  return { slices, variant: { VEC: vec, GROUP: group, SPAN: span }, params: uniform().uint(s.n, s.c, length, slices, rows) };
 }
 
 /** stats [4, C] = mean, invstd, scale, shift of the batch; updates the running statistics where they are given. */
@@ -33,14 +42,9 @@ export function batchStats(
   eps: number,
   running?: { mean: Storage; var: Storage; momentum: number },
 ): void {
-  const { slices, rows } = slicing(s);
+  const { slices, variant, params } = sharing(device, s);
   const part = device.allocate(slices * 2 * s.c * 4);
-  device.dispatch(
-    program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0, GROUP: groupSize(device) }),
-    [x, part],
-    uniform().uint(s.n, s.c, s.hw, slices, rows),
-    gridFor(s.c * slices, 1),
-  );
+  device.dispatch(program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0, ...variant }), [x, part], params, gridFor(s.c * slices, 1));
   device.dispatch(
     program('norm_stats', running ? 'rrrrwww' : 'rrrrw', { EVAL: 0, UPDATE: running ? 1 : 0 }),
     [gamma, beta, x, part, stats, ...(running ? [running.mean, running.var] : [])],
@@ -94,12 +98,12 @@ export function normSums(
   s: NormShape,
   relu: boolean,
 ): void {
-  const { slices, rows } = slicing(s);
+  const { slices, variant, params } = sharing(device, s);
   const part = slices === 1 ? sums : device.allocate(slices * 2 * s.c * 4);
   device.dispatch(
-    program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0, GROUP: groupSize(device) }),
+    program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0, ...variant }),
     [x, g, stats, part],
-    uniform().uint(s.n, s.c, s.hw, slices, rows),
+    params,
     gridFor(s.c * slices, 1),
   );
   if (part !== sums) {

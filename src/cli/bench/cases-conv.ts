@@ -1,6 +1,10 @@
 /** Cases of the kernels that multiply: convolution's passes and the matrix product. */
-import { type ConvOptions, conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../tensor/conv.ts';
+import { convForward, convInputGrad, convWeightGrad } from '../../kernels/conv.ts';
+import type { GemmTile } from '../../kernels/conv-gemm.ts';
+import type { PassTile, WeightTile } from '../../kernels/conv-tiles.ts';
+import { type ConvOptions, convShape } from '../../tensor/conv.ts';
 import { matmul } from '../../tensor/linalg.ts';
+import { empty } from '../../tensor/tensor.ts';
 import { each, floats, type KernelCase } from './case.ts';
 
 interface ConvSizes {
@@ -20,6 +24,18 @@ const small: ConvSizes[] = [
   { n: 2, ci: 6, co: 4, h: 8, w: 8, kernel: 3, options: { padding: 1, stride: 2, groups: 2 } },
 ];
 const large: ConvSizes[] = [{ n: 8, ci: 64, co: 64, h: 32, w: 32, kernel: 3, options: { padding: 1 } }];
+
+type Kernel = 'taps' | 'gemm';
+
+/** Tiles for the kernel that is not the adapter's own. */
+const gemm: GemmTile = { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 };
+const other: Record<Kernel, { pass: PassTile; weight: WeightTile }> = {
+  taps: {
+    pass: { kernel: 'taps', q: 2, v: 1, r: 1, lanes: 0 },
+    weight: { kernel: 'taps', tm: 8, tc: 1, v: 1, lanes: 0, parallel: 512 },
+  },
+  gemm: { pass: gemm, weight: { ...gemm, parallel: 64 } },
+};
 
 type Pass = 'forward' | 'input gradient' | 'weight gradient';
 
@@ -65,7 +81,8 @@ function shapesOf({ n, ci, co, h, w, kernel, options }: ConvSizes): [number[], n
   ];
 }
 
-function convCase(pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCase {
+/** @param kernel which of the two: in registers, or through workgroup memory; its tile is the default where it is the adapter's own */
+function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCase {
   const [x, w] = shapesOf(z);
   const s = convShape(x, w, z.options);
   const y = [s.n, s.co, s.oh, s.ow];
@@ -76,9 +93,15 @@ function convCase(pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCas
     title: `${pass} [${x}] * [${w}]${note}`,
     size,
     inputs: () => operands.map((shape, i) => floats(shape, i + 1)),
-    launch: (_, [a, b]) => {
-      if (pass === 'forward') return [conv2d(a, b, z.options)];
-      return [pass === 'input gradient' ? conv2dInputGrad(a, b, x, z.options) : conv2dWeightGrad(a, b, w, z.options)];
+    launch: (device, [a, b]) => {
+      const out = empty(device, pass === 'forward' ? y : pass === 'input gradient' ? x : w);
+      const own = device.adapter.processor === (kernel === 'taps');
+      const [first, second] = [a.storage, b.storage];
+      if (pass === 'forward') convForward(device, first, second, out.storage, s, own ? undefined : other[kernel].pass);
+      else if (pass === 'input gradient')
+        convInputGrad(device, first, second, out.storage, s, own ? undefined : other[kernel].pass);
+      else convWeightGrad(device, first, second, out.storage, s, own ? undefined : other[kernel].weight);
+      return [out];
     },
     reference: ([a, b]) => [convolve(pass, z, a, b)],
     tolerance: 1e-5,
@@ -86,7 +109,10 @@ function convCase(pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCas
   };
 }
 
-const convCases = (pass: Pass) => [...small.map(z => convCase(pass, z, 'small')), ...large.map(z => convCase(pass, z, 'large'))];
+const convCases = (kernel: Kernel, pass: Pass) => [
+  ...small.map(z => convCase(kernel, pass, z, 'small')),
+  ...large.map(z => convCase(kernel, pass, z, 'large')),
+];
 
 function matmulCase(m: number, n: number, k: number, size: KernelCase['size'], transposeB = false): KernelCase {
   return {
@@ -107,10 +133,12 @@ function matmulCase(m: number, n: number, k: number, size: KernelCase['size'], t
   };
 }
 
-/** By kernel file. Weights are packed for every launch of conv_taps, so its cases are conv_pack's too. */
+/** By kernel file. Weights are packed for every launch of a pass, so conv_taps' cases are conv_pack's too. */
 export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
-  conv_taps: [...convCases('forward'), ...convCases('input gradient')],
-  conv_pack: convCases('forward'),
-  conv_weight_grad: convCases('weight gradient'),
+  conv_taps: [...convCases('taps', 'forward'), ...convCases('taps', 'input gradient')],
+  conv_pack: convCases('taps', 'forward'),
+  conv_weight_grad: convCases('taps', 'weight gradient'),
+  conv_gemm: [...convCases('gemm', 'forward'), ...convCases('gemm', 'input gradient')],
+  conv_gemm_weight_grad: convCases('gemm', 'weight gradient'),
   matmul: [matmulCase(5, 7, 9, 'small'), matmulCase(33, 17, 40, 'small', true), matmulCase(512, 512, 512, 'large')],
 };
