@@ -176,7 +176,7 @@ export class Device {
     checkGrid(program, grid, this.limits.maxComputeWorkgroupsPerDimension);
     if (this.recording) {
       this.recording.record(program, buffers, params, grid);
-      program.bindings.forEach((access, i) => access === 'write' && this.forget(buffers[i]));
+      for (const [i, access] of program.bindings.entries()) if (access === 'write') this.forget(buffers[i]);
       return;
     }
     const pipeline = this.pipeline(program);
