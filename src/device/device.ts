@@ -72,7 +72,7 @@ export class Device {
    */
   constructor(gpu: GPUDevice, adapter: AdapterDescription, release: () => void = () => {}) {
     this.gpu = gpu;
-    this.adapter = adapter;
+    this.adapter = gpu.features.has('subgroups') ? adapter : { ...adapter, subgroupSize: 0 };
     this.limits = gpu.limits;
     this.release = release;
     this.rootPool = new BufferPool(gpu);

@@ -223,26 +223,29 @@ describe('cost', () => {
     return F.crossEntropy(F.linear(F.flatten(h), linear), labels);
   };
   const count = (names: string[], start: string) => names.filter(n => n.startsWith(start)).length;
+  // whichever kernels the adapter uses
+  const passes = (names: string[]) => names.filter(n => /^conv_(taps|gemm|matrix)\b/.test(n)).length;
+  const weightGradients = (names: string[]) => names.filter(n => /^conv_\w*weight_grad\b/.test(n)).length;
   const forward = launches(() => loss(false));
 
   it('a gradient by the pixels launches nothing for the weights', () => {
     const names = launches(() => F.grad(loss(false), [x]));
-    expect(count(names, 'conv_weight_grad')).toBe(0);
+    expect(weightGradients(names)).toBe(0);
     expect(names.filter(n => /norm_sums.*GRADIENTS=1/.test(n))).toEqual([]);
-    expect(count(names, 'conv_taps')).toBe(2);
+    expect(passes(names)).toBe(2);
     expect(count(names, 'matmul')).toBe(count(forward, 'matmul') + 1);
   });
 
   it('in train mode the batch statistics need their sums, and still no weight gradient is launched', () => {
     const names = launches(() => F.grad(loss(true), [x]));
-    expect(count(names, 'conv_weight_grad')).toBe(0);
+    expect(weightGradients(names)).toBe(0);
     expect(names.filter(n => /norm_sums.*GRADIENTS=1/.test(n))).toHaveLength(1);
   });
 
   it('gradients by the parameters launch nothing for the pixels', () => {
     const names = launches(() => F.grad(loss(false), [w, gamma, beta, linear]));
-    expect(count(names, 'conv_weight_grad')).toBe(1);
-    expect(count(names, 'conv_taps')).toBe(1);
+    expect(weightGradients(names)).toBe(1);
+    expect(passes(names)).toBe(1);
     expect(count(names, 'matmul')).toBe(count(forward, 'matmul') + 2);
   });
 
