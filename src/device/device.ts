@@ -18,7 +18,12 @@ export interface AdapterDescription {
   processor: boolean;
   /** Invocations of a subgroup; 0 where kernels cannot use subgroups, or cannot rely on one size. */
   subgroupSize: number;
+  /** Whether subgroups multiply 16 x 16 matrices of f16 and sum in f32 (chromium-experimental-subgroup-matrix). */
+  matrixUnits: boolean;
 }
+
+/** What the operands of convolutions are rounded to: `f16` where the adapter has matrix units for it, and nothing else changes. */
+export type Precision = 'f32' | 'f16';
 
 /** Counters since the device was opened (`MemoryStats` in bytes). */
 export interface DeviceStats extends MemoryStats {
@@ -42,6 +47,8 @@ export class Device {
   readonly adapter: AdapterDescription;
   readonly limits: GPUSupportedLimits;
   readonly profiler: Profiler;
+  /** What was asked for where the adapter can do it, else `f32`. */
+  readonly precision: Precision;
   private readonly counters = { pipelines: 0, dispatches: 0, submits: 0, readbacks: 0 };
   private readonly rootPool: BufferPool;
   private readonly release: () => void;
@@ -70,9 +77,11 @@ export class Device {
   /**
    * @param release called once when the device is closed (a platform's own clean-up)
    */
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, release: () => void = () => {}) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, release: () => void = () => {}, precision: Precision = 'f32') {
     this.gpu = gpu;
-    this.adapter = gpu.features.has('subgroups') ? adapter : { ...adapter, subgroupSize: 0 };
+    const subgroups = gpu.features.has('subgroups');
+    this.adapter = subgroups ? adapter : { ...adapter, subgroupSize: 0, matrixUnits: false };
+    this.precision = this.adapter.matrixUnits ? precision : 'f32';
     this.limits = gpu.limits;
     this.release = release;
     this.rootPool = new BufferPool(gpu);

@@ -1,9 +1,9 @@
 /** Opening a device: `openDevice()` finds the best adapter of this platform. */
 import { requestDevice } from '#platform';
-import { Device } from './device.ts';
+import { Device, type Precision } from './device.ts';
 
 export type { Capture } from './capture.ts';
-export { type AdapterDescription, Device, type DeviceStats } from './device.ts';
+export { type AdapterDescription, Device, type DeviceStats, type Precision } from './device.ts';
 export * from './errors.ts';
 export { gridFor } from './grid.ts';
 export { Storage } from './pool.ts';
@@ -19,6 +19,8 @@ export interface OpenOptions {
   adapter?: AdapterKind;
   /** Which of several GPUs, by part of its name. */
   gpu?: string;
+  /** Default `f32`; `f16` has an effect where the adapter has matrix units. */
+  precision?: Precision;
 }
 
 /**
@@ -27,5 +29,5 @@ export interface OpenOptions {
  */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   const { gpu, adapter, release } = await requestDevice(options);
-  return new Device(gpu, adapter, release);
+  return new Device(gpu, adapter, release, options.precision);
 }

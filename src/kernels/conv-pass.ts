@@ -59,13 +59,13 @@ export const ceil = (a: number, b: number): number => Math.ceil(a / b);
 
 /**
  * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW, tile] (or [G, TILES, TH, TW, CI, tile] with `outerTaps`), zeros past CO/G.
- * @param spare elements after the end that a kernel may read and not use
+ * @param spare elements after the end that a kernel may read and not use @param half rounds them to f16
  */
 export function withPackedWeights(
   device: Device,
   w: Storage,
   s: ConvPass,
-  { tile, outerTaps = false, spare = 0 }: { tile: number; outerTaps?: boolean; spare?: number },
+  { tile, outerTaps = false, spare = 0, half = false }: { tile: number; outerTaps?: boolean; spare?: number; half?: boolean },
   use: (packed: Storage) => void,
 ): void {
   const co = s.co / s.groups;
@@ -76,9 +76,9 @@ export function withPackedWeights(
   const kernel = s.kh * s.kw;
   const taps = [rows.count, cols.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
   const make = (): Storage => {
-    const packed = device.allocate((total + spare) * 4);
+    const packed = device.allocate((total + spare) * (half ? 2 : 4));
     device.dispatch(
-      program('conv_pack', 'rw', { OUTER: outerTaps }),
+      program('conv_pack', 'rw', { OUTER: outerTaps, HALF: half }),
       [w, packed],
       uniform()
         .uint(total, ci, rows.count, cols.count, tile, tiles, co)
@@ -88,5 +88,5 @@ export function withPackedWeights(
     );
     return packed;
   };
-  device.derived(w, `conv ${[tile, outerTaps, spare, s.flip, s.groups, ...taps]}`, make, use);
+  device.derived(w, `conv ${[tile, outerTaps, spare, half, s.flip, s.groups, ...taps]}`, make, use);
 }

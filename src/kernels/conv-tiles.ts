@@ -1,15 +1,24 @@
 /** Which kernel and tile a convolution runs with where nothing was measured: defaults by class of adapter. */
 import type { Device } from '../device/index.ts';
 import { type GemmTile, type GemmWeightTile, gemmMemory } from './conv-gemm.ts';
+import { type MatrixTile, matrixFits, matrixMemory } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, ceil } from './conv-pass.ts';
 import type { TapsTile, TapsWeightTile } from './conv-taps.ts';
 
-export type PassTile = TapsTile | GemmTile;
+export type PassTile = TapsTile | GemmTile | MatrixTile;
 export type WeightTile = TapsWeightTile | GemmWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
 const BUSY = 96;
 
+const matrix = (wm: number, wn: number, fm: number, fn: number, depth: number): MatrixTile => ({
+  kernel: 'matrix',
+  wm,
+  wn,
+  fm,
+  fn,
+  depth,
+});
 const gemm = (wx: number, wy: number, tm: number, tn: number, depth: number): GemmTile => ({
   kernel: 'gemm',
   wx,
@@ -25,8 +34,13 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
     return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v: s.ow > 4 ? 2 : 1, r: 1, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;
+  const most = device.limits.maxComputeWorkgroupStorageSize;
+  if (device.precision === 'f16') {
+    const tile = co > 64 ? matrix(2, 4, 4, 2, 32) : matrix(2, 4, 2, 2, 32);
+    if (matrixMemory(tile) <= most && matrixFits(s, tile)) return tile;
+  }
   const workgroups = (t: GemmTile) => ceil(co, t.wy * t.tm) * ceil(positions, t.wx * t.tn) * s.groups;
-  const fits = (t: GemmTile) => gemmMemory(t) <= device.limits.maxComputeWorkgroupStorageSize && workgroups(t) >= BUSY;
+  const fits = (t: GemmTile) => gemmMemory(t) <= most && workgroups(t) >= BUSY;
   // the fastest of a scan on an H100, the larger ones first
   const tiles = co > 64 ? [gemm(16, 16, 8, 8, 16), gemm(8, 16, 8, 8, 16), gemm(8, 16, 8, 4, 16)] : [gemm(16, 8, 8, 8, 16)];
   return tiles.find(fits) ?? gemm(16, 16, 4, 4, 16);

@@ -4,6 +4,7 @@
  */
 import type { Device, Storage } from '../device/index.ts';
 import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
+import { convMatrix } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, ceil, type Taps } from './conv-pass.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultPassTile, defaultWeightTile, type PassTile, type WeightTile } from './conv-tiles.ts';
@@ -13,6 +14,7 @@ export type { ConvShape } from './conv-pass.ts';
 
 function run(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, tile = defaultPassTile(device, s)): void {
   if (tile.kernel === 'gemm') convGemm(device, x, w, y, s, tile);
+  else if (tile.kernel === 'matrix') convMatrix(device, x, w, y, s, tile);
   else convTaps(device, x, w, y, s, tile);
 }
 

@@ -40,10 +40,10 @@ export function program(file: string, bindings: string, variant: Variant = {}, e
   return found;
 }
 
-/** Puts the prelude before a kernel, and the kernel's `enable` lines, which WGSL wants first, before both. */
+/** Puts the prelude before a kernel, and the kernel's directives, which WGSL wants first, before both. */
 function assemble(kernel: string): string {
-  const enable = /^enable .*;\n/gm;
-  return `${(kernel.match(enable) ?? []).join('')}${textOf('prelude')}\n${kernel.replace(enable, '')}`;
+  const directives = /^(enable|diagnostic)\b.*;\n/gm;
+  return `${(kernel.match(directives) ?? []).join('')}${textOf('prelude')}\n${kernel.replace(directives, '')}`;
 }
 
 function variantName(variant: Variant): string {

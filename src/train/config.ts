@@ -3,6 +3,7 @@
  * check that a resumed run is the same run. Names and defaults are those of the reference implementation's `main_adv.py`, in
  * camelCase; on the command line they are kebab-case or its snake_case.
  */
+import type { OpenOptions } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import {
   checkSettings,
@@ -45,6 +46,10 @@ export const modelFlags = {
 
 /** Optimiser and schedule. */
 export const optimiserFlags = {
+  precision: choice(['f32', 'f16'], {
+    help: 'f16: convolutions round their operands to f16 where the adapter has matrix units; sums and weights stay f32',
+    default: 'f32',
+  }),
   mode: choice(['pgd', 'sgd'], {
     help: 'adversarial (pgd) or standard (sgd) training',
     default: 'pgd',
@@ -144,6 +149,11 @@ export const trainFlags = { ...modelFlags, ...optimiserFlags, ...attackFlags, ..
 
 /** The settings of a training run. Attack radii are in the units of the command line: see `attackSettings`. */
 export interface TrainConfig extends Settings<typeof trainFlags> {}
+
+/** How the device of a run is opened. */
+export function deviceOptions(config: Pick<TrainConfig, 'adapter' | 'gpu' | 'precision'>): OpenOptions {
+  return { adapter: config.adapter, precision: config.precision, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) };
+}
 
 /**
  * A whole, valid configuration from what was given: defaults filled in (those of the attack by norm), `randinit` applied.

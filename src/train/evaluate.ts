@@ -8,7 +8,7 @@ import { writeState } from '../nn/state.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import type { EvalResult, RunHooks } from './api.ts';
 import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
-import { attackSettings, type TrainConfig } from './config.ts';
+import { attackSettings, deviceOptions, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
@@ -21,7 +21,7 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
     ...(config.data !== undefined ? { data: config.data } : {}),
     ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
   });
-  const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
+  const device = await openDevice(deviceOptions(config));
   try {
     const maker = { device, random: new Random(config.seed, Stream.init) };
     const { mean, std, classes, shape } = data;

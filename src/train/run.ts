@@ -21,7 +21,7 @@ import { Masks } from '../sparse/masks.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import type { RunHooks, Score, TrainOutcome, TrainResult } from './api.ts';
 import { assertIdentity, assertNetwork, assertTensors, type Checkpoint, decodeWeights, type HostTensors } from './checkpoint.ts';
-import { assertSameRun, attackSettings, maskRule, type TrainConfig } from './config.ts';
+import { assertSameRun, attackSettings, deviceOptions, maskRule, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
@@ -64,8 +64,8 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
       ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
     }));
   folder.prepare();
-  const device =
-    options.device ?? (await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) }));
+  const device = options.device ?? (await openDevice(deviceOptions(config)));
+  if (device.precision !== config.precision) hooks.onNotice?.('--precision f16: the adapter has no matrix units, f32 is used');
   try {
     const run = new Run(device, data, config, folder, hooks, options);
     try {

@@ -79,7 +79,7 @@ it('--suite limits measures every ceiling, and gives its memory back', async () 
   expect(limits.map(l => l.unit)).toEqual(['GFLOP/s', 'GFLOP/s', 'GB/s', 'GB/s', 'GB/s', 'us', 'us']);
   for (const l of limits) expect(l.value).toBeGreaterThan(0);
   expect(device.stats.live).toBe(before);
-  const where = { adapter: device.adapter, node: process.version, date: '' };
+  const where = { adapter: device.adapter, node: process.version, date: '', precision: device.precision };
   const text = outcomeText({ ...where, suite: 'limits', ok: true, limits });
   for (const l of limits) expect(text).toContain(l.title);
 });

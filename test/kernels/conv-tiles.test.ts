@@ -2,11 +2,13 @@
 import { describe, expect, it } from 'vitest';
 import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../../src/kernels/conv.ts';
 import { type GemmTile, gemmMemory } from '../../src/kernels/conv-gemm.ts';
+import type { MatrixTile } from '../../src/kernels/conv-matrix.ts';
 import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
 import type { PassTile, WeightTile } from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
 import { empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
 import { checkForward, checkGradient, random, run, testDevice } from '../engine.ts';
+import type { Ref } from '../reference/array.ts';
 import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
 
 const device = await testDevice();
@@ -83,6 +85,52 @@ describe.each(cases)('$name', ({ shape, x, w, y, gy, gx, gw }) => {
       result(tx, tg, w.shape, shape, (s, a, b, out) => convWeightGrad(device, a.storage, b.storage, out.storage, s, tile)),
     );
     checkGradient('conv2d', weightGrad, gw);
+  });
+});
+
+describe.skipIf(!device.adapter.matrixUnits)('matrix units', () => {
+  const sixteenths = (r: Ref): Ref => ({ shape: r.shape, data: r.data.map(v => Math.round(16 * v) / 16) });
+  const tiles: MatrixTile[] = [
+    { kernel: 'matrix', wm: 1, wn: 1, fm: 1, fn: 2, depth: 16 },
+    { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32 },
+    { kernel: 'matrix', wm: 2, wn: 4, fm: 4, fn: 2, depth: 32 },
+  ];
+  // what f16 holds exactly: products are exact, and sums are f32's
+  const options = { stride: 1, padding: 1, groups: 2 };
+  const pairs: ConvOptions = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 2 };
+  const [x, w] = [sixteenths(random([3, 64, 8, 6], 1)), sixteenths(random([160, 32, 3, 3], 2))];
+  const y = reference.forward(x, w, pairs);
+  const narrow = sixteenths(random([64, 32, 3, 3], 4));
+  const gy = sixteenths(random([3, 64, 8, 6], 3));
+
+  it.each(tiles.map(name))('forward: $name', async ({ tile }) => {
+    const shape = convShape(x.shape, w.shape, options);
+    const [forward] = await run(device, [x, w], (tx, tw) =>
+      result(tx, tw, y.shape, shape, (s, a, b, out) => convForward(device, a.storage, b.storage, out.storage, s, tile)),
+    );
+    checkForward('conv2d, matrix units', forward, y);
+  });
+
+  it.each(tiles.map(name))('input gradient: $name', async ({ tile }) => {
+    const shape = convShape(x.shape, narrow.shape, options);
+    const [wanted] = reference.backward(x, narrow, pairs, gy);
+    const [inputGrad] = await run(device, [gy, narrow], (tg, tw) =>
+      result(tg, tw, x.shape, shape, (s, a, b, out) => convInputGrad(device, a.storage, b.storage, out.storage, s, tile)),
+    );
+    checkGradient('conv2d, matrix units', inputGrad, wanted);
+  });
+
+  it('rounds to f16 what it does not hold', async () => {
+    const [rx, rw] = [random(x.shape, 5), random(w.shape, 6)];
+    const wanted = reference.forward(rx, rw, pairs);
+    const shape = convShape(x.shape, w.shape, options);
+    const [forward] = await run(device, [rx, rw], (tx, tw) =>
+      result(tx, tw, y.shape, shape, (s, a, b, out) => convForward(device, a.storage, b.storage, out.storage, s, tiles[1])),
+    );
+    const norm = (data: readonly number[] | Float64Array) => Math.hypot(...data);
+    const error = norm(forward.data.map((v, i) => v - wanted.data[i])) / norm(wanted.data);
+    expect(error).toBeGreaterThan(1e-5);
+    expect(error).toBeLessThan(6e-4); // two roundings of 2^-11 at most, less their averaging
   });
 });
 

@@ -1,10 +1,11 @@
 /** `sparrow bench` behind its flags: opens the device, runs what was asked for, and closes everything. */
 
-import type { AdapterKind, Device, KernelTime } from '../../device/index.ts';
+import type { AdapterKind, Device, KernelTime, Precision } from '../../device/index.ts';
 import { openDevice } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
 import type { Initialiser } from '../../sparse/densities.ts';
 import type { Progress } from '../../train/api.ts';
+import { deviceOptions } from '../../train/config.ts';
 import { benchConv, type ConvResult } from './conv.ts';
 import type { ShapeSet } from './conv-shapes.ts';
 import { benchKernel, checkKernelName, type KernelResult } from './kernel.ts';
@@ -36,6 +37,7 @@ export interface BenchOptions {
   readonly profile: boolean;
   readonly adapter: AdapterKind;
   readonly gpu: string;
+  readonly precision: Precision;
 }
 
 /** What was trained, as the result repeats it. */
@@ -59,7 +61,7 @@ export type Outcome =
   | ({ readonly suite: 'memory' } & Trained & MemoryResult)
   | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] };
 
-export type BenchOutcome = Circumstances & { readonly profile?: readonly KernelTime[] } & Outcome;
+export type BenchOutcome = Circumstances & { readonly precision: Precision; readonly profile?: readonly KernelTime[] } & Outcome;
 
 /**
  * @throws UsageError for an unknown kernel, before a device is opened
@@ -67,7 +69,7 @@ export type BenchOutcome = Circumstances & { readonly profile?: readonly KernelT
 export async function runBench(options: BenchOptions, onProgress: (progress: Progress) => void): Promise<BenchOutcome> {
   if (options.kernel !== undefined) checkKernelName(options.kernel);
   if (options.peers) checkPeer();
-  const device = await openDevice({ adapter: options.adapter, ...(options.gpu !== '0' ? { gpu: options.gpu } : {}) });
+  const device = await openDevice(deviceOptions(options));
   try {
     if (options.profile && !device.profiler.available)
       throw new SparrowError(`--profile: ${device.adapter.description || device.adapter.kind} has no timestamp queries`);
@@ -75,7 +77,12 @@ export async function runBench(options: BenchOptions, onProgress: (progress: Pro
     const profiled = options.profile && options.suite !== 'step';
     if (profiled) device.profiler.start();
     const outcome = await measure(device, options, (label, done, total) => onProgress({ label, done, total }));
-    return { ...circumstances(device.adapter), ...outcome, ...(profiled ? { profile: device.profiler.report() } : {}) };
+    return {
+      ...circumstances(device.adapter),
+      precision: device.precision,
+      ...outcome,
+      ...(profiled ? { profile: device.profiler.report() } : {}),
+    };
   } finally {
     device.close();
   }

@@ -1,7 +1,7 @@
 /** `sparrow bench`: kernels against their references, and measurements of speed and memory. */
 import type { Command } from 'commander';
 import { SparrowError, UsageError } from '../../errors.ts';
-import { modelFlags, runFlags, sparseFlags } from '../../train/config.ts';
+import { modelFlags, optimiserFlags, runFlags, sparseFlags } from '../../train/config.ts';
 import { checkSettings, choice, flagName, integer, number, text, toggle, withDefaults } from '../../train/flags.ts';
 import type { BenchOptions, BenchOutcome } from '../bench/run.ts';
 import { outcomeText } from '../bench/text.ts';
@@ -74,6 +74,7 @@ const howFlags = {
   }),
   adapter: runFlags.adapter,
   gpu: runFlags.gpu,
+  precision: optimiserFlags.precision,
 };
 
 const benchFlags = { ...whatFlags, ...howFlags };

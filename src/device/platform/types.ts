@@ -8,7 +8,12 @@ export interface OpenedDevice {
 }
 
 /** Features that kernels can use; asked for where the adapter has them. */
-export const wantedFeatures: GPUFeatureName[] = ['timestamp-query', 'shader-f16', 'subgroups'];
+export const wantedFeatures = [
+  'timestamp-query',
+  'shader-f16',
+  'subgroups',
+  'chromium-experimental-subgroup-matrix',
+] as GPUFeatureName[];
 
 /** Opens a `GPUDevice` with the adapter's own limits and the wanted features. */
 export async function deviceFrom(adapter: GPUAdapter, label: string): Promise<GPUDevice> {
@@ -40,9 +45,37 @@ const limitNames = new Set([
 ]);
 
 /** What an adapter says of itself. */
-export function describe(kind: AdapterDescription['kind'], { info, features }: GPUAdapter): AdapterDescription {
+export function describe(kind: AdapterDescription['kind'], adapter: GPUAdapter): AdapterDescription {
+  const { info, features } = adapter;
   const { vendor, architecture, description, subgroupMinSize = 0, subgroupMaxSize = 0 } = info;
   const subgroupSize = features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMaxSize : 0;
   const processor = /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
-  return { kind, vendor, architecture, description, processor, subgroupSize };
+  return {
+    kind,
+    vendor,
+    architecture,
+    description,
+    processor,
+    subgroupSize,
+    matrixUnits: subgroupSize === 32 && hasMatrixUnits(adapter),
+  };
+}
+
+/** Chromium's experimental description of a matrix unit, which the types do not have yet. */
+interface MatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Whether there is a unit for 16 x 16 matrices of f16 with sums in f32. */
+function hasMatrixUnits({ info, features }: GPUAdapter): boolean {
+  const wanted = ['shader-f16', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[];
+  if (!wanted.every(f => features.has(f))) return false;
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly MatrixConfig[] };
+  return [...subgroupMatrixConfigs].some(
+    c => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16,
+  );
 }

@@ -3,6 +3,13 @@
 //   packed[g, tile, (ci, th, tw) or (th, tw, ci), c] = w[g·sg + co·sco + ci·sci + (kh0 + khs·th)·KW + (kw0 + kws·tw)],  co = tile·CT + c; 0 past CO
 //
 // One invocation an element of packed [G, TILES, CI, TH, TW, CT], or [G, TILES, TH, TW, CI, CT].
+//% if HALF
+// Rounded to f16.
+enable f16;
+alias T = f16;
+//% else
+alias T = f32;
+//% end
 struct Params {
   total: u32, ci: u32, th: u32, tw: u32,
   ct: u32, tiles: u32, co: u32, sg: u32,
@@ -11,7 +18,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read_write> packed: array<f32>;
+@group(0) @binding(2) var<storage, read_write> packed: array<T>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -37,5 +44,5 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (co < p.co) {
     value = w[g * p.sg + co * p.sco + ci * p.sci + (p.kh0 + p.khs * th) * p.kw + p.kw0 + p.kws * tw];
   }
-  packed[i] = value;
+  packed[i] = T(value);
 }

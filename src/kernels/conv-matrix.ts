@@ -1,0 +1,55 @@
+/**
+ * Convolution on a GPU's matrix units, for `precision: 'f16'`: bindings, variants and grid of conv_matrix.wgsl. Operands are rounded to f16,
+ * sums are f32.
+ */
+import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
+import { type ConvPass, ceil, withPackedWeights } from './conv-pass.ts';
+import { program } from './kernel.ts';
+
+/** A workgroup of wm x wn subgroups, each with fm x fn tiles of 16 output channels x 16 positions, and `depth` terms a step. */
+export interface MatrixTile {
+  kernel: 'matrix';
+  wm: number;
+  wn: number;
+  fm: number;
+  fn: number;
+  depth: number;
+}
+
+/** What small gradients are multiplied with before they are rounded to f16, whose smallest normal number is 6.1e-5. */
+const GRADIENT_SCALE = 1024;
+
+/** Bytes of workgroup memory that a tile takes: two stages of both operands in f16, with their padding. */
+export function matrixMemory({ wm, wn, fm, fn, depth }: MatrixTile): number {
+  return 4 * depth * (16 * (wm * fm + wn * fn) + 16);
+}
+
+/** Whether conv_matrix can compute a pass: whole tiles of 16, and neighbouring positions written side by side. */
+export function matrixFits(s: ConvPass, { depth }: MatrixTile): boolean {
+  const whole = (s.ci / s.groups) % depth === 0 && (s.co / s.groups) % 16 === 0 && (s.oh * s.ow) % 16 === 0;
+  return whole && s.ys === 1 && s.oh === s.yh && s.ow === s.yw;
+}
+
+/** One pass for which `matrixFits`. */
+export function convMatrix(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, tile: MatrixTile): void {
+  const { wm, wn, fm, fn, depth } = tile;
+  const { rows, cols } = s;
+  const bm = 16 * wm * fm;
+  const bn = 16 * wn * fn;
+  const k = (s.ci / s.groups) * rows.count * cols.count;
+  const tiles = ceil(s.co / s.groups, bm);
+  const [gx, gz] = gridFor(ceil(s.n * s.oh * s.ow, bn), 1);
+  const params = uniform()
+    .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.groups)
+    .int(rows.offset, rows.step, cols.offset, cols.step)
+    .uint(tiles, s.stride, k)
+    .float(s.flip ? GRADIENT_SCALE : 1);
+  const variant = { WM: wm, WN: wn, FM: fm, FN: fn, BK: depth, TW: cols.count };
+  withPackedWeights(device, w, s, { tile: bm, outerTaps: true, half: true }, packed => {
+    device.dispatch(program('conv_matrix', 'rrw', variant, 'main', { BM: bm, BN: bn }), [x, packed, y], params, [
+      gx,
+      tiles * s.groups,
+      gz,
+    ]);
+  });
+}
