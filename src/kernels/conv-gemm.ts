@@ -9,7 +9,7 @@ import { reduceSlices } from './reduce.ts';
 
 /**
  * A workgroup of wx x wy invocations, each with tm output channels x tn positions (conv_gemm) or columns (conv_gemm_weight_grad), and
- * `depth` terms a step. wx·wy is a multiple of wx·tn, both stages' vec4s are shared out evenly, and tm is a multiple of 4.
+ * `depth` terms a step. wx·wy is a multiple of wx·tn, vec4s of the positions' stage are shared out evenly, and tm is a multiple of 4.
  */
 export interface GemmTile {
   kernel: 'gemm';

@@ -19,15 +19,14 @@ export interface MatrixTile {
 /** What small gradients are multiplied with before they are rounded to f16, whose smallest normal number is 6.1e-5. */
 const GRADIENT_SCALE = 1024;
 
-/** Bytes of workgroup memory that a tile takes: two stages of both operands in f16, with their padding. */
+/** Bytes of workgroup memory that a tile takes: two stages of both operands in f16, with their padding, and a tile of results. */
 export function matrixMemory({ wm, wn, fm, fn, depth }: MatrixTile): number {
-  return 4 * depth * (16 * (wm * fm + wn * fn) + 16);
+  return 4 * depth * (16 * (wm * fm + wn * fn) + 16) + 1024 * wm * wn;
 }
 
-/** Whether conv_matrix can compute a pass: whole tiles of 16, and neighbouring positions written side by side. */
+/** Whether conv_matrix can compute a pass: a step's terms belong to one tap. */
 export function matrixFits(s: ConvPass, { depth }: MatrixTile): boolean {
-  const whole = (s.ci / s.groups) % depth === 0 && (s.co / s.groups) % 16 === 0 && (s.oh * s.ow) % 16 === 0;
-  return whole && s.ys === 1 && s.oh === s.yh && s.ow === s.yw;
+  return (s.ci / s.groups) % depth === 0;
 }
 
 /** One pass for which `matrixFits`. */
@@ -40,11 +39,13 @@ export function convMatrix(device: Device, x: Storage, w: Storage, y: Storage, s
   const tiles = ceil(s.co / s.groups, bm);
   const [gx, gz] = gridFor(ceil(s.n * s.oh * s.ow, bn), 1);
   const params = uniform()
-    .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.groups)
+    .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
     .int(rows.offset, rows.step, cols.offset, cols.step)
-    .uint(tiles, s.stride, k)
+    .uint(s.groups, tiles, s.stride, k)
     .float(s.flip ? GRADIENT_SCALE : 1);
-  const variant = { WM: wm, WN: wn, FM: fm, FN: fn, BK: depth, TW: cols.count };
+  const whole = (s.co / s.groups) % 16 === 0 && (s.oh * s.ow) % 16 === 0;
+  const direct = whole && s.ys === 1 && s.oh === s.yh && s.ow === s.yw;
+  const variant = { WM: wm, WN: wn, FM: fm, FN: fn, BK: depth, TW: cols.count, DIRECT: direct };
   withPackedWeights(device, w, s, { tile: bm, outerTaps: true, half: true }, packed => {
     device.dispatch(program('conv_matrix', 'rrw', variant, 'main', { BM: bm, BN: bn }), [x, packed, y], params, [
       gx,

@@ -36,11 +36,15 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
   if (device.precision === 'f16') {
-    const tile = co > 64 ? matrix(2, 4, 4, 2, 32) : matrix(2, 4, 2, 2, 32);
-    if (matrixMemory(tile) <= most && matrixFits(s, tile)) return tile;
+    const large = co > 64 ? matrix(2, 4, 4, 2, 16) : matrix(2, 4, 2, 4, 32);
+    const busy = ceil(co, 16 * large.wm * large.fm) * ceil(positions, 16 * large.wn * large.fn) * s.groups >= BUSY;
+    const tile = busy ? large : matrix(2, 4, 2, 2, 32);
+    if (co >= 16 && matrixMemory(tile) <= most && matrixFits(s, tile)) return tile;
   }
   const workgroups = (t: GemmTile) => ceil(co, t.wy * t.tm) * ceil(positions, t.wx * t.tn) * s.groups;
   const fits = (t: GemmTile) => gemmMemory(t) <= most && workgroups(t) >= BUSY;
+  const narrow = gemm(128, 1, 4, 1, 16); // pixels have three channels
+  if (co <= 4 && fits(narrow)) return narrow;
   // the fastest of a scan on an H100, the larger ones first
   const tiles = co > 64 ? [gemm(16, 16, 8, 8, 16), gemm(8, 16, 8, 8, 16), gemm(8, 16, 8, 4, 16)] : [gemm(16, 8, 8, 8, 16)];
   return tiles.find(fits) ?? gemm(16, 16, 4, 4, 16);

@@ -48,13 +48,14 @@ const tapsWeightTiles = product({ tm: [4, 16], tc: [1, 2, 3], v: [1, 2], lanes, 
 const gemmTiles = [
   { wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 },
   { wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 },
+  { wx: 128, wy: 1, tm: 4, tn: 1, depth: 16 },
   { wx: 16, wy: 16, tm: 8, tn: 8, depth: 8 },
   { wx: 16, wy: 16, tm: 8, tn: 8, depth: 16 },
 ]
   .map((t): GemmTile => ({ kernel: 'gemm', ...t }))
   .filter(t => (cheap || t.wx === 8) && gemmMemory(t) <= device.limits.maxComputeWorkgroupStorageSize);
 const passTiles: PassTile[] = [...tapsTiles, ...gemmTiles];
-const weightTiles: WeightTile[] = [...tapsWeightTiles, ...gemmTiles.map(t => ({ ...t, parallel: 3 }))];
+const weightTiles: WeightTile[] = [...tapsWeightTiles, ...gemmTiles.filter(t => t.wy > 1).map(t => ({ ...t, parallel: 3 }))];
 const name = <T extends object>(tile: T) => ({ tile, name: Object.values(tile).join(' ') });
 
 type Pass = (s: ConvShape, a: Tensor, b: Tensor, out: Tensor) => void;
@@ -116,6 +117,18 @@ describe.skipIf(!device.adapter.matrixUnits)('matrix units', () => {
     const [wanted] = reference.backward(x, narrow, pairs, gy);
     const [inputGrad] = await run(device, [gy, narrow], (tg, tw) =>
       result(tg, tw, x.shape, shape, (s, a, b, out) => convInputGrad(device, a.storage, b.storage, out.storage, s, tile)),
+    );
+    checkGradient('conv2d, matrix units', inputGrad, wanted);
+  });
+
+  it('an input gradient of stride 2, with channels and positions that fill no tile', async () => {
+    const strided: ConvOptions = { stride: [2, 2], padding: [1, 1], dilation: [1, 1], groups: 1 };
+    const [kernel, odd] = [sixteenths(random([64, 20, 3, 3], 7)), sixteenths(random([3, 20, 9, 7], 8))];
+    const g = sixteenths(random(reference.forward(odd, kernel, strided).shape, 9));
+    const [wanted] = reference.backward(odd, kernel, strided, g);
+    const shape = convShape(odd.shape, kernel.shape, { stride: 2, padding: 1 });
+    const [inputGrad] = await run(device, [g, kernel], (tg, tw) =>
+      result(tg, tw, odd.shape, shape, (s, a, b, out) => convInputGrad(device, a.storage, b.storage, out.storage, s, tiles[1])),
     );
     checkGradient('conv2d, matrix units', inputGrad, wanted);
   });

@@ -49,7 +49,7 @@ fn main(
   var acc$(j)_$(m) = vec4f();
 //% end
 //% end
-//% for i in 0..BK*BM/4/(WX*WY)
+//% for i in 0..(BK*BM/4+WX*WY-1)/(WX*WY)
   var a_next$(i) = vec4f();
 //% end
 //% for i in 0..BK*BN/4/(WX*WY)
@@ -61,10 +61,10 @@ fn main(
     // loads of step `step`, of which the last is none
     let k0 = step * $(BK)u;
     if (step < steps) {
-//% for i in 0..BK*BM/4/(WX*WY)
+//% for i in 0..(BK*BM/4+WX*WY-1)/(WX*WY)
       {
         let e = t + $(i*WX*WY)u;
-//% if TAIL
+//% if TAIL || BK*BM/4 % (WX*WY) != 0
         a_next$(i) = select(vec4f(), wt[min(w_base + k0 * $(BM/4)u + e, w_base + p.k * $(BM/4)u - 1u)], k0 + e / $(BM/4)u < p.k);
 //% else
         a_next$(i) = wt[w_base + k0 * $(BM/4)u + e];
@@ -127,8 +127,12 @@ fn main(
     if (step < steps) {
       let a_at = (step & 1u) * $(BK*BM/4)u + t;
       let b_at = (step & 1u) * $(BK*BN/4)u + t;
-//% for i in 0..BK*BM/4/(WX*WY)
+//% for i in 0..(BK*BM/4+WX*WY-1)/(WX*WY)
+//% if (i+1)*WX*WY > BK*BM/4
+      if (t + $(i*WX*WY)u < $(BK*BM/4)u) { a_tile[a_at + $(i*WX*WY)u] = a_next$(i); }
+//% else
       a_tile[a_at + $(i*WX*WY)u] = a_next$(i);
+//% end
 //% end
 //% for i in 0..BK*BN/4/(WX*WY)
       b_tile[b_at + $(i*WX*WY)u] = b_next$(i);

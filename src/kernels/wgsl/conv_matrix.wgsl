@@ -1,23 +1,30 @@
 // Convolution as an implicit matrix product on matrix units: forward of any conv2d, and each phase of its input gradient.
 //
 //   y[co, p] = Σ_k  f16(w[k, co]) · f16(scale·x[k, p]) / scale,   k = (th, tw, ci),   p = (n, i, j)
-//   x[k, p] = x[n, ci, S·i + r0 + rd·th, S·j + c0 + cd·tw], 0 outside;   y[co, p] is stored at y[n, co, i, j]
+//   x[k, p] = x[n, ci, S·i + r0 + rd·th, S·j + c0 + cd·tw], 0 outside;   y[co, p] is stored at y[n, co, ys·i + ya, ys·j + yb]
 //
 // The operands are rounded to f16, their products are summed in f32. `scale`, a power of two, lifts small gradients into the range of f16.
-// x [N, CI, H, W], w packed in f16 [G, TILES, K, $(BM)], y [N, CO, OH, OW]. CI/G is a multiple of $(BK), CO/G and OH·OW of 16.
+// x [N, CI, H, W], w packed in f16 [G, TILES, K, $(BM)], y [N, CO, YH, YW]. CI/G is a multiple of $(BK).
 //
 // A workgroup of $(WM) x $(WN) subgroups: $(BM) channels x $(BN) positions; a subgroup $(FM) x $(FN) tiles of 16 x 16. Each step of $(BK) terms
 // is staged in workgroup memory, and the next one is loaded while it is worked on. Rows of a stage are padded by eight elements, so that the
 // rows of a tile lie in different banks.
+//% if DIRECT
+// CO/G and OH·OW are multiples of 16, and positions lie side by side in y: whole tiles are stored.
+//% else
+// Tiles of the result go through workgroup memory, because a store of a whole one could not keep to the edges and strides of y.
+//% end
 enable f16;
 enable chromium_experimental_subgroup_matrix;
 // the number of a subgroup decides which tiles exist; it is the same for the whole of it
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 struct Params {
   n: u32, ci: u32, h: u32, w: u32,
-  co: u32, oh: u32, ow: u32, groups: u32,
+  co: u32, oh: u32, ow: u32, yh: u32,
+  yw: u32, ys: u32, ya: u32, yb: u32,
   r0: i32, rd: i32, c0: i32, cd: i32,
-  tiles: u32, stride: i32, k: u32, scale: f32,
+  groups: u32, tiles: u32, stride: i32, k: u32,
+  scale: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -31,6 +38,10 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 // Two stages of each operand: w as [BK, BM], x as [BK, BN].
 var<workgroup> a_tile: array<f16, $(2*BK*(BM+8))>;
 var<workgroup> b_tile: array<f16, $(2*BK*(BN+8))>;
+//% if DIRECT
+//% else
+var<workgroup> results: array<f32, $(256*WM*WN)>;
+//% end
 
 @compute @workgroup_size($(32*WM*WN))
 fn main(
@@ -94,10 +105,10 @@ fn main(
       let b_at = ((step - 1u) & 1u) * $(BK*(BN+8))u + subgroup_n;
 //% for q in 0..BK/16
 //% for n in 0..FN
-      let right$(q)_$(n) = subgroupMatrixLoad<Right>(&b_tile, b_at + $(16*q*(BN+8)+16*n)u, false, $(BN+8)u);
+      let right$(q)_$(n) = subgroupMatrixLoad<Right, row_major>(&b_tile, b_at + $(16*q*(BN+8)+16*n)u, $(BN+8)u);
 //% end
 //% for m in 0..FM
-      let left$(q)_$(m) = subgroupMatrixLoad<Left>(&a_tile, a_at + $(16*q*(BM+8)+16*m)u, true, $(BM+8)u);
+      let left$(q)_$(m) = subgroupMatrixLoad<Left, col_major>(&a_tile, a_at + $(16*q*(BM+8)+16*m)u, $(BM+8)u);
 //% for n in 0..FN
       sum$(m)_$(n) = subgroupMatrixMultiplyAccumulate(left$(q)_$(m), right$(q)_$(n), sum$(m)_$(n));
 //% end
@@ -122,6 +133,7 @@ fn main(
 
   let co_count = p.co / p.groups;
   let co0 = id.y % p.tiles * $(BM)u + subgroup_m;
+//% if DIRECT
 //% for n in 0..FN
   {
     // sixteen positions lie in one image
@@ -130,9 +142,30 @@ fn main(
 //% for m in 0..FM
     if (at < p.n * positions && co0 + $(16*m)u < co_count) {
       let result = subgroupMatrixScalarMultiply(sum$(m)_$(n), 1.0 / p.scale);
-      subgroupMatrixStore(&y, out + $(16*m)u * positions, result, false, positions);
+      subgroupMatrixStore<row_major>(&y, out + $(16*m)u * positions, result, positions);
     }
 //% end
   }
+//% end
+//% else
+  let lane = t % 32u;
+  let mine = t / 32u * 256u;
+//% for n in 0..FN
+  {
+    // each invocation stores the channels of one position, every second of them
+    let at = first + subgroup_n + $(16*n)u + lane % 16u;
+    let i = at % positions / p.ow;
+    let out = (at / positions * p.co + group * co_count) * p.yh * p.yw + (i * p.ys + p.ya) * p.yw + at % p.ow * p.ys + p.yb;
+//% for m in 0..FM
+    subgroupMatrixStore<row_major>(&results, mine, sum$(m)_$(n), 16u);
+    workgroupBarrier();
+    for (var c = lane / 16u; c < 16u; c += 2u) {
+      let co = co0 + $(16*m)u + c;
+      if (at < p.n * positions && co < co_count) { y[out + co * p.yh * p.yw] = results[mine + c * 16u + lane % 16u] / p.scale; }
+    }
+    workgroupBarrier();
+//% end
+  }
+//% end
 //% end
 }
