@@ -1,12 +1,12 @@
 /** Which kernel and tile a convolution runs with where nothing was measured: defaults by class of adapter. */
 import type { Device } from '../device/index.ts';
 import { type GemmTile, type GemmWeightTile, gemmMemory } from './conv-gemm.ts';
-import { type MatrixTile, matrixFits, matrixMemory } from './conv-matrix.ts';
+import { type MatrixTile, type MatrixWeightTile, matrixFits, matrixFitsWeights, matrixMemory } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, ceil } from './conv-pass.ts';
 import type { TapsTile, TapsWeightTile } from './conv-taps.ts';
 
 export type PassTile = TapsTile | GemmTile | MatrixTile;
-export type WeightTile = TapsWeightTile | GemmWeightTile;
+export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
 const BUSY = 96;
@@ -36,9 +36,9 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
   if (device.precision === 'f16') {
-    const large = co > 64 ? matrix(2, 4, 4, 2, 16) : matrix(2, 4, 2, 4, 32);
-    const busy = ceil(co, 16 * large.wm * large.fm) * ceil(positions, 16 * large.wn * large.fn) * s.groups >= BUSY;
-    const tile = busy ? large : matrix(2, 4, 2, 2, 32);
+    const workgroups = ceil(co, co > 64 ? 128 : 64) * ceil(positions, 128) * s.groups;
+    const wide = co > 64 ? (workgroups >= 4 * BUSY ? matrix(2, 4, 4, 2, 16) : matrix(4, 2, 2, 4, 32)) : matrix(1, 8, 4, 2, 16);
+    const tile = workgroups >= BUSY ? wide : matrix(2, 4, 2, 2, 32);
     if (co >= 16 && matrixMemory(tile) <= most && matrixFits(s, tile)) return tile;
   }
   const workgroups = (t: GemmTile) => ceil(co, t.wy * t.tm) * ceil(positions, t.wx * t.tn) * s.groups;
@@ -58,7 +58,12 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
     const tm = co > 8 ? 16 : co > 4 ? 8 : 4;
     return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: s.ow <= 4 ? 1 : 2, lanes, parallel: 512 };
   }
+  const most = device.limits.maxComputeWorkgroupStorageSize;
+  if (device.precision === 'f16') {
+    const tile = co > 64 ? matrix(2, 4, 4, 2, 32) : matrix(2, 4, 2, 2, 32);
+    if (matrixMemory(tile) <= most && matrixFitsWeights(s)) return { ...tile, parallel: 264 };
+  }
   const tile = co > 64 ? gemm(16, 16, 8, 8, 16) : gemm(16, 16, 4, 4, 16);
-  const fits = gemmMemory(tile) <= device.limits.maxComputeWorkgroupStorageSize && ci * s.kh * s.kw > 64;
+  const fits = gemmMemory(tile) <= most && ci * s.kh * s.kw > 64;
   return fits ? { ...tile, parallel: co > 64 ? 528 : 1056 } : { ...gemm(16, 16, 4, 4, 16), parallel: 1056 };
 }

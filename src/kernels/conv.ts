@@ -4,7 +4,7 @@
  */
 import type { Device, Storage } from '../device/index.ts';
 import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
-import { convMatrix } from './conv-matrix.ts';
+import { convMatrix, convMatrixWeightGrad } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, ceil, type Taps } from './conv-pass.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultPassTile, defaultWeightTile, type PassTile, type WeightTile } from './conv-tiles.ts';
@@ -65,5 +65,6 @@ export function convWeightGrad(
   tile: WeightTile = defaultWeightTile(device, s),
 ): void {
   if (tile.kernel === 'gemm') convGemmWeightGrad(device, x, g, gw, s, tile);
+  else if (tile.kernel === 'matrix') convMatrixWeightGrad(device, x, g, gw, s, tile);
   else convTapsWeightGrad(device, x, g, gw, s, tile);
 }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../../src/kernels/conv.ts';
 import { type GemmTile, gemmMemory } from '../../src/kernels/conv-gemm.ts';
-import type { MatrixTile } from '../../src/kernels/conv-matrix.ts';
+import type { MatrixTile, MatrixWeightTile } from '../../src/kernels/conv-matrix.ts';
 import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
 import type { PassTile, WeightTile } from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
@@ -131,6 +131,18 @@ describe.skipIf(!device.adapter.matrixUnits)('matrix units', () => {
       result(tg, tw, odd.shape, shape, (s, a, b, out) => convInputGrad(device, a.storage, b.storage, out.storage, s, tiles[1])),
     );
     checkGradient('conv2d, matrix units', inputGrad, wanted);
+  });
+
+  it.each([1, 5])('weight gradient in slices for %i workgroups', async parallel => {
+    const [tall, gt] = [sixteenths(random([3, 64, 6, 8], 11)), sixteenths(random([3, 160, 6, 8], 12))];
+    const [, wanted] = reference.backward(tall, w, pairs, gt);
+    const tile: MatrixWeightTile = { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32, parallel };
+    const [weightGrad] = await run(device, [tall, gt], (tx, tg) =>
+      result(tx, tg, w.shape, convShape(tall.shape, w.shape, options), (s, a, b, out) =>
+        convWeightGrad(device, a.storage, b.storage, out.storage, s, tile),
+      ),
+    );
+    checkGradient('conv2d, matrix units', weightGrad, wanted);
   });
 
   it('rounds to f16 what it does not hold', async () => {

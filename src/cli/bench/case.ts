@@ -23,6 +23,8 @@ export interface KernelCase {
   reference(inputs: readonly HostArray[]): ArrayLike<number>[];
   /** Largest error allowed, relative to the largest magnitude of the output; 0 where every bit is decided. */
   readonly tolerance: number;
+  /** For adapters with matrix units only. */
+  readonly matrixUnits?: true;
   /** Floating-point operations of a launch, or the bytes it has to move where these decide. */
   readonly work: { readonly flops: number } | { readonly bytes: number };
 }

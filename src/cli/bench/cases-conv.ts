@@ -1,6 +1,7 @@
 /** Cases of the kernels that multiply: convolution's passes and the matrix product. */
 import { convForward, convInputGrad, convWeightGrad } from '../../kernels/conv.ts';
 import type { GemmTile } from '../../kernels/conv-gemm.ts';
+import type { MatrixTile } from '../../kernels/conv-matrix.ts';
 import type { PassTile, WeightTile } from '../../kernels/conv-tiles.ts';
 import { type ConvOptions, convShape } from '../../tensor/conv.ts';
 import { matmul } from '../../tensor/linalg.ts';
@@ -25,16 +26,18 @@ const small: ConvSizes[] = [
 ];
 const large: ConvSizes[] = [{ n: 8, ci: 64, co: 64, h: 32, w: 32, kernel: 3, options: { padding: 1 } }];
 
-type Kernel = 'taps' | 'gemm';
+type Kernel = 'taps' | 'gemm' | 'matrix';
 
 /** Tiles for the kernel that is not the adapter's own. */
 const gemm: GemmTile = { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 };
+const matrix: MatrixTile = { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32 };
 const other: Record<Kernel, { pass: PassTile; weight: WeightTile }> = {
   taps: {
     pass: { kernel: 'taps', q: 2, v: 1, r: 1, lanes: 0 },
     weight: { kernel: 'taps', tm: 8, tc: 1, v: 1, lanes: 0, parallel: 512 },
   },
   gemm: { pass: gemm, weight: { ...gemm, parallel: 64 } },
+  matrix: { pass: matrix, weight: { ...matrix, parallel: 64 } },
 };
 
 type Pass = 'forward' | 'input gradient' | 'weight gradient';
@@ -95,7 +98,7 @@ function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['si
     inputs: () => operands.map((shape, i) => floats(shape, i + 1)),
     launch: (device, [a, b]) => {
       const out = empty(device, pass === 'forward' ? y : pass === 'input gradient' ? x : w);
-      const own = device.adapter.processor === (kernel === 'taps');
+      const own = kernel === (device.adapter.processor ? 'taps' : 'gemm');
       const [first, second] = [a.storage, b.storage];
       if (pass === 'forward') convForward(device, first, second, out.storage, s, own ? undefined : other[kernel].pass);
       else if (pass === 'input gradient')
@@ -104,13 +107,18 @@ function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['si
       return [out];
     },
     reference: ([a, b]) => [convolve(pass, z, a, b)],
-    tolerance: 1e-5,
+    // operands of matrix units are rounded to f16
+    tolerance: kernel === 'matrix' ? 1e-3 : 1e-5,
+    ...(kernel === 'matrix' ? { matrixUnits: true } : {}),
     work: { flops: (2 * s.n * s.oh * s.ow * s.co * s.ci * s.kh * s.kw) / s.groups },
   };
 }
 
+/** Whole tiles of 16, which matrix units work on. */
+const tiles: ConvSizes[] = [{ n: 2, ci: 32, co: 64, h: 8, w: 8, kernel: 3, options: { padding: 1 } }];
+
 const convCases = (kernel: Kernel, pass: Pass) => [
-  ...small.map(z => convCase(kernel, pass, z, 'small')),
+  ...(kernel === 'matrix' ? tiles : small).map(z => convCase(kernel, pass, z, 'small')),
   ...large.map(z => convCase(kernel, pass, z, 'large')),
 ];
 
@@ -140,5 +148,7 @@ export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_weight_grad: convCases('taps', 'weight gradient'),
   conv_gemm: [...convCases('gemm', 'forward'), ...convCases('gemm', 'input gradient')],
   conv_gemm_weight_grad: convCases('gemm', 'weight gradient'),
+  conv_matrix: [...convCases('matrix', 'forward'), ...convCases('matrix', 'input gradient')],
+  conv_matrix_weight_grad: convCases('matrix', 'weight gradient'),
   matmul: [matmulCase(5, 7, 9, 'small'), matmulCase(33, 17, 40, 'small', true), matmulCase(512, 512, 512, 'large')],
 };

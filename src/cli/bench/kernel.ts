@@ -45,12 +45,14 @@ export function checkKernelName(name: string): void {
 
 /**
  * Runs every case of a kernel.
- * @throws UsageError for an unknown kernel; SparrowError naming the file of a kernel that does not compile
+ * @throws UsageError for an unknown kernel; SparrowError where the adapter lacks what it needs, and naming the file of a kernel that does not compile
  */
 export async function benchKernel(device: Device, name: string, options: KernelOptions): Promise<KernelResult[]> {
   checkKernelName(name);
   const results: KernelResult[] = [];
   const chosen = cases[name].filter(c => c.size === 'small' || !options.small);
+  if (!device.adapter.matrixUnits && chosen.some(c => c.matrixUnits))
+    throw new SparrowError(`--kernel ${name}: the adapter has no matrix units; run it on a GPU that has (sparrow adapters)`);
   for (const one of chosen) {
     options.onCase?.(one.title, results.length, chosen.length);
     try {
