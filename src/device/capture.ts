@@ -11,7 +11,7 @@ export interface Recorded {
   grid: Grid;
 }
 
-type Launch = { label: string; pipeline: GPUComputePipeline; group: GPUBindGroup; offset: number; grid: Grid };
+type Launch = { label: string; pipeline: GPUComputePipeline; group: GPUBindGroup; grid: Grid };
 
 export class Capture {
   readonly pool: BufferPool;
@@ -67,8 +67,7 @@ export class Capture {
     this.launches = this.records.map((r, i) => ({
       label: r.program.label,
       grid: r.grid,
-      offset: r.program.uniform ? i * UNIFORM_SLOT : -1,
-      ...this.device.prepare(r, params),
+      ...this.device.prepare(r, params, i * UNIFORM_SLOT),
     }));
     return this.launches;
   }
@@ -77,7 +76,7 @@ export class Capture {
   run(): void {
     if (this.disposed) throw new ValidationError('a captured step was run after it was disposed');
     const device = this.device;
-    for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.offset, l.grid);
+    for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.grid);
   }
 
   /** Gives its buffers back. */

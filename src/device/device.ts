@@ -190,12 +190,12 @@ export class Device {
     }
     const pipeline = this.pipeline(program);
     if (this.ringUsed === RING) this.flush();
-    let offset = -1;
+    let offset = 0;
     if (program.uniform) {
       offset = this.ringUsed++ * UNIFORM_SLOT;
       this.ringData.set(params!.data, offset / 4);
     }
-    this.encode(program.label, pipeline.pipeline, this.bindGroup(program, pipeline, buffers), offset, grid);
+    this.encode(program.label, pipeline.pipeline, this.bindGroup(program, pipeline, buffers, offset), grid);
   }
 
   /**
@@ -227,15 +227,15 @@ export class Device {
   }
 
   /** Puts one dispatch into the open command buffer. */
-  private encode(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+  private encode(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, grid: Grid): void {
     this.encoder ??= this.gpu.createCommandEncoder({ label: 'batch' });
     if (this.profiler.enabled) {
       const pass = this.encoder.beginComputePass(this.profiler.passDescriptor(label));
-      issue(pass, pipeline, group, offset, grid);
+      issue(pass, pipeline, group, grid);
       pass.end();
     } else {
       this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
-      issue(this.pass, pipeline, group, offset, grid);
+      issue(this.pass, pipeline, group, grid);
     }
     this.counters.dispatches++;
     if (++this.pending >= BATCH) this.flush();
@@ -313,7 +313,7 @@ export class Device {
         buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
       }));
       if (program.uniform) {
-        entries.unshift({ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } });
+        entries.unshift({ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } });
       }
       const bind = this.gpu.createBindGroupLayout({ label: key, entries });
       found = { bind, pipeline: this.gpu.createPipelineLayout({ label: key, bindGroupLayouts: [bind] }) };
@@ -367,21 +367,28 @@ export class Device {
     }
   }
 
-  private bindGroup(program: Program, p: Pipeline, buffers: readonly Storage[]): GPUBindGroup {
-    let key = `${p.id}:`;
+  private bindGroup(program: Program, p: Pipeline, buffers: readonly Storage[], offset: number): GPUBindGroup {
+    let key = `${p.id}:${offset}`;
     for (const b of buffers) key += `,${b.id}`;
     let group = this.bindGroups.get(key);
     if (!group) {
       if (this.bindGroups.size >= BIND_GROUPS) this.bindGroups.clear();
-      group = this.makeBindGroup(program, p, buffers, this.ring);
+      group = this.makeBindGroup(program, p, buffers, this.ring, offset);
       this.bindGroups.set(key, group);
     }
     return group;
   }
 
-  private makeBindGroup(program: Program, p: Pipeline, buffers: readonly Storage[], params: GPUBuffer): GPUBindGroup {
+  /** The uniform block's place is part of the group: a dynamic offset would cost each launch as much JavaScript as all the rest. */
+  private makeBindGroup(
+    program: Program,
+    p: Pipeline,
+    buffers: readonly Storage[],
+    params: GPUBuffer,
+    offset: number,
+  ): GPUBindGroup {
     const entries: GPUBindGroupEntry[] = buffers.map((b, i) => ({ binding: i + 1, resource: { buffer: b.buffer } }));
-    if (program.uniform) entries.unshift({ binding: 0, resource: { buffer: params, size: UNIFORM_SLOT } });
+    if (program.uniform) entries.unshift({ binding: 0, resource: { buffer: params, offset, size: UNIFORM_SLOT } });
     return this.gpu.createBindGroup({ label: program.label, layout: p.layout, entries });
   }
 
@@ -421,15 +428,15 @@ export class Device {
   }
 
   /** For `Capture`: turns a record into something that can be issued again and again. */
-  prepare(record: Recorded, params: GPUBuffer): { pipeline: GPUComputePipeline; group: GPUBindGroup } {
+  prepare(record: Recorded, params: GPUBuffer, offset: number): { pipeline: GPUComputePipeline; group: GPUBindGroup } {
     const p = this.pipeline(record.program);
-    return { pipeline: p.pipeline, group: this.makeBindGroup(record.program, p, record.buffers, params) };
+    return { pipeline: p.pipeline, group: this.makeBindGroup(record.program, p, record.buffers, params, offset) };
   }
 
   /** For `Capture`: one dispatch of a replay. */
-  replay(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+  replay(label: string, pipeline: GPUComputePipeline, group: GPUBindGroup, grid: Grid): void {
     this.checkOpen();
-    this.encode(label, pipeline, group, offset, grid);
+    this.encode(label, pipeline, group, grid);
   }
 
   // -- end -------------------------------------------------------------------------------------------------------------------------
@@ -468,9 +475,9 @@ function takeOne(scope: Map<Storage, number>, storage: Storage): boolean {
   return count > 0;
 }
 
-function issue(pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, group: GPUBindGroup, offset: number, grid: Grid): void {
+function issue(pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, group: GPUBindGroup, grid: Grid): void {
   pass.setPipeline(pipeline);
-  pass.setBindGroup(0, group, offset < 0 ? [] : [offset]);
+  pass.setBindGroup(0, group);
   pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
 }
 

@@ -14,7 +14,7 @@ export interface Program {
 /** Workgroups in x, y, z. */
 export type Grid = readonly [number, number, number];
 
-/** Bytes reserved for a dispatch's uniform block: the alignment that every adapter accepts for a dynamic offset. */
+/** Bytes reserved for a dispatch's uniform block: the alignment that every adapter accepts for an offset. */
 export const UNIFORM_SLOT = 256;
 
 export class UniformWriter {
