@@ -54,9 +54,9 @@ bench "step-${steps[0]}" 60 --suite step "${step[@]}" --batch-size "${steps[0]}"
 for batch in "${batches[@]}"; do bench "conv-$batch" 45 --suite conv "${conv[@]}" --batch-size "$batch"; done
 bench "step-${steps[1]}" 60 --suite step "${step[@]}" --batch-size "${steps[1]}"
 part torch 150 "$python" "$here/torch/measure.py" "${torch[@]}"
-for density in 0.2 0.1 0.05; do
-  bench "step-${steps[0]}-density-$density" 45 --suite step "${step[@]}" --batch-size "${steps[0]}" --density "$density"
-done
+for batch in "${steps[@]}"; do bench "step-$batch-f16" 60 --suite step "${step[@]}" --batch-size "$batch" --precision f16 --profile; done
+for batch in "${batches[@]}"; do bench "conv-$batch-f16" 45 --suite conv "${conv[@]}" --batch-size "$batch" --precision f16; done
+bench "step-${steps[0]}-density-0.2" 45 --suite step "${step[@]}" --batch-size "${steps[0]}" --density 0.2
 bench launch 30 --suite launch
 # the message for a kernel that is not there names those that are
 kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|matmul)[a-z0-9_]*')

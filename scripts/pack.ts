@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { version } from '../package.json';
+import { commitOf } from '../src/cli/bench/record.ts';
 import { unpackSwiftShader } from '../src/device/platform/swiftshader.ts';
 import { bundleForNode, root } from './bundle.ts';
 import { archive } from './pack/archive.ts';
@@ -71,6 +72,7 @@ copyFileSync(join(root, 'docs/pack.md'), join(folder, 'README.md'));
 copyBinary(process.execPath, join(lib, 'node'));
 const bundled = await bundleForNode({ sparrow: 'src/cli/main.ts' }, lib, ['webgpu']);
 writeFileSync(join(lib, 'package.json'), '{ "type": "module" }\n');
+writeFileSync(join(lib, 'commit'), `${commitOf(root) ?? ''}\n`);
 
 for (const file of ['index.js', 'package.json'])
   copyFileSync(join(root, 'node_modules/webgpu', file), join(lib, 'node_modules/webgpu', file));

@@ -60,7 +60,8 @@ def main():
     for name, result in found.items():
         if result.get("suite") == "conv":
             for r in result["shapes"]:
-                print(f"{r['shape'] + ', batch ' + str(r['sizes']['n']):36} {rates(r['own'])}")
+                label = f"{r['shape']}, batch {r['sizes']['n']}, {result.get('precision', 'f32')}"
+                print(f"{label:36} {rates(r['own'])}")
     for mode, results in torch.get("conv", {}).items():
         for r in results:
             label = f"PyTorch {mode} " + (r["failed"] if "error" in r else f"{r['shape']}, batch {r['sizes']['n']}")

@@ -10,5 +10,6 @@ while [ -L "$self" ]; do
 done
 lib=$(CDPATH='' cd -P "$(dirname "$self")" && pwd)/lib
 SPARROW_DRIVERS=$lib/vulkan
-export SPARROW_DRIVERS
+SPARROW_COMMIT=$(cat "$lib/commit" 2>/dev/null)
+export SPARROW_DRIVERS SPARROW_COMMIT
 exec "$lib/node" "$lib/sparrow.js" "$@"

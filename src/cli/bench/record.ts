@@ -10,18 +10,19 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 export interface Circumstances {
   readonly adapter: AdapterDescription;
   readonly node: string;
-  /** Of the checkout, with `+` where files differ from it; absent outside of one. */
+  /** Of the checkout or the offline pack, with `+` where files differ from it; absent outside of both. */
   readonly commit?: string;
   /** ISO 8601. */
   readonly date: string;
 }
 
 export function circumstances(adapter: AdapterDescription): Circumstances {
-  const commit = commitOf(root);
+  const commit = process.env.SPARROW_COMMIT || commitOf(root);
   return { adapter, node: process.version, ...(commit ? { commit } : {}), date: new Date().toISOString() };
 }
 
-function commitOf(folder: string): string | undefined {
+/** The commit of a checkout, with `+` where files differ from it. @param folder ends with a slash */
+export function commitOf(folder: string): string | undefined {
   if (!existsSync(`${folder}.git`)) return undefined; // an installed package may lie inside of somebody else's repository
   const git = (...args: string[]) =>
     execFileSync('git', args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
