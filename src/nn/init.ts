@@ -17,3 +17,14 @@ export function uniformInit(device: Device, shape: Shape, bound: number, random:
 export function defaultBound(weight: Shape): number {
   return 1 / Math.sqrt(sizeOf(weight.slice(1)));
 }
+
+/**
+ * N(0, 2/fan_out) for a convolution's weight [OUT, IN, K, K] (He et al. 2015, "Delving Deep into Rectifiers", section 2.2, the backward case;
+ * `kaiming_normal_(mode='fan_out', nonlinearity='relu')`).
+ */
+export function kaimingNormalValues(weight: Shape, random: Random): Float32Array {
+  const [outputs, , ...kernel] = weight;
+  const deviation = Math.sqrt(2 / (outputs * sizeOf(kernel)));
+  const [radius, angle] = [random.uniform(sizeOf(weight)), random.uniform(sizeOf(weight))];
+  return radius.map((u, i) => deviation * Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * angle[i]));
+}

@@ -4,6 +4,7 @@
  * camelCase; on the command line they are kebab-case or its snake_case.
  */
 import { FileError, UsageError } from '../errors.ts';
+import { architectures } from '../nn/models/names.ts';
 import {
   checkSettings,
   choice,
@@ -27,9 +28,13 @@ export const modelFlags = {
     placeholder: 'DIR',
     free: true,
   }),
-  arch: choice(['resnet18', 'resnet8'], { help: 'architecture', later: ['wideresnet', 'vgg16'], required: true }),
+  arch: choice(architectures, {
+    help: 'architecture',
+    required: true,
+    aliases: { vgg11: 'vgg11_bn', vgg13: 'vgg13_bn', vgg16: 'vgg16_bn', vgg19: 'vgg19_bn' },
+  }),
   width: integer({ help: 'base width of the network', default: 64, min: 1 }),
-  depthFactor: integer({ help: 'depth of wideresnet', default: 34, min: 1 }),
+  depthFactor: integer({ help: 'depth of wideresnet, 6n + 4', default: 34, min: 1 }),
   widthFactor: integer({ help: 'widening factor of wideresnet', default: 10, min: 1 }),
   init: text({ help: 'start from the weights of this checkpoint', default: undefined, placeholder: 'FILE' }),
   limit: integer({ help: 'use only the first N training samples', default: undefined, defaultText: 'all', min: 1 }),

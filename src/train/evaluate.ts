@@ -10,12 +10,13 @@ import type { EvalResult, RunHooks } from './api.ts';
 import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
+import { modelOptions, networkIdentity } from './model.ts';
 
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
   const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
-  assertNetwork(metadata, config, path);
+  assertNetwork(metadata, networkIdentity(config), path);
   const data = await openDataSet({
     dataset: config.dataset,
     ...(config.data !== undefined ? { data: config.data } : {}),
@@ -24,17 +25,10 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
   const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
   try {
     const maker = { device, random: new Random(config.seed, Stream.init) };
-    const { mean, std, classes, shape } = data;
-    const model = createModel(config.arch, maker, {
-      width: config.width,
-      classes: classes.length,
-      channels: shape[0],
-      mean,
-      std,
-    });
+    const model = createModel(config.arch, maker, modelOptions(config, data));
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);
-    const split = new DeviceSplit(device, data.test, shape, config.seed);
+    const split = new DeviceSplit(device, data.test, data.shape, config.seed);
     const evaluator = new Evaluator(device, model, attackSettings(config, 'test'), config.seed);
     const begun = performance.now();
     const scores = await evaluator.score(split, split.count, config.batchSize, 0, done => {

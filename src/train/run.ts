@@ -25,6 +25,7 @@ import { assertSameRun, attackSettings, maskRule, type TrainConfig } from './con
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
+import { modelOptions, networkIdentity } from './model.ts';
 import { profiled } from './profile.ts';
 import { saveSamples } from './samples.ts';
 import { Trainer } from './trainer.ts';
@@ -122,14 +123,7 @@ class Run {
   ) {
     const { seed } = config;
     const maker = { device, random: new Random(seed, Stream.init) };
-    const { mean, std, classes } = data;
-    this.model = createModel(config.arch, maker, {
-      width: config.width,
-      classes: classes.length,
-      channels: data.shape[0],
-      mean,
-      std,
-    });
+    this.model = createModel(config.arch, maker, modelOptions(config, data));
     const { lr, momentum, weightDecay, nesterov } = config;
     this.optimiser = new Sgd(this.model.parameters(), { lr, momentum, weightDecay, nesterov });
     if (maskRule(config) !== 'dense') {
@@ -158,7 +152,7 @@ class Run {
   /** Starts from the weights of a checkpoint or a state_dict. */
   startFrom(path: string): void {
     const { model, metadata } = decodeWeights(readFileBytes(path), path);
-    assertNetwork(metadata, this.config, path);
+    assertNetwork(metadata, networkIdentity(this.config), path);
     this.loadModel(model, path);
   }
 
@@ -175,8 +169,8 @@ class Run {
   }
 
   restore(checkpoint: Checkpoint, source: string): void {
-    const { arch, dataset, width } = this.config;
-    assertIdentity(checkpoint, { arch, dataset, width, classes: this.data.classes.length }, source);
+    const { dataset } = this.config;
+    assertIdentity(checkpoint, { ...networkIdentity(this.config), dataset, classes: this.data.classes.length }, source);
     this.loadModel(checkpoint.model, source);
     const { velocity, denseVelocity } = this.optimiser;
     const group = (found: HostTensors, wanted: ReadonlyMap<string, { shape: readonly number[] }>, what: string) =>
@@ -369,10 +363,10 @@ class Run {
     for (const { data } of model.values())
       if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);
     return {
-      arch: config.arch,
+      ...networkIdentity(config),
       dataset: config.dataset,
       classes: this.data.classes.length,
-      width: config.width,
+      shape: this.data.shape,
       epoch: this.epoch,
       iteration,
       model,

@@ -72,7 +72,11 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
       "unknown option '--trainn-eps=3'; did you mean --train-eps?",
     ],
     ['an unknown data set', ['train', '--dataset', 'mnist'], "--dataset must be one of cifar10, cifar100, shapes, got 'mnist'"],
-    ['an unknown architecture', ['train', '--arch', 'lenet'], "--arch must be one of resnet18, resnet8, got 'lenet'"],
+    [
+      'an unknown architecture',
+      ['train', '--arch', 'lenet'],
+      "--arch must be one of resnet18, resnet34, resnet50, resnet101, resnet152, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, wideresnet, resnet8, got 'lenet'",
+    ],
     ['density 0', [...shapes, '--density', '0'], "--density must be a number in (0, 1], got '0'"],
     ['negative eps', [...shapes, '--train_eps', '-1'], "--train-eps must be a number >= 0, got '-1'"],
     ['batch 0', [...shapes, '--batch-size=0'], "--batch-size must be a whole number >= 1, got '0'"],
