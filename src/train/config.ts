@@ -3,6 +3,7 @@
  * check that a resumed run is the same run. Names and defaults are those of the reference implementation's `main_adv.py`, in
  * camelCase; on the command line they are kebab-case or its snake_case.
  */
+import { dataSetAliases, dataSetNames } from '../data/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import { architectures } from '../nn/models/names.ts';
 import {
@@ -21,7 +22,7 @@ import {
 
 /** What is trained on what. */
 export const modelFlags = {
-  dataset: choice(['cifar10', 'cifar100', 'shapes'], { help: 'data set', later: ['tinyimagenet'], required: true }),
+  dataset: choice(dataSetNames, { help: 'data set', aliases: dataSetAliases, required: true }),
   data: text({
     help: 'folder of the data (not needed for shapes, which is made)',
     default: undefined,
@@ -44,6 +45,7 @@ export const modelFlags = {
     defaultText: 'all',
     min: 1,
   }),
+  skipCorrupt: toggle({ help: 'leave out image files that cannot be decoded' }),
   augment: toggle({ help: 'train on the images as they are', given: false }),
   shuffle: toggle({ help: 'train in file order', given: false }),
 };

@@ -1,7 +1,6 @@
 /** Scoring a checkpoint: standard accuracy and accuracy under attack, on test. */
 import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
-import { openDataSet } from '../data/index.ts';
 import { openDevice } from '../device/index.ts';
 import { createModel } from '../nn/models/index.ts';
 import { writeState } from '../nn/state.ts';
@@ -11,17 +10,14 @@ import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { modelOptions, networkIdentity } from './model.ts';
+import { openRunData } from './run-data.ts';
 
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
   const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
   assertNetwork(metadata, networkIdentity(config), path);
-  const data = await openDataSet({
-    dataset: config.dataset,
-    ...(config.data !== undefined ? { data: config.data } : {}),
-    ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
-  });
+  const data = await openRunData(config, hooks);
   const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
   try {
     const maker = { device, random: new Random(config.seed, Stream.init) };

@@ -6,7 +6,7 @@
  */
 import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
-import { type DataSet, openDataSet } from '../data/index.ts';
+import type { DataSet } from '../data/index.ts';
 import { type Device, openDevice } from '../device/index.ts';
 import { SparrowError } from '../errors.ts';
 import { layerMacs } from '../nn/macs.ts';
@@ -27,6 +27,7 @@ import { RunFolder } from './folder.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
 import { modelOptions, networkIdentity } from './model.ts';
 import { profiled } from './profile.ts';
+import { openRunData } from './run-data.ts';
 import { saveSamples } from './samples.ts';
 import { Trainer } from './trainer.ts';
 
@@ -56,14 +57,7 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
   if (saved) assertSameRun(saved, config, source.path);
   const checkpoint = resuming ? source.loadCheckpoint() : undefined;
   if (resuming && !checkpoint) hooks.onNotice?.(`nothing to resume in ${source.path} yet: starting from the beginning`);
-  const data =
-    options.data ??
-    (await openDataSet({
-      dataset: config.dataset,
-      ...(config.data !== undefined ? { data: config.data } : {}),
-      ...(config.limit !== undefined ? { limit: config.limit } : {}),
-      ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
-    }));
+  const data = options.data ?? (await openRunData(config, hooks));
   folder.prepare();
   const device =
     options.device ?? (await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) }));

@@ -3,6 +3,7 @@
  * small images: five stages of 3x3 convolutions of widths w, 2w, 4w, 8w, 8w, each followed by a halving, and one linear layer.
  */
 import * as F from '../../autograd/index.ts';
+import { UsageError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { BatchNorm2d, ChannelNorm, Conv2d, Linear, type Maker } from '../layers.ts';
 import { Module } from '../module.ts';
@@ -57,8 +58,11 @@ class Vgg extends Module {
 
   /** x [N, C, H, W] in [0, 1], H and W at least 32 -> logits [N, K]. What the five halvings leave is averaged: 1x1 of 32x32, 2x2 of 64x64. */
   forward(x: Tensor): Tensor {
-    const h = this.features.forward(this.normalize.forward(x));
-    return this.classifier.forward(F.flatten(F.adaptiveAvgPool2d(h)));
+    const [h, w] = x.shape.slice(2);
+    if (Math.min(h, w) < 32)
+      throw new UsageError(`a vgg halves images five times: ${h}x${w} pixels are too few, 32x32 the least`);
+    const features = this.features.forward(this.normalize.forward(x));
+    return this.classifier.forward(F.flatten(F.adaptiveAvgPool2d(features)));
   }
 }
 
