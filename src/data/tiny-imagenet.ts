@@ -32,6 +32,12 @@ export function listTinyImageNet(data: string): { folder: string; classes: strin
   return { folder, classes, train: listByFolder(join(folder, train), classes), test };
 }
 
+/** Images in the folder by split, without reading them. @throws FileError if files that the layout names are missing */
+export function countTinyImageNet(folder: string): { train: number; test: number } {
+  const { train, test } = listTinyImageNet(folder);
+  return { train: train.files.length, test: test.files.length };
+}
+
 /** Reads Tiny-ImageNet-200, or a part of its classes. @throws FileError naming what is missing, damaged or of another size */
 export async function openTinyImageNet(data: string, options: ImageOptions = {}): Promise<DataSet> {
   const { folder, classes, train, test } = listTinyImageNet(data);

@@ -71,7 +71,11 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
       [...shapes, '--trainn_eps=3'],
       "unknown option '--trainn-eps=3'; did you mean --train-eps?",
     ],
-    ['an unknown data set', ['train', '--dataset', 'mnist'], "--dataset must be one of cifar10, cifar100, shapes, got 'mnist'"],
+    [
+      'an unknown data set',
+      ['train', '--dataset', 'mnist'],
+      "--dataset must be one of cifar10, cifar100, svhn, tinyimagenet, folder, shapes, got 'mnist'",
+    ],
     [
       'an unknown architecture',
       ['train', '--arch', 'lenet'],
@@ -82,7 +86,11 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
     ['batch 0', [...shapes, '--batch-size=0'], "--batch-size must be a whole number >= 1, got '0'"],
     ['NaN', [...shapes, '--lr', 'nan'], "--lr must be a number >= 0, got 'nan'"],
     ['a missing value', ['train', '--data', '--dataset', 'shapes'], '--data needs a value'],
-    ['a missing required flag', ['train', '--arch', 'resnet18'], '--dataset is required: data set: cifar10, cifar100, shapes'],
+    [
+      'a missing required flag',
+      ['train', '--arch', 'resnet18'],
+      '--dataset is required: data set: cifar10, cifar100, svhn, tinyimagenet, folder, shapes',
+    ],
     ['no folder for the run', shapes.slice(0, 5), "--save-dir is required: the run's folder"],
     [
       'a name that is not there yet',

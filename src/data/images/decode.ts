@@ -1,9 +1,10 @@
 /** Image files decoded on several threads. */
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { FileError } from '../../errors.ts';
-import type { Done, Problem, Task } from './decode-worker.ts';
+import { type Done, decodeFiles, type Problem, type Task } from './decode-files.ts';
 
 /** Files that a thread takes at a time. */
 const CHUNK = 128;
@@ -63,43 +64,33 @@ function problemText(file: string, { kind, reason }: Problem, size: readonly num
   return `${file} has ${reason} pixels (height x width), but ${others}: all images must have one size`;
 }
 
-/** The size of the first file, or of the first good one. */
+/** The size of the first file; where damaged ones are left out, of the first good one. */
 async function sizeOf(files: readonly string[], skipCorrupt: boolean): Promise<readonly [number, number]> {
   for (const [first, file] of files.entries()) {
-    let found: Done | undefined;
-    await runTasks([{ first, files: [file] }], done => {
-      found = done;
-      return true;
-    });
-    if (found?.size) return found.size;
-    if (!skipCorrupt) throw new FileError(problemText(file, found!.problems[0], [], undefined));
+    const { size, problems } = await decodeFiles({ first, files: [file] });
+    if (size) return size;
+    if (!skipCorrupt) throw new FileError(problemText(file, problems[0], [], undefined));
   }
   throw new FileError(`${files[0]}: this and all ${files.length} files of its set are corrupt`);
 }
 
-/** Runs tasks on threads until all are done, or `onDone` returns false. */
+/** Runs tasks, a single one in this thread and more on others, until all are done or `onDone` returns false. */
 async function runTasks(tasks: readonly Task[], onDone: (done: Done) => boolean): Promise<void> {
-  const count = Math.min(tasks.length, availableParallelism(), MOST_THREADS);
-  const workers = Array.from({ length: count }, startWorker);
+  if (tasks.length === 1) {
+    onDone(await decodeFiles(tasks[0]));
+    return;
+  }
+  const workers = Array.from({ length: Math.min(tasks.length, availableParallelism(), MOST_THREADS) }, startWorker);
   let next = 0;
+  const work = async (worker: Worker) => {
+    while (next < tasks.length) {
+      worker.postMessage(tasks[next++]);
+      const [done] = (await once(worker, 'message')) as [Done]; // rejects if the thread fails
+      if (!onDone(done)) next = tasks.length;
+    }
+  };
   try {
-    await Promise.all(
-      workers.map(
-        worker =>
-          new Promise<void>((resolve, reject) => {
-            const give = () => {
-              if (next < tasks.length) worker.postMessage(tasks[next++]);
-              else resolve();
-            };
-            worker.on('error', reject);
-            worker.on('message', (done: Done) => {
-              if (!onDone(done)) next = tasks.length;
-              give();
-            });
-            give();
-          }),
-      ),
-    );
+    await Promise.all(workers.map(work));
   } finally {
     await Promise.all(workers.map(worker => worker.terminate()));
   }
