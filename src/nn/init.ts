@@ -25,6 +25,14 @@ export function defaultBound(weight: Shape): number {
 export function kaimingNormalValues(weight: Shape, random: Random): Float32Array {
   const [outputs, , ...kernel] = weight;
   const deviation = Math.sqrt(2 / (outputs * sizeOf(kernel)));
-  const [radius, angle] = [random.uniform(sizeOf(weight)), random.uniform(sizeOf(weight))];
-  return radius.map((u, i) => deviation * Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * angle[i]));
+  const values = new Float32Array(sizeOf(weight));
+  const uniform = random.uniform(values.length + 1);
+  for (let i = 0; i < values.length; i += 2) {
+    // Box and Muller: two uniform numbers give two normal ones
+    const radius = deviation * Math.sqrt(-2 * Math.log(1 - uniform[i]));
+    const angle = 2 * Math.PI * uniform[i + 1];
+    values[i] = radius * Math.cos(angle);
+    if (i + 1 < values.length) values[i + 1] = radius * Math.sin(angle);
+  }
+  return values;
 }

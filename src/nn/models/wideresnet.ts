@@ -10,6 +10,9 @@ import { BatchNorm2d, ChannelNorm, Conv2d, Linear, type Maker, Sequential } from
 import { Module } from '../module.ts';
 import type { ModelOptions } from './index.ts';
 
+/** No biases, and He's initialisation, which the reference implementation has in this family alone. */
+const plain = { bias: false, init: kaimingNormalValues };
+
 /** y = conv2(relu(bn2(conv1(h)))) + skip, h = relu(bn1(x)); skip is x, or a 1x1 convolution of h where the width changes. */
 class WideBlock extends Module {
   readonly bn1: BatchNorm2d;
@@ -21,10 +24,10 @@ class WideBlock extends Module {
   constructor(make: Maker, inputs: number, outputs: number, stride: number) {
     super();
     this.bn1 = new BatchNorm2d(make, inputs);
-    this.conv1 = new Conv2d(make, inputs, outputs, 3, { stride, padding: 1, bias: false });
+    this.conv1 = new Conv2d(make, inputs, outputs, 3, { stride, padding: 1, ...plain });
     this.bn2 = new BatchNorm2d(make, outputs);
-    this.conv2 = new Conv2d(make, outputs, outputs, 3, { padding: 1, bias: false });
-    if (inputs !== outputs || stride !== 1) this.convShortcut = new Conv2d(make, inputs, outputs, 1, { stride, bias: false });
+    this.conv2 = new Conv2d(make, outputs, outputs, 3, { padding: 1, ...plain });
+    if (inputs !== outputs || stride !== 1) this.convShortcut = new Conv2d(make, inputs, outputs, 1, { stride, ...plain });
   }
 
   forward(x: Tensor): Tensor {
@@ -71,13 +74,12 @@ class WideResNet extends Module {
     const first = width / 4;
     const wide = first * widthFactor;
     this.normalize = new ChannelNorm(make, mean, std);
-    this.conv1 = new Conv2d(make, channels, first, 3, { padding: 1, bias: false });
+    this.conv1 = new Conv2d(make, channels, first, 3, { padding: 1, ...plain });
     this.block1 = new Stage(make, layers, first, wide, 1);
     this.block2 = new Stage(make, layers, wide, 2 * wide, 2);
     this.block3 = new Stage(make, layers, 2 * wide, 4 * wide, 2);
     this.bn1 = new BatchNorm2d(make, 4 * wide);
     this.fc = new Linear(make, 4 * wide, classes);
-    for (const [, p] of this.parameters()) if (p.rank === 4) p.write(kaimingNormalValues(p.shape, make.random));
     this.fc.bias!.write(new Float32Array(classes));
   }
 
