@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 import { wgslPlugin } from './wgsl-plugin.ts';
 
+/** The thread that decodes images: bundles look for it beside their other files, under this name. */
+export const worker = { 'decode-worker': 'src/data/images/decode-worker.ts' };
+
 /** The project's folder, with a slash at its end. */
 export const root = fileURLToPath(new URL('..', import.meta.url));
 

@@ -5,6 +5,7 @@
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -17,7 +18,7 @@ import { dirname, join, resolve } from 'node:path';
 import { version } from '../package.json';
 import { commitOf } from '../src/cli/bench/record.ts';
 import { unpackSwiftShader } from '../src/device/platform/swiftshader.ts';
-import { bundleForNode, root } from './bundle.ts';
+import { bundleForNode, root, worker } from './bundle.ts';
 import { archive } from './pack/archive.ts';
 import { withoutSymbols } from './pack/elf.ts';
 
@@ -70,7 +71,7 @@ chmodSync(join(folder, 'sparrow'), 0o755);
 copyFileSync(join(root, 'docs/pack.md'), join(folder, 'README.md'));
 
 copyBinary(process.execPath, join(lib, 'node'));
-const bundled = await bundleForNode({ sparrow: 'src/cli/main.ts' }, lib, ['webgpu']);
+const bundled = await bundleForNode({ sparrow: 'src/cli/main.ts', ...worker }, lib, ['webgpu', '@jsquash/jpeg']);
 writeFileSync(join(lib, 'package.json'), '{ "type": "module" }\n');
 writeFileSync(join(lib, 'commit'), `${commitOf(root) ?? ''}\n`);
 
@@ -79,6 +80,10 @@ for (const file of ['index.js', 'package.json'])
 const dawn = 'node_modules/webgpu/dist/linux-x64/dawn.node';
 copyBinary(join(root, dawn), join(lib, dawn));
 
+const decoder = 'node_modules/@jsquash/jpeg';
+for (const file of ['package.json', 'decode.js', 'meta.js', 'utils.js', 'codec/dec'])
+  cpSync(join(root, decoder, file), join(lib, decoder, file), { recursive: true });
+
 copyBinary(drivers.loader, join(lib, 'vulkan/libvulkan.so.1'));
 copyBinary(join(dirname(drivers.icd), 'libvk_swiftshader.so'), join(lib, 'vulkan/libvk_swiftshader.so'));
 copyFileSync(drivers.icd, join(lib, 'vulkan/vk_swiftshader_icd.json'));
@@ -86,6 +91,8 @@ copyFileSync(drivers.icd, join(lib, 'vulkan/vk_swiftshader_icd.json'));
 copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
 copyFileSync(nodeLicence(), join(folder, 'licences/node.txt'));
 copyFileSync(join(root, licence.webgpu), join(folder, 'licences/dawn.txt'));
+copyFileSync(join(root, decoder, 'LICENSE'), join(folder, 'licences/jpeg-decoder.txt'));
+copyFileSync(join(root, decoder, 'codec/LICENSE.codec.md'), join(folder, 'licences/mozjpeg.txt'));
 copyFileSync(join(root, licence.apache), join(folder, 'licences/vulkan-loader-and-swiftshader.txt'));
 writeFileSync(join(folder, 'licences/bundled-packages.txt'), bundledLicences(bundled));
 

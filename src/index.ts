@@ -8,6 +8,7 @@ export * from './nn/init.ts';
 export * from './nn/layers.ts';
 export * from './nn/macs.ts';
 export * from './nn/models/index.ts';
+export { type Architecture, architectures } from './nn/models/names.ts';
 export * from './nn/module.ts';
 export * from './nn/optim.ts';
 export * from './nn/schedule.ts';

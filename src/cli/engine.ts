@@ -48,8 +48,8 @@ export async function fetchDataset(name: string, folder: string, onProgress: (pr
 }
 
 /** Checks a data set's files. @throws FileError naming the first file that is missing or damaged */
-export async function verifyDataset(name: string, folder: string): Promise<void> {
-  await (await import('../data/fetch.ts')).verifyDataSet(name, folder);
+export async function verifyDataset(name: string, folder: string, hooks: RunHooks): Promise<void> {
+  await (await import('../data/fetch.ts')).verifyDataSet(name, folder, {}, hooks);
 }
 
 /** Bytes received, as a progress line. */

@@ -8,7 +8,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileError } from '../errors.ts';
 import { ByteArray, latin1, type Pickled, unpickle } from './pickle.ts';
-import { type Augmentation, type DataSet, rows, type Split } from './types.ts';
+import { type Augmentation, type DataSet, rows, type Split, validationCut } from './types.ts';
 
 const PIXELS = 3 * 32 * 32;
 
@@ -81,8 +81,7 @@ async function open(family: Family, data: string): Promise<DataSet> {
   const batches: Split[] = [];
   for (const file of layout.train) batches.push(await read(file));
   const all = concatenate(batches);
-  if (all.count < 2) throw new FileError(`${folder}: a single training row cannot be split into training and validation`);
-  const cut = Math.floor((all.count * 9) / 10);
+  const cut = validationCut(all.count, folder);
   const test = await read(layout.test);
   const names = join(folder, layout.names);
   const classes = existsSync(names)

@@ -1,14 +1,18 @@
 /**
- * Fetching and verifying published data sets: where they are, what they weigh, and what their checksums are. The sums of archives
- * are those of https://www.cs.toronto.edu/~kriz/cifar.html; those of the Python layout's files are the ones that torchvision checks.
+ * Fetching and verifying published data sets: where they are, what they weigh, and what their checksums are. The sums of CIFAR's archives
+ * are those of https://www.cs.toronto.edu/~kriz/cifar.html; those of its Python layout's files and of SVHN are the ones that torchvision
+ * checks (datasets/cifar.py, datasets/svhn.py), that of Tiny-ImageNet the one that Avalanche checks (benchmarks/datasets/tiny_imagenet).
  */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { unzipSync } from 'fflate';
 import * as tar from 'tar';
 import { FileError, UsageError } from '../errors.ts';
 import { type DownloadOptions, download, md5 } from './download.ts';
-import { openDataSet } from './index.ts';
+import { type DataHooks, dataSetAliases, openDataSet } from './index.ts';
+import { svhnFiles } from './svhn.ts';
+import { countTinyImageNet, tinyImageNetFolder } from './tiny-imagenet.ts';
 
 export type { Progress } from './download.ts';
 
@@ -16,14 +20,15 @@ export type { Progress } from './download.ts';
 export interface PublishedLayout {
   folder: string;
   files: Record<string, string>;
+  /** Rows in the folder, counted without reading them, where files have no checksums. @throws FileError if it is incomplete */
+  count?: (folder: string) => Source['rows'];
 }
 
 export interface Source {
-  /** Where `archive` is, without the slash at the end. */
+  /** Where the archive or the files are, without the slash at the end. */
   baseUrl: string;
-  /** A gzipped tar file that holds the first layout's folder. */
-  archive: string;
-  md5: string;
+  /** A gzipped tar or a zip file that holds the first layout's folder. Absent: that folder's files are published one by one. */
+  archive?: { name: string; md5: string };
   /** Row counts, training and validation together. */
   rows: { train: number; test: number };
   layouts: [PublishedLayout, ...PublishedLayout[]];
@@ -35,8 +40,7 @@ const TORONTO = 'https://www.cs.toronto.edu/~kriz';
 export const SOURCES: Record<string, Source> = {
   cifar10: {
     baseUrl: TORONTO,
-    archive: 'cifar-10-binary.tar.gz',
-    md5: 'c32a1d4ab5d03f1284b67883e8d87530',
+    archive: { name: 'cifar-10-binary.tar.gz', md5: 'c32a1d4ab5d03f1284b67883e8d87530' },
     rows: { train: 50_000, test: 10_000 },
     layouts: [
       {
@@ -65,8 +69,7 @@ export const SOURCES: Record<string, Source> = {
   },
   cifar100: {
     baseUrl: TORONTO,
-    archive: 'cifar-100-binary.tar.gz',
-    md5: '03b5dce01913d631647c71ecec9e9cb8',
+    archive: { name: 'cifar-100-binary.tar.gz', md5: '03b5dce01913d631647c71ecec9e9cb8' },
     rows: { train: 50_000, test: 10_000 },
     layouts: [
       {
@@ -78,6 +81,26 @@ export const SOURCES: Record<string, Source> = {
         files: { train: '16019d7e3df5f24257cddd939b257f8d', test: 'f0ef6b0ae62326f3e7ffdfab6717acfc' },
       },
     ],
+  },
+  svhn: {
+    baseUrl: 'http://ufldl.stanford.edu/housenumbers',
+    rows: { train: 73_257, test: 26_032 },
+    layouts: [
+      {
+        folder: 'svhn',
+        files: {
+          [svhnFiles.train]: 'e26dedcc434d2e4c54c9b2d4a06d8373',
+          [svhnFiles.test]: 'eb5a983be6a315427106f1b164d9cef3',
+        },
+      },
+    ],
+  },
+  tinyimagenet: {
+    baseUrl: 'http://cs231n.stanford.edu',
+    archive: { name: `${tinyImageNetFolder}.zip`, md5: '90528d7ca1a48142e341f4ef8d21d0de' },
+    rows: { train: 100_000, test: 10_000 },
+    // no sums of its 110 000 files are published: they are counted, and `verify` decodes each of them
+    layouts: [{ folder: tinyImageNetFolder, files: {}, count: countTinyImageNet }],
   },
 };
 
@@ -98,16 +121,23 @@ export async function fetchDataSet(name: string, folder: string, options: FetchO
   const source = sourceOf(name, options.sources);
   const [layout] = source.layouts;
   const target = join(folder, layout.folder);
-  if (existsSync(target) && (await isWhole(target, layout))) return { folder: target, downloaded: false };
-  await mkdir(folder, { recursive: true }).catch(error => {
-    throw new FileError(`${folder} cannot be made: ${error.message}`);
+  if (existsSync(target) && (await isWhole(target, layout, source.rows))) return { folder: target, downloaded: false };
+  const own = source.archive ? folder : target;
+  await mkdir(own, { recursive: true }).catch(error => {
+    throw new FileError(`${own} cannot be made: ${error.message}`);
   });
-  const archive = join(folder, source.archive);
   const baseUrl = (options.baseUrl ?? source.baseUrl).replace(/\/+$/, '');
-  const kept = existsSync(archive) && (await md5(archive)) === source.md5;
-  if (!kept) await download(`${baseUrl}/${source.archive}`, archive, source.md5, options);
-  await unpack(archive, layout, target);
-  await rm(archive);
+  const files = source.archive ? [[source.archive.name, source.archive.md5]] : Object.entries(layout.files);
+  for (const [file, sum] of files) {
+    const path = join(own, file);
+    const kept = existsSync(path) && (await md5(path)) === sum;
+    if (!kept) await download(`${baseUrl}/${file}`, path, sum, options);
+  }
+  if (source.archive) {
+    const archive = join(folder, source.archive.name);
+    await unpack(archive, layout, target);
+    await rm(archive);
+  }
   return { folder: target, downloaded: true };
 }
 
@@ -116,15 +146,21 @@ export async function fetchDataSet(name: string, folder: string, options: FetchO
  * @returns the data set's own folder and its row counts
  * @throws FileError saying the first thing that is wrong; UsageError for a name that is not in the table
  */
-export async function verifyDataSet(name: string, folder: string, options: Pick<FetchOptions, 'sources'> = {}) {
+export async function verifyDataSet(
+  name: string,
+  folder: string,
+  options: Pick<FetchOptions, 'sources'> = {},
+  hooks: DataHooks = {},
+) {
   const source = sourceOf(name, options.sources);
-  const { train, val, test } = await openDataSet({ dataset: name, data: folder });
+  const { train, val, test } = await openDataSet({ dataset: canonical(name), data: folder }, hooks);
   const found = { train: train.count + val.count, test: test.count };
   for (const split of ['train', 'test'] as const) {
     if (found[split] !== source.rows[split]) {
       throw new FileError(`${folder}: ${name} has ${found[split]} ${split} rows there, the published set ${source.rows[split]}`);
     }
   }
+  // a layout without checksums is whole where every row could be read
   const places = source.layouts.flatMap(({ folder: name, files }) => [join(folder, name), folder].map(own => ({ own, files })));
   const { own, files } = places.find(place => Object.keys(place.files).every(file => existsSync(join(place.own, file))))!;
   for (const [file, sum] of Object.entries(files)) {
@@ -134,16 +170,29 @@ export async function verifyDataSet(name: string, folder: string, options: Pick<
   return { folder: own, rows: found };
 }
 
+const canonical = (name: string) => (Object.hasOwn(dataSetAliases, name) ? dataSetAliases[name] : name);
+
 function sourceOf(name: string, sources = SOURCES): Source {
-  if (Object.hasOwn(sources, name)) return sources[name];
+  if (Object.hasOwn(sources, canonical(name))) return sources[canonical(name)];
   throw new UsageError(`'${name}' is no data set to fetch: ${Object.keys(sources).join(', ')} are`);
 }
 
-async function isWhole(folder: string, layout: PublishedLayout): Promise<boolean> {
+async function isWhole(folder: string, layout: PublishedLayout, rows: Source['rows']): Promise<boolean> {
+  if (layout.count && !holdsRows(folder, layout.count, rows)) return false;
   for (const [file, sum] of Object.entries(layout.files)) {
     if (!existsSync(join(folder, file)) || (await md5(join(folder, file))) !== sum) return false;
   }
   return true;
+}
+
+function holdsRows(folder: string, count: NonNullable<PublishedLayout['count']>, rows: Source['rows']): boolean {
+  try {
+    const { train, test } = count(folder);
+    return train === rows.train && test === rows.test;
+  } catch (error) {
+    if (error instanceof FileError) return false;
+    throw error;
+  }
 }
 
 /** Unpacks the layout's folder beside `target`, then puts it in its place. */
@@ -152,7 +201,8 @@ async function unpack(archive: string, layout: PublishedLayout, target: string):
   const fresh = join(room, layout.folder);
   const old = join(room, 'old');
   try {
-    await tar.extract({ file: archive, cwd: room, strict: true }, [layout.folder]);
+    if (archive.endsWith('.zip')) await unzip(archive, layout.folder, room);
+    else await tar.extract({ file: archive, cwd: room, strict: true }, [layout.folder]);
     const missing = Object.keys(layout.files).filter(file => !existsSync(join(fresh, file)));
     if (missing.length > 0) throw new Error(`${missing.join(', ')} not in its folder ${layout.folder}`);
     if (existsSync(target)) await rename(target, old);
@@ -163,4 +213,13 @@ async function unpack(archive: string, layout: PublishedLayout, target: string):
   } finally {
     await rm(room, { recursive: true, force: true });
   }
+}
+
+/** Writes the files of one folder of a zip archive below `room`. */
+async function unzip(archive: string, folder: string, room: string): Promise<void> {
+  const inside = (name: string) => name.startsWith(`${folder}/`) && !name.endsWith('/') && !name.split('/').includes('..');
+  const files = Object.entries(unzipSync(await readFile(archive), { filter: ({ name }) => inside(name) }));
+  if (files.length === 0) throw new Error(`it has no folder ${folder}`);
+  for (const name of new Set(files.map(([path]) => dirname(path)))) await mkdir(join(room, name), { recursive: true });
+  for (const [path, bytes] of files) await writeFile(join(room, path), bytes);
 }

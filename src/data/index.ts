@@ -4,9 +4,9 @@
  */
 import { UsageError } from '../errors.ts';
 import { shapes } from './shapes.ts';
-import { type DataSet, firstOf } from './types.ts';
+import { type DataHooks, type DataSet, firstOf } from './types.ts';
 
-export type { Augmentation, DataSet, Split } from './types.ts';
+export type { Augmentation, DataHooks, DataSet, Split } from './types.ts';
 
 /** What the command line says about data. */
 export interface DataRequest {
@@ -20,13 +20,24 @@ export interface DataRequest {
   evalLimit?: number;
   /** What `shapes` is rendered from (0). */
   seed?: number;
+  /** `--skip-corrupt`: leave image files out that cannot be decoded. */
+  skipCorrupt?: boolean;
 }
 
-type Open = (request: DataRequest) => Promise<DataSet>;
+type Open = (request: DataRequest, hooks: DataHooks) => Promise<DataSet>;
 
 const DATA_SETS: Record<string, Open> = {
   cifar10: async request => (await import('./cifar.ts')).openCifar10(folder(request)),
   cifar100: async request => (await import('./cifar.ts')).openCifar100(folder(request)),
+  svhn: async request => (await import('./svhn.ts')).openSvhn(folder(request)),
+  tinyimagenet: async (request, hooks) => {
+    const { skipCorrupt } = request;
+    return (await import('./tiny-imagenet.ts')).openTinyImageNet(folder(request), { ...hooks, skipCorrupt });
+  },
+  folder: async (request, hooks) => {
+    const { skipCorrupt } = request;
+    return (await import('./image-folder.ts')).openImageFolder(folder(request), { ...hooks, skipCorrupt });
+  },
   shapes: async ({ seed, limit = 4000, evalLimit = 500 }) => {
     return shapes({ seed, train: Math.min(limit, 4000), val: Math.min(evalLimit, 500), test: Math.min(evalLimit, 500) });
   },
@@ -35,21 +46,28 @@ const DATA_SETS: Record<string, Open> = {
 /** The names that `--dataset` takes. */
 export const dataSetNames: readonly string[] = Object.keys(DATA_SETS);
 
-/** [C, H, W] of a data set's images, known without opening it (all are 32x32 in colour so far); undefined for an unknown name. */
+/** Further spellings of the names. */
+export const dataSetAliases: Readonly<Record<string, string>> = {
+  'tiny-imagenet': 'tinyimagenet',
+  tiny_imagenet: 'tinyimagenet',
+};
+
+/** [C, H, W] of a data set's images where it is known without opening it: not of `folder`, nor of an unknown name. */
 export function imageShape(dataset: string): readonly [number, number, number] | undefined {
-  return Object.hasOwn(DATA_SETS, dataset) ? [3, 32, 32] : undefined;
+  if (!Object.hasOwn(DATA_SETS, dataset) || dataset === 'folder') return undefined;
+  return dataset === 'tinyimagenet' ? [3, 64, 64] : [3, 32, 32];
 }
 
 /**
  * Opens a data set by name and cuts it to its limits.
  * @throws UsageError for an unknown name, a missing folder flag or a limit that is no positive whole number; FileError for bad files
  */
-export async function openDataSet(request: DataRequest): Promise<DataSet> {
+export async function openDataSet(request: DataRequest, hooks: DataHooks = {}): Promise<DataSet> {
   const open = Object.hasOwn(DATA_SETS, request.dataset) ? DATA_SETS[request.dataset] : undefined;
   if (!open) throw new UsageError(`unknown data set '${request.dataset}': --dataset takes ${dataSetNames.join(', ')}`);
   checkLimit('--limit', request.limit);
   checkLimit('--eval-limit', request.evalLimit);
-  const set = await open(request);
+  const set = await open(request, hooks);
   return {
     ...set,
     train: firstOf(set.train, request.limit),
@@ -59,9 +77,9 @@ export async function openDataSet(request: DataRequest): Promise<DataSet> {
 }
 
 function folder({ dataset, data }: DataRequest): string {
-  if (!data)
-    throw new UsageError(`--data is missing: ${dataset} needs the folder of its files (\`sparrow data fetch ${dataset}\`)`);
-  return data;
+  if (data) return data;
+  const source = dataset === 'folder' ? 'train/CLASS/IMAGES and test/CLASS/IMAGES' : `\`sparrow data fetch ${dataset}\``;
+  throw new UsageError(`--data is missing: ${dataset} needs the folder of its files (${source})`);
 }
 
 function checkLimit(flag: string, limit: number | undefined): void {

@@ -2,6 +2,8 @@
  * What every data set is to the rest of the program: bytes and labels in three splits, and how to normalise and augment them.
  */
 
+import { FileError } from '../errors.ts';
+
 /** Images and labels of one split. The arrays may be views into larger ones. */
 export interface Split {
   /** Pixels 0..255, `[N, C, H, W]`. */
@@ -20,6 +22,12 @@ export interface Augmentation {
   readonly flip: boolean;
   /** Rotation drawn uniformly from ± this many degrees; 0 = none. */
   readonly rotate: number;
+}
+
+/** Whom reading a data set tells how far it is, and what it left out. */
+export interface DataHooks {
+  onProgress?(progress: { readonly label: string; readonly done: number; readonly total: number }): void;
+  onNotice?(line: string): void;
 }
 
 /** A data set as training and evaluation use it. Validation picks the best checkpoint; test is only reported. */
@@ -43,6 +51,12 @@ export interface DataSet {
 export function firstOf(split: Split, limit: number | undefined): Split {
   const count = Math.min(limit ?? split.count, split.count);
   return count === split.count ? split : rows(split, 0, count);
+}
+
+/** How many of the training rows stay training: the first nine tenths. @throws FileError for too few rows to split */
+export function validationCut(count: number, folder: string): number {
+  if (count < 2) throw new FileError(`${folder}: a single training row cannot be split into training and validation`);
+  return Math.floor((count * 9) / 10);
 }
 
 /** Samples `from` (included) to `to` (excluded) of a split, as views. */

@@ -17,3 +17,22 @@ export function uniformInit(device: Device, shape: Shape, bound: number, random:
 export function defaultBound(weight: Shape): number {
   return 1 / Math.sqrt(sizeOf(weight.slice(1)));
 }
+
+/**
+ * N(0, 2/fan_out) for a convolution's weight [OUT, IN, K, K] (He et al. 2015, "Delving Deep into Rectifiers", section 2.2, the backward case;
+ * `kaiming_normal_(mode='fan_out', nonlinearity='relu')`).
+ */
+export function kaimingNormalValues(weight: Shape, random: Random): Float32Array {
+  const [outputs, , ...kernel] = weight;
+  const deviation = Math.sqrt(2 / (outputs * sizeOf(kernel)));
+  const values = new Float32Array(sizeOf(weight));
+  const uniform = random.uniform(values.length + 1);
+  for (let i = 0; i < values.length; i += 2) {
+    // Box and Muller: two uniform numbers give two normal ones
+    const radius = deviation * Math.sqrt(-2 * Math.log(1 - uniform[i]));
+    const angle = 2 * Math.PI * uniform[i + 1];
+    values[i] = radius * Math.cos(angle);
+    if (i + 1 < values.length) values[i + 1] = radius * Math.sin(angle);
+  }
+  return values;
+}

@@ -6,7 +6,7 @@ import { convShape } from '../tensor/conv.ts';
 import { elementwise } from '../tensor/elementwise.ts';
 import { type Random, Random as RandomStream, Stream } from '../tensor/philox.ts';
 import { randomUniform } from '../tensor/random.ts';
-import { ones, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
+import { ones, type Shape, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { defaultBound, uniformInit } from './init.ts';
 import { countMacs } from './macs.ts';
 import { Module, Parameter, StateBuffer } from './module.ts';
@@ -20,6 +20,8 @@ export interface Maker {
 export interface Conv2dOptions extends ConvOptions {
   /** Default true, as in PyTorch. */
   bias?: boolean;
+  /** The first values of a weight of this shape; PyTorch's default is `uniformInit` within `defaultBound`. */
+  init?: (weight: Shape, random: Random) => Float32Array;
 }
 
 /** x [N, IN, H, W] -> [N, OUT, OH, OW]; weight [OUT, IN/groups, K, K], bias [OUT]. */
@@ -30,11 +32,12 @@ export class Conv2d extends Module {
 
   constructor({ device, random }: Maker, inputs: number, outputs: number, kernel: number, options: Conv2dOptions = {}) {
     super();
-    const { bias = true, ...conv } = options;
+    const { bias = true, init, ...conv } = options;
     this.options = conv;
     const shape = [outputs, inputs / (conv.groups ?? 1), kernel, kernel];
-    this.weight = new Parameter(uniformInit(device, shape, defaultBound(shape), random));
-    if (bias) this.bias = new Parameter(uniformInit(device, [outputs], defaultBound(shape), random));
+    const uniform = (of: Shape) => uniformInit(device, of, defaultBound(shape), random);
+    this.weight = new Parameter(init ? tensor(device, init(shape, random), shape) : uniform(shape));
+    if (bias) this.bias = new Parameter(uniform([outputs]));
   }
 
   forward(x: Tensor): Tensor {

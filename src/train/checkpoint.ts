@@ -33,6 +33,11 @@ export interface Identity {
   readonly dataset: string;
   readonly classes: number;
   readonly width: number;
+  /** Of wideresnet only. */
+  readonly depthFactor?: number;
+  readonly widthFactor?: number;
+  /** [C, H, W] of the images; older files do not say it. */
+  readonly shape?: readonly number[];
 }
 
 /** A run at one moment. */
@@ -74,6 +79,9 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     dataset: checkpoint.dataset,
     classes: String(checkpoint.classes),
     width: String(checkpoint.width),
+    ...(checkpoint.depthFactor && { depth_factor: String(checkpoint.depthFactor) }),
+    ...(checkpoint.widthFactor && { width_factor: String(checkpoint.widthFactor) }),
+    ...(checkpoint.shape && { shape: checkpoint.shape.join() }),
     epoch: String(checkpoint.epoch),
     iteration: String(checkpoint.iteration),
     random: JSON.stringify(checkpoint.random ?? null),
@@ -156,6 +164,7 @@ export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint 
     dataset: field('dataset'),
     classes: count('classes'),
     width: count('width'),
+    ...furtherIdentity(metadata),
     epoch: count('epoch'),
     iteration: count('iteration'),
     random: json('random'),
@@ -166,7 +175,7 @@ export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint 
 
 /** Checks that a checkpoint is of the network asked for. @throws FileError saying each thing that differs */
 export function assertIdentity(checkpoint: Partial<Identity>, expected: Partial<Identity>, source: string): void {
-  const keys = ['arch', 'dataset', 'classes', 'width'] as const;
+  const keys = ['arch', 'dataset', 'classes', 'width', 'depthFactor', 'widthFactor'] as const;
   const wrong = keys.filter(key => expected[key] !== undefined && checkpoint[key] !== expected[key]);
   if (wrong.length === 0) return;
   throw new FileError(`${source}: ${wrong.map(key => `${key} is ${checkpoint[key]}, not ${expected[key]}`).join('; ')}`);
@@ -177,11 +186,24 @@ export function assertIdentity(checkpoint: Partial<Identity>, expected: Partial<
  * @throws FileError saying each thing that differs
  */
 export function assertNetwork(
-  { arch, width }: Readonly<Record<string, string>>,
-  asked: Pick<Identity, 'arch' | 'width'>,
+  metadata: Readonly<Record<string, string>>,
+  asked: Pick<Identity, 'arch' | 'width' | 'depthFactor' | 'widthFactor'>,
   source: string,
 ): void {
-  if (arch) assertIdentity({ arch, width: Number(width) }, { arch: asked.arch, width: asked.width }, source);
+  const { arch, width } = metadata;
+  if (arch) assertIdentity({ arch, width: Number(width), ...furtherIdentity(metadata) }, asked, source);
+}
+
+/** What metadata say of a network where it applies: the factors of a wideresnet, the size of the images. */
+export function furtherIdentity(
+  metadata: Readonly<Record<string, string>>,
+): Pick<Identity, 'depthFactor' | 'widthFactor' | 'shape'> {
+  const { depth_factor: depth, width_factor: width, shape } = metadata;
+  return {
+    ...(depth && { depthFactor: Number(depth) }),
+    ...(width && { widthFactor: Number(width) }),
+    ...(shape && { shape: shape.split(',').map(Number) }),
+  };
 }
 
 /**

@@ -3,8 +3,13 @@
  * check that a resumed run is the same run. Names and defaults are those of the reference implementation's `main_adv.py`, in
  * camelCase; on the command line they are kebab-case or its snake_case.
  */
+<<<<<<< HEAD
 import type { OpenOptions } from '../device/index.ts';
+=======
+import { dataSetAliases, dataSetNames } from '../data/index.ts';
+>>>>>>> models
 import { FileError, UsageError } from '../errors.ts';
+import { architectures } from '../nn/models/names.ts';
 import {
   checkSettings,
   choice,
@@ -21,16 +26,20 @@ import {
 
 /** What is trained on what. */
 export const modelFlags = {
-  dataset: choice(['cifar10', 'cifar100', 'shapes'], { help: 'data set', later: ['tinyimagenet'], required: true }),
+  dataset: choice(dataSetNames, { help: 'data set', aliases: dataSetAliases, required: true }),
   data: text({
     help: 'folder of the data (not needed for shapes, which is made)',
     default: undefined,
     placeholder: 'DIR',
     free: true,
   }),
-  arch: choice(['resnet18', 'resnet8'], { help: 'architecture', later: ['wideresnet', 'vgg16'], required: true }),
+  arch: choice(architectures, {
+    help: 'architecture',
+    required: true,
+    aliases: { vgg11: 'vgg11_bn', vgg13: 'vgg13_bn', vgg16: 'vgg16_bn', vgg19: 'vgg19_bn' },
+  }),
   width: integer({ help: 'base width of the network', default: 64, min: 1 }),
-  depthFactor: integer({ help: 'depth of wideresnet', default: 34, min: 1 }),
+  depthFactor: integer({ help: 'depth of wideresnet, 6n + 4', default: 34, min: 1 }),
   widthFactor: integer({ help: 'widening factor of wideresnet', default: 10, min: 1 }),
   init: text({ help: 'start from the weights of this checkpoint', default: undefined, placeholder: 'FILE' }),
   limit: integer({ help: 'use only the first N training samples', default: undefined, defaultText: 'all', min: 1 }),
@@ -40,6 +49,7 @@ export const modelFlags = {
     defaultText: 'all',
     min: 1,
   }),
+  skipCorrupt: toggle({ help: 'leave out image files that cannot be decoded' }),
   augment: toggle({ help: 'train on the images as they are', given: false }),
   shuffle: toggle({ help: 'train in file order', given: false }),
 };

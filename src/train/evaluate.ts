@@ -1,7 +1,6 @@
 /** Scoring a checkpoint: standard accuracy and accuracy under attack, on test. */
 import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
-import { openDataSet } from '../data/index.ts';
 import { openDevice } from '../device/index.ts';
 import { createModel } from '../nn/models/index.ts';
 import { writeState } from '../nn/state.ts';
@@ -10,11 +9,14 @@ import type { EvalResult, RunHooks } from './api.ts';
 import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
 import { attackSettings, deviceOptions, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
+import { modelOptions, networkIdentity } from './model.ts';
+import { openRunData } from './run-data.ts';
 
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
   const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
+<<<<<<< HEAD
   assertNetwork(metadata, config, path);
   const data = await openDataSet({
     dataset: config.dataset,
@@ -22,19 +24,17 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
     ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
   });
   const device = await openDevice(deviceOptions(config));
+=======
+  assertNetwork(metadata, networkIdentity(config), path);
+  const data = await openRunData(config, hooks);
+  const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
+>>>>>>> models
   try {
     const maker = { device, random: new Random(config.seed, Stream.init) };
-    const { mean, std, classes, shape } = data;
-    const model = createModel(config.arch, maker, {
-      width: config.width,
-      classes: classes.length,
-      channels: shape[0],
-      mean,
-      std,
-    });
+    const model = createModel(config.arch, maker, modelOptions(config, data));
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);
-    const split = new DeviceSplit(device, data.test, shape, config.seed);
+    const split = new DeviceSplit(device, data.test, data.shape, config.seed);
     const evaluator = new Evaluator(device, model, attackSettings(config, 'test'), config.seed);
     const begun = performance.now();
     const scores = await evaluator.score(split, split.count, config.batchSize, 0, done => {

@@ -14,13 +14,14 @@ import { assertTensors, type HostTensors, type Identity } from './checkpoint.ts'
  * @throws UsageError for an architecture, FileError for a data set or tensors that this program does not know; NoAdapterError
  */
 export async function layerWork(model: HostTensors, identity: Identity, source: string): Promise<Map<string, number>> {
-  const { arch, dataset, classes, width } = identity;
-  const shape = imageShape(dataset);
+  const { arch, dataset, classes, width, depthFactor, widthFactor } = identity;
+  const shape = identity.shape ?? imageShape(dataset);
   if (!shape) throw new FileError(`${source}: the images of the data set '${dataset}' have no known size`);
   const device = await openDevice();
   try {
     const unused = Array.from({ length: shape[0] }, () => 1);
-    const options = { width, classes, channels: shape[0], mean: unused, std: unused };
+    const factors = { ...(depthFactor && { depthFactor }), ...(widthFactor && { widthFactor }) };
+    const options = { width, ...factors, classes, channels: shape[0], mean: unused, std: unused };
     const network = createModel(arch, { device, random: new Random(0) }, options);
     assertTensors(model, new Map([...network.state()].map(([name, t]) => [name, t.shape])), source);
     return layerMacs(device, network, shape);

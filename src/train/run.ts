@@ -6,7 +6,7 @@
  */
 import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
-import { type DataSet, openDataSet } from '../data/index.ts';
+import type { DataSet } from '../data/index.ts';
 import { type Device, openDevice } from '../device/index.ts';
 import { SparrowError } from '../errors.ts';
 import { layerMacs } from '../nn/macs.ts';
@@ -25,7 +25,9 @@ import { assertSameRun, attackSettings, deviceOptions, maskRule, type TrainConfi
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
+import { modelOptions, networkIdentity } from './model.ts';
 import { profiled } from './profile.ts';
+import { openRunData } from './run-data.ts';
 import { saveSamples } from './samples.ts';
 import { Trainer } from './trainer.ts';
 
@@ -55,14 +57,7 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
   if (saved) assertSameRun(saved, config, source.path);
   const checkpoint = resuming ? source.loadCheckpoint() : undefined;
   if (resuming && !checkpoint) hooks.onNotice?.(`nothing to resume in ${source.path} yet: starting from the beginning`);
-  const data =
-    options.data ??
-    (await openDataSet({
-      dataset: config.dataset,
-      ...(config.data !== undefined ? { data: config.data } : {}),
-      ...(config.limit !== undefined ? { limit: config.limit } : {}),
-      ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
-    }));
+  const data = options.data ?? (await openRunData(config, hooks));
   folder.prepare();
   const device = options.device ?? (await openDevice(deviceOptions(config)));
   if (device.precision !== config.precision) hooks.onNotice?.('--precision f16: the adapter has no matrix units, f32 is used');
@@ -122,14 +117,7 @@ class Run {
   ) {
     const { seed } = config;
     const maker = { device, random: new Random(seed, Stream.init) };
-    const { mean, std, classes } = data;
-    this.model = createModel(config.arch, maker, {
-      width: config.width,
-      classes: classes.length,
-      channels: data.shape[0],
-      mean,
-      std,
-    });
+    this.model = createModel(config.arch, maker, modelOptions(config, data));
     const { lr, momentum, weightDecay, nesterov } = config;
     this.optimiser = new Sgd(this.model.parameters(), { lr, momentum, weightDecay, nesterov });
     if (maskRule(config) !== 'dense') {
@@ -158,7 +146,7 @@ class Run {
   /** Starts from the weights of a checkpoint or a state_dict. */
   startFrom(path: string): void {
     const { model, metadata } = decodeWeights(readFileBytes(path), path);
-    assertNetwork(metadata, this.config, path);
+    assertNetwork(metadata, networkIdentity(this.config), path);
     this.loadModel(model, path);
   }
 
@@ -175,8 +163,8 @@ class Run {
   }
 
   restore(checkpoint: Checkpoint, source: string): void {
-    const { arch, dataset, width } = this.config;
-    assertIdentity(checkpoint, { arch, dataset, width, classes: this.data.classes.length }, source);
+    const { dataset } = this.config;
+    assertIdentity(checkpoint, { ...networkIdentity(this.config), dataset, classes: this.data.classes.length }, source);
     this.loadModel(checkpoint.model, source);
     const { velocity, denseVelocity } = this.optimiser;
     const group = (found: HostTensors, wanted: ReadonlyMap<string, { shape: readonly number[] }>, what: string) =>
@@ -369,10 +357,10 @@ class Run {
     for (const { data } of model.values())
       if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);
     return {
-      arch: config.arch,
+      ...networkIdentity(config),
       dataset: config.dataset,
       classes: this.data.classes.length,
-      width: config.width,
+      shape: this.data.shape,
       epoch: this.epoch,
       iteration,
       model,

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { bundleForBrowser, root } from '../../scripts/bundle.ts';
-import { cacheFolder } from '../../src/device/platform/swiftshader.ts';
+import { cacheFolder } from '../../src/device/platform/cache.ts';
 
 /** What may cross between this process and the page. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

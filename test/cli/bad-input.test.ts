@@ -95,7 +95,7 @@ describe('wrong usage: exit code 2', () => {
     ['an unknown command', ['trian'], /unknown command 'trian'; did you mean train\?$/],
     ['an unknown flag', [...onShapes, '--densty', '1'], /unknown option '--densty'; did you mean --density\?$/],
     ['an unknown data set', ['train', '--dataset', 'mnist', ...quick], /--dataset must be one of cifar10, .*got 'mnist'$/],
-    ['an unknown architecture', [...onShapes, '--arch', 'lenet'], /--arch must be one of resnet18, resnet8.*got 'lenet'$/],
+    ['an unknown architecture', [...onShapes, '--arch', 'lenet'], /--arch must be one of resnet18, .*resnet8, got 'lenet'$/],
     ['density 0', [...onShapes, '--fb', '--density', '0'], /--density must be a number in \(0, 1\], got '0'$/],
     ['density 1.2', [...onShapes, '--fb', '--density', '1.2'], /--density must be a number in \(0, 1\], got '1.2'$/],
     ['a negative eps', [...onShapes, '--train-eps', '-1'], /--train-eps must be a number >= 0, got '-1'$/],

@@ -32,7 +32,7 @@ describe('wrong usage', () => {
     [
       'an unknown architecture',
       ['--suite', 'step', '--arch', 'alexnet'],
-      "--arch must be one of resnet18, resnet8, got 'alexnet'",
+      "--arch must be one of resnet18, resnet34, resnet50, resnet101, resnet152, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, wideresnet, resnet8, got 'alexnet'",
     ],
     ['a flag of suites', ['--kernel', 'matmul', '--peers'], '--peers has no effect with --kernel'],
   ])('%s', async (_, args, message) => {

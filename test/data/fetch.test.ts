@@ -15,12 +15,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zipSync } from 'fflate';
 import * as tar from 'tar';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fetchDataSet, type Progress, SOURCES, type Source, verifyDataSet } from '../../src/data/fetch.ts';
 import { openDataSet } from '../../src/data/index.ts';
 import { FileError, UsageError } from '../../src/errors.ts';
 import { writeCifar10Binary, writeCifar10Python } from './cifar-writer.ts';
+import { jpeg, rgb } from './image-writer.ts';
 
 const ARCHIVE = 'cifar-10-binary.tar.gz';
 const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
@@ -37,6 +39,7 @@ let answer: (request: IncomingMessage, response: ServerResponse) => void;
 beforeEach(async () => {
   room = mkdtempSync(join(tmpdir(), 'sparrow-fetch-'));
   folder = join(room, 'data');
+  vi.stubEnv('SPARROW_CACHE', join(room, 'cache'));
   const origin = join(room, 'origin');
   const own = writeCifar10Binary(origin, 40);
   writeFileSync(join(own, 'readme.html'), 'not read');
@@ -55,8 +58,7 @@ beforeEach(async () => {
   sources = {
     cifar10: {
       baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/files`,
-      archive: ARCHIVE,
-      md5: md5(archive),
+      archive: { name: ARCHIVE, md5: md5(archive) },
       rows: { train: 200, test: 40 },
       layouts: [
         { folder: binaryLayout.folder, files: sums(own, Object.keys(binaryLayout.files)) },
@@ -67,6 +69,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.unstubAllEnvs();
   server.closeAllConnections();
   await new Promise(resolve => server.close(resolve));
   rmSync(room, { recursive: true, force: true });
@@ -247,7 +250,7 @@ describe('fetchDataSet', () => {
     writeFileSync(join(room, 'stray.txt'), 'x');
     await tar.create({ file: join(room, 'b.tar.gz'), gzip: true, cwd: room }, ['stray.txt']);
     const other = readFileSync(join(room, 'b.tar.gz'));
-    sources.cifar10.md5 = md5(other);
+    sources.cifar10.archive = { name: ARCHIVE, md5: md5(other) };
     answer = (request, response) => send(request, response, { bytes: other });
     await expect(fetchDataSet('cifar10', folder, options())).rejects.toThrow(
       /cannot be unpacked: data_batch_1\.bin, .* not in its folder cifar-10-batches-bin$/,
@@ -257,12 +260,68 @@ describe('fetchDataSet', () => {
 
   it('names what cannot be fetched and where nothing can be written', async () => {
     await expect(fetchDataSet('shapes', folder)).rejects.toThrow(
-      new UsageError("'shapes' is no data set to fetch: cifar10, cifar100 are"),
+      new UsageError("'shapes' is no data set to fetch: cifar10, cifar100, svhn, tinyimagenet are"),
     );
     await expect(fetchDataSet('cifar10', folder, { ...options(), baseUrl: 'toronto' })).rejects.toThrow(UsageError);
     writeFileSync(join(room, 'file'), '');
     await expect(fetchDataSet('cifar10', join(room, 'file'), options())).rejects.toThrow(/file cannot be made: EEXIST/);
     expect(existsSync(join(room, 'file.part'))).toBe(false);
+  });
+});
+
+describe('a data set of single files', () => {
+  it('goes on with the file that broke off, refuses wrong bytes and keeps the old file', async () => {
+    const files: Record<string, Buffer> = { 'train_32x32.mat': Buffer.alloc(5000, 1), 'test_32x32.mat': Buffer.alloc(3000, 2) };
+    const { baseUrl } = sources.cifar10;
+    const sumsOf = Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, md5(bytes)]));
+    sources.svhn = { baseUrl, rows: { train: 1, test: 1 }, layouts: [{ folder: 'svhn', files: sumsOf }] };
+    const own = join(folder, 'svhn');
+    mkdirSync(own, { recursive: true });
+    const old = join(own, 'test_32x32.mat');
+    writeFileSync(old, 'old');
+    let lying = true;
+    answer = (request, response) => {
+      const name = request.url!.split('/').at(-1)!;
+      const bytes = lying && name.startsWith('test') ? Buffer.alloc(3000, 3) : files[name];
+      send(request, response, { bytes, cut: asked.length === 1 ? 1200 : undefined });
+    };
+    await expect(fetchDataSet('svhn', folder, options())).rejects.toThrow(/test_32x32\.mat: wrong checksum/);
+    expect(asked).toEqual(['all', 'bytes=1200-', 'all']);
+    expect(readFileSync(old, 'utf8')).toBe('old');
+    lying = false;
+    expect(await fetchDataSet('svhn', folder, options())).toEqual({ folder: own, downloaded: true });
+    expect(asked).toHaveLength(4);
+    for (const [name, bytes] of Object.entries(files)) expect(readFileSync(join(own, name))).toEqual(bytes);
+    expect(await fetchDataSet('svhn', folder, options())).toEqual({ folder: own, downloaded: false });
+  });
+});
+
+describe('a data set in a zip archive', () => {
+  it('is unpacked, counted, and decoded to be verified', async () => {
+    const name = 'tiny-imagenet-200';
+    const image = await jpeg(rgb(64, 3), 64);
+    const entries: Record<string, Uint8Array> = { 'stray.txt': Buffer.from('x'), [`${name}/../out.txt`]: Buffer.from('x') };
+    for (const wnid of ['n01', 'n02']) for (const i of [0, 1]) entries[`${name}/train/${wnid}/images/${i}.JPEG`] = image;
+    entries[`${name}/val/images/v.JPEG`] = image;
+    entries[`${name}/val/val_annotations.txt`] = Buffer.from('v.JPEG\tn02\t0\n');
+    archive = Buffer.from(zipSync(entries));
+    sources.tinyimagenet = {
+      ...SOURCES.tinyimagenet,
+      baseUrl: sources.cifar10.baseUrl,
+      archive: { name: `${name}.zip`, md5: md5(archive) },
+      rows: { train: 4, test: 1 },
+    };
+    const own = join(folder, name);
+    expect(await fetchDataSet('tiny-imagenet', folder, options())).toEqual({ folder: own, downloaded: true });
+    expect(readdirSync(folder)).toEqual([name]);
+    expect(await fetchDataSet('tinyimagenet', folder, options())).toEqual({ folder: own, downloaded: false });
+    const verify = () => verifyDataSet('tinyimagenet', folder, { sources });
+    expect((await verify()).rows).toEqual({ train: 4, test: 1 });
+    truncateSync(join(own, 'train', 'n01', 'images', '1.JPEG'), 300);
+    await expect(verify()).rejects.toThrow(/1\.JPEG cannot be decoded/);
+    rmSync(join(own, 'train', 'n01', 'images', '1.JPEG'));
+    await expect(verify()).rejects.toThrow(/tinyimagenet has 3 train rows there, the published set 4$/);
+    expect(await fetchDataSet('tinyimagenet', folder, options())).toMatchObject({ downloaded: true });
   });
 });
 

@@ -1,26 +1,40 @@
 /** Data sets by name, their limits, and the usage errors around them. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { dataSetNames, openDataSet } from '../../src/data/index.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { dataSetNames, imageShape, openDataSet } from '../../src/data/index.ts';
 import { UsageError } from '../../src/errors.ts';
 import { writeCifar10Binary, writeCifar100Python } from './cifar-writer.ts';
+import { png, put, rgb } from './image-writer.ts';
+import { matFile, matrix } from './mat-writer.ts';
 
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sparrow-open-'));
+  vi.stubEnv('SPARROW_CACHE', join(folder, 'cache'));
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe('openDataSet', () => {
   it('opens each set by its name', async () => {
     writeCifar10Binary(folder, 4);
     writeCifar100Python(folder, 20, 5);
+    for (const file of ['train_32x32.mat', 'test_32x32.mat']) {
+      const [x, y] = [Buffer.alloc(12 * 3072), Buffer.alloc(12, 1)];
+      writeFileSync(join(folder, file), matFile(matrix('X', 9, [32, 32, 3, 12], 2, x), matrix('y', 6, [12, 1], 2, y)));
+    }
+    for (const split of ['train', 'test', 'training', 'validation'])
+      for (let i = 0; i < 12; i++) put(join(folder, split, i % 2 ? 'a' : 'b', `${i}.png`), png(rgb(64, i), 64));
     for (const dataset of dataSetNames) {
       const set = await openDataSet({ dataset, data: folder, limit: 10, evalLimit: 2 });
       expect(set.name).toBe(dataset);
-      expect(set.train.count).toBe(10);
+      expect([set.train.count, set.test.count]).toEqual([10, 2]);
+      expect(imageShape(dataset) ?? [3, 64, 64]).toEqual(set.shape);
+      expect(set.train.images.length).toBe(10 * set.shape[0] * set.shape[1] * set.shape[2]);
     }
   });
 
@@ -46,7 +60,7 @@ describe('openDataSet', () => {
   it('lists the names for an unknown one', async () => {
     for (const dataset of ['imagenet', 'toString', '']) {
       await expect(openDataSet({ dataset })).rejects.toThrow(
-        new UsageError(`unknown data set '${dataset}': --dataset takes cifar10, cifar100, shapes`),
+        new UsageError(`unknown data set '${dataset}': --dataset takes cifar10, cifar100, svhn, tinyimagenet, folder, shapes`),
       );
     }
   });

@@ -75,6 +75,6 @@ describe('a new model', () => {
 
   it.each(['resnet1', '', 'toString', '__proto__'])('of the unknown architecture %j is a usage error', arch => {
     expect(() => make(arch)).toThrow(UsageError);
-    expect(() => make(arch)).toThrow(`unknown architecture '${arch}': use resnet18`);
+    expect(() => make(arch)).toThrow(`unknown architecture '${arch}': use resnet18, `);
   });
 });

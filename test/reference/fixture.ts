@@ -32,6 +32,7 @@ const readers: Record<string, { bytes: number; read: (view: DataView, offset: nu
   F64: { bytes: 8, read: (view, offset) => view.getFloat64(offset, true) },
   F32: { bytes: 4, read: (view, offset) => view.getFloat32(offset, true) },
   F16: { bytes: 2, read: (view, offset) => half(view.getUint16(offset, true)) },
+  U8: { bytes: 1, read: (view, offset) => view.getUint8(offset) },
   I64: { bytes: 8, read: (view, offset) => Number(view.getBigInt64(offset, true)) },
 };
 
@@ -62,11 +63,11 @@ export function readFixture(name: string): Fixture {
 }
 
 /**
- * Large arrays are stored thinned: every s-th value, s the smallest number from size/256 up that shares no factor with 6 (so that samples
+ * Large arrays are stored thinned: every s-th value, s the smallest number from size/most up that shares no factor with 6 (so that samples
  * wander over kernel positions and channels). `sample` thins an array the same way.
  */
-export function sample(data: Float64Array): Float64Array {
-  let step = Math.ceil(data.length / 256);
+export function sample(data: Float64Array, most = 256): Float64Array {
+  let step = Math.ceil(data.length / most);
   while (step > 1 && (step % 2 === 0 || step % 3 === 0)) step++;
   return data.filter((_, i) => i % step === 0);
 }

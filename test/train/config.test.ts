@@ -85,14 +85,14 @@ describe('validation', () => {
     [{ momentum: 1 }, '--momentum must be a number in [0, 1), got 1'],
     [{ seed: -1 }, '--seed must be a whole number >= 0, got -1'],
     [{ decreasingLr: [5, 5] }, '--decreasing-lr must be whole numbers >= 1 in rising order, separated by commas, got 5,5'],
-    [{ dataset: undefined }, '--dataset is required: data set: cifar10, cifar100, shapes'],
+    [{ dataset: undefined }, '--dataset is required: data set: cifar10, cifar100, svhn, tinyimagenet, folder, shapes'],
     [{ dataset: 'cifar10' }, '--data is required: the folder that holds cifar10'],
     [{ saveDir: '' }, "--save-dir must not be empty, got ''"],
     [{ eval: true }, '--eval needs --pretrained: the checkpoint to score'],
     [{ nesterov: true, momentum: 0 }, '--nesterov needs a --momentum above 0'],
     [{ pretrained: 'f' }, '--pretrained goes with --eval; to start training from weights, give them with --init'],
     [{ fb: 'yes' as never }, "--fb must be true or false, got 'yes'"],
-    [{ arch: 'resnet' as never }, "--arch must be one of resnet18, resnet8, got 'resnet'"],
+    [{ arch: 'resnet' as never }, '--arch must be one of resnet18, resnet34, '],
   ])('refuses %j', (given, message) => {
     expect(() => resolve(given)).toThrow(UsageError);
     expect(() => resolve(given)).toThrow(message);
@@ -103,8 +103,6 @@ describe('validation', () => {
     ['growth', 'momentum_neuron'],
     ['death', 'SET'],
     ['redistribution', 'nonzeros'],
-    ['arch', 'wideresnet'],
-    ['dataset', 'tinyimagenet'],
   ])('says that --%s %s is known but not there yet', (key, value) => {
     expect(() => resolve({ [key]: value })).toThrow(`for now: '${value}' is not available yet`);
   });

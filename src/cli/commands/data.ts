@@ -22,7 +22,7 @@ export function addData(program: Command): void {
     },
   );
   addVerb(data, 'verify', "checks a data set's files").action(async (name: string, options: DataOptions) => {
-    await withProgress(options, () => engine.verifyDataset(name, options.data));
+    await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks));
     printResult(options, { name, folder: options.data, verified: true }, `${name} in ${options.data} is whole`);
   });
 }
@@ -31,7 +31,7 @@ function addVerb(data: Command, verb: string, description: string): Command {
   const command = data
     .command(verb)
     .description(description)
-    .argument('<name>', 'cifar10 or cifar100')
+    .argument('<name>', 'cifar10, cifar100, svhn or tinyimagenet')
     .option('--data <DIR>', 'folder of the data', 'data')
     .addHelpText('after', examples);
   return addOutputOptions(command);

@@ -5,21 +5,15 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
+import { cacheFolder } from './cache.ts';
 
 export interface Unpacked {
   /** Vulkan's description of the driver, for VK_ICD_FILENAMES. */
   icd: string;
   /** A Vulkan loader for machines without one. */
   loader: string;
-}
-
-/** Where unpacked drivers are kept: SPARROW_CACHE, else the user's cache folder. */
-export function cacheFolder(): string {
-  const base = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  return process.env.SPARROW_CACHE ?? join(base, 'sparrow');
 }
 
 /**

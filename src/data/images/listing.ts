@@ -1,0 +1,74 @@
+/** Image files by class: a folder for each class, or a list of names with their classes. */
+import { type Dirent, existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { FileError } from '../../errors.ts';
+import { fileError } from '../files.ts';
+
+/** Files with the index of their class, class by class in the order of their names. */
+export interface Listing {
+  readonly files: readonly string[];
+  readonly labels: readonly number[];
+}
+
+const isImage = (name: string) => /\.(jpe?g|png)$/i.test(name);
+const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
+
+function entries(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).sort(byName);
+  } catch (error) {
+    throw fileError('read', folder, error);
+  }
+}
+
+/** The names of the class folders in `folder`, sorted. @throws FileError for fewer than two */
+export function classNames(folder: string): string[] {
+  const names = entries(folder)
+    .filter(entry => !entry.isFile() && !entry.name.startsWith('.'))
+    .map(({ name }) => name);
+  if (names.length < 2)
+    throw new FileError(`${folder} holds ${names.length} class folders: a data set needs at least 2, one for each class`);
+  return names;
+}
+
+/** Every image below the class folders of `folder`. @throws FileError for a class that is not in `classes`, or has no image */
+export function listByFolder(folder: string, classes: readonly string[]): Listing {
+  const files: string[] = [];
+  const labels: number[] = [];
+  for (const name of classNames(folder)) {
+    const label = classes.indexOf(name);
+    if (label < 0) throw new FileError(`${join(folder, name)}: there is no such class among those of the training images`);
+    const found = [...imagesBelow(join(folder, name))];
+    if (found.length === 0) throw new FileError(`${join(folder, name)}: holds no JPEG or PNG file`);
+    for (const file of found) {
+      files.push(file);
+      labels.push(label);
+    }
+  }
+  return { files, labels };
+}
+
+/** The folder's own files first, then those of its folders. */
+function* imagesBelow(folder: string): Generator<string> {
+  const all = entries(folder);
+  for (const { name } of all) if (isImage(name)) yield join(folder, name);
+  for (const entry of all) if (entry.isDirectory()) yield* imagesBelow(join(folder, entry.name));
+}
+
+/**
+ * The images of lines `FILE <tab> CLASS ...`, in the order that folders by class would give.
+ * @throws FileError for a class that is not in `classes` or a file that is not there, naming the line
+ */
+export function listByLines(text: string, source: string, folder: string, classes: readonly string[]): Listing {
+  const rows = text.split(/\r?\n/).flatMap((line, i) => {
+    if (line === '') return [];
+    const [name, wanted] = line.split('\t');
+    const label = classes.indexOf(wanted);
+    if (label < 0) throw new FileError(`${source}: line ${i + 1}: there is no class '${wanted}' among the training images`);
+    const file = join(folder, name);
+    if (!existsSync(file)) throw new FileError(`${source}: line ${i + 1}: ${file} is missing`);
+    return [{ name, file, label }];
+  });
+  rows.sort((a, b) => a.label - b.label || byName(a, b));
+  return { files: rows.map(({ file }) => file), labels: rows.map(({ label }) => label) };
+}

@@ -1,0 +1,261 @@
+/** Tiny-ImageNet in both layouts, and folders of images: rows, classes, splits, the cache, and every way in which files can be wrong. */
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encode } from 'fast-png';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openImageFolder } from '../../src/data/image-folder.ts';
+import { decodeImages } from '../../src/data/images/decode.ts';
+import { fixedPermutation } from '../../src/data/permutation.ts';
+import { openTinyImageNet } from '../../src/data/tiny-imagenet.ts';
+import type { Split } from '../../src/data/types.ts';
+import { FileError } from '../../src/errors.ts';
+import { jpeg, png, put, rgb } from './image-writer.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sparrow-images-'));
+  vi.stubEnv('SPARROW_CACHE', join(folder, 'cache'));
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The image's colour as written: the green of `rgb` tells its kind. */
+const kindsOf = ({ images, count }: Split) => {
+  const size = images.length / count;
+  return Array.from({ length: count }, (_, n) => images[n * size + size / 3 + 5]);
+};
+const greenOf = (kind: number) => (kind * 97) % 256;
+
+describe('the fixed permutation', () => {
+  it("is numpy's, seed 10", () => {
+    expect([...fixedPermutation(20)]).toEqual([7, 10, 5, 6, 3, 18, 13, 2, 14, 8, 17, 16, 19, 12, 11, 1, 0, 15, 4, 9]);
+    const all = fixedPermutation(100_000);
+    expect([...all.subarray(0, 5)]).toEqual([33226, 64804, 39763, 51270, 9698]);
+    expect([...all.subarray(90_000, 90_005)]).toEqual([67974, 50355, 55638, 5340, 12231]);
+    expect([...all.subarray(-3)]).toEqual([50496, 94735, 83209]);
+  });
+});
+
+describe('decoding', () => {
+  it('gives planes of PNG exactly, of JPEG nearly; grey is repeated, transparency ignored', async () => {
+    const pixels = rgb(16, 1);
+    const grey = pixels.filter((_, i) => i % 3 === 0);
+    const withAlpha = new Uint8Array(16 * 16 * 4).map((_, i) => (i % 4 === 3 ? 9 : pixels[3 * Math.floor(i / 4) + (i % 4)]));
+    const deep = Uint16Array.from(pixels, v => v * 256 + 77);
+    const files = [
+      put(join(folder, 'a.png'), png(pixels, 16)),
+      put(join(folder, 'b.png'), encode({ width: 16, height: 16, data: grey, channels: 1, depth: 8 })),
+      put(join(folder, 'c.png'), encode({ width: 16, height: 16, data: withAlpha, channels: 4, depth: 8 })),
+      put(join(folder, 'd.png'), encode({ width: 16, height: 16, data: deep, channels: 3, depth: 16 })),
+      put(join(folder, 'e.jpg'), await jpeg(pixels, 16)),
+    ];
+    const { images, size, kept } = await decodeImages(files);
+    expect([size, [...kept]]).toEqual([
+      [16, 16],
+      [0, 1, 2, 3, 4],
+    ]);
+    const planes = Uint8Array.from({ length: 768 }, (_, i) => pixels[3 * (i % 256) + Math.floor(i / 256)]);
+    const found = (n: number) => images.subarray(n * 768, (n + 1) * 768);
+    for (const n of [0, 2, 3]) expect(found(n)).toEqual(planes);
+    expect(found(1)).toEqual(planes.map((_, i) => planes[i % 256]));
+    expect(Math.max(...found(4).map((v, i) => Math.abs(v - planes[i])))).toBeLessThan(12);
+  });
+
+  it('keeps the order of many files, and says how far it is', async () => {
+    const made = Array.from({ length: 10 }, (_, kind) => png(rgb(8, kind), 8));
+    const files = Array.from({ length: 300 }, (_, i) => put(join(folder, `${i}.png`), made[(7 * i) % 10]));
+    const done: number[] = [];
+    const { images } = await decodeImages(files, { size: [8, 8], onProgress: n => done.push(n) });
+    expect(kindsOf({ images, count: 300, labels: new Int32Array() })).toEqual(files.map((_, i) => greenOf((7 * i) % 10)));
+    expect(done.at(-1)).toBe(300);
+  });
+});
+
+/** 64x64 images `kind` of two classes in the archive's layout; the test images' lines are in an order of their own. */
+async function writeArchiveLayout(own: string): Promise<void> {
+  for (const [k, wnid] of ['n01', 'n02'].entries()) {
+    for (let i = 0; i < 10; i++)
+      put(join(own, 'train', wnid, 'images', `${wnid}_${i}.JPEG`), await jpeg(rgb(64, 10 * k + i), 64));
+    put(join(own, 'train', wnid, `${wnid}_boxes.txt`), 'not read');
+  }
+  for (const i of [0, 1, 2]) put(join(own, 'val', 'images', `val_${i}.JPEG`), await jpeg(rgb(64, 20 + i), 64));
+  put(join(own, 'val', 'val_annotations.txt'), 'val_2.JPEG\tn02\t0\t0\t9\t9\nval_0.JPEG\tn02\t1\nval_1.JPEG\tn01\t1\n');
+  put(join(own, 'words.txt'), 'n00\tentity\nn01\tgoldfish, Carassius auratus\n');
+}
+
+describe('Tiny-ImageNet-200', () => {
+  it("is the same from the archive's layout and from training/validation folders", async () => {
+    await writeArchiveLayout(join(folder, 'a', 'tiny-imagenet-200'));
+    for (const [k, wnid] of ['n01', 'n02'].entries()) {
+      for (let i = 0; i < 10; i++)
+        put(join(folder, 'b', 'training', wnid, `${wnid}_${i}.JPEG`), await jpeg(rgb(64, 10 * k + i), 64));
+      for (const i of k === 0 ? [1] : [0, 2])
+        put(join(folder, 'b', 'validation', wnid, `val_${i}.JPEG`), await jpeg(rgb(64, 20 + i), 64));
+    }
+    const [a, b] = [await openTinyImageNet(join(folder, 'a')), await openTinyImageNet(join(folder, 'b'))];
+    expect([a.train, a.val, a.test]).toEqual([b.train, b.val, b.test]);
+    expect([a.classes, b.classes]).toEqual([
+      ['goldfish', 'n02'],
+      ['n01', 'n02'],
+    ]);
+    expect([a.shape, a.train.count, a.val.count, a.test.count]).toEqual([[3, 64, 64], 18, 2, 3]);
+    const order = [...fixedPermutation(20)];
+    expect([...a.train.labels, ...a.val.labels]).toEqual(order.map(i => Math.floor(i / 10)));
+    const greens = [...kindsOf(a.train), ...kindsOf(a.val)];
+    expect(Math.max(...greens.map((g, i) => Math.abs(g - greenOf(order[i]))))).toBeLessThan(8);
+    const test = [1, 0, 2].map(i => 20 + i);
+    expect([...a.test.labels]).toEqual([...fixedPermutation(3)].map(i => [0, 1, 1][i]));
+    for (const [n, i] of fixedPermutation(3).entries()) expect(Math.abs(kindsOf(a.test)[n] - greenOf(test[i]))).toBeLessThan(8);
+  });
+
+  it('names what is missing or wrong', async () => {
+    const opening = () => openTinyImageNet(folder);
+    await expect(opening()).rejects.toThrow(
+      /no folder train, val there; expected Tiny-ImageNet-200; `sparrow data fetch tinyimagenet`/,
+    );
+    await writeArchiveLayout(folder);
+    const lines = join(folder, 'val', 'val_annotations.txt');
+    writeFileSync(lines, 'val_0.JPEG\tn02\nval_1.JPEG\tn07\n');
+    await expect(opening()).rejects.toThrow(/val_annotations\.txt: line 2: there is no class 'n07' among the training images/);
+    writeFileSync(lines, 'val_9.JPEG\tn02\n');
+    await expect(opening()).rejects.toThrow(/line 1: .*val_9\.JPEG is missing/);
+    writeFileSync(lines, 'val_0.JPEG\tn02\n');
+    put(join(folder, 'train', 'n01', 'images', 'n01_3.JPEG'), await jpeg(rgb(32, 1), 32));
+    await expect(opening()).rejects.toThrow(
+      /n01_3\.JPEG has 32x32 pixels \(height x width\), but 64x64 is wanted: all images must have one/,
+    );
+  });
+});
+
+/** PNG files by class in `train` and `test`. */
+function writeFolder(own: string, { size = 8, train = 10, test = 2, names = ['cat', 'dog'] } = {}): void {
+  for (const [split, count] of [
+    ['train', train],
+    ['test', test],
+  ] as const)
+    for (const [k, name] of names.entries())
+      for (let i = 0; i < count; i++) put(join(own, split, name, `${i}.png`), png(rgb(size, 10 * k + i), size));
+}
+
+describe('a folder of images', () => {
+  it('gives classes by name, splits by the fixed permutation, its own channel statistics', async () => {
+    writeFolder(folder);
+    put(join(folder, 'train', 'cat', 'notes.txt'), 'not an image');
+    const set = await openImageFolder(folder);
+    expect([set.classes, set.shape, set.train.count, set.val.count, set.test.count]).toEqual([
+      ['cat', 'dog'],
+      [3, 8, 8],
+      18,
+      2,
+      4,
+    ]);
+    const order = [...fixedPermutation(20)];
+    expect([...kindsOf(set.train), ...kindsOf(set.val)]).toEqual(order.map(i => greenOf(10 * Math.floor(i / 10) + (i % 10))));
+    const green = kindsOf(set.train);
+    const mean = green.reduce((a, b) => a + b, 0) / 18 / 255;
+    expect(set.mean[1]).toBeCloseTo(mean, 12);
+    expect(set.std[1]).toBeCloseTo(Math.sqrt(green.reduce((a, g) => a + (g / 255 - mean) ** 2, 0) / 18), 12);
+  });
+
+  it('takes val for validation beside test, and for the test set without it', async () => {
+    writeFolder(folder);
+    for (const name of ['cat', 'dog']) put(join(folder, 'val', name, '0.png'), png(rgb(8, 5), 8));
+    const counts = async () => {
+      const { train, val, test } = await openImageFolder(folder);
+      return [train.count, val.count, test.count];
+    };
+    expect(await counts()).toEqual([20, 2, 4]);
+    rmSync(join(folder, 'test'), { recursive: true });
+    expect(await counts()).toEqual([18, 2, 2]);
+  });
+
+  it('is decoded once: kept until a file changes, made again where the kept file is damaged', async () => {
+    writeFolder(folder);
+    const steps: string[] = [];
+    const open = () => openImageFolder(folder, { onProgress: ({ label }) => steps.push(label) });
+    const first = await open();
+    expect(new Set(steps)).toEqual(new Set(['decoding train', 'decoding test']));
+    steps.length = 0;
+    expect(await open()).toEqual(first);
+    expect(steps).toEqual([]);
+    const kept = join(folder, 'cache', 'images');
+    for (const name of readdirSync(kept)) truncateSync(join(kept, name), statSync(join(kept, name)).size - 1);
+    expect(await open()).toEqual(first);
+    expect(steps).not.toEqual([]);
+    steps.length = 0;
+    const file = join(folder, 'test', 'cat', '0.png');
+    put(file, png(rgb(8, 77), 8));
+    utimesSync(file, 1, 1);
+    expect(kindsOf((await open()).test)).toContain(greenOf(77));
+    expect(new Set(steps)).toEqual(new Set(['decoding test']));
+  });
+
+  it('says so and goes on where nothing can be kept', async () => {
+    writeFolder(folder);
+    writeFileSync(join(folder, 'cache'), 'in the way');
+    const notices: string[] = [];
+    expect((await openImageFolder(folder, { onNotice: line => notices.push(line) })).train.count).toBe(18);
+    expect(notices[0]).toMatch(/^decoded images are not kept for the next run: cannot write to folder .*cache.images: /);
+  });
+
+  it('names images of another size, with both sizes', async () => {
+    writeFolder(folder);
+    const odd = put(join(folder, 'train', 'dog', '3.png'), png(rgb(8, 1, 12), 8, 12));
+    await expect(openImageFolder(folder)).rejects.toThrow(
+      `${odd} has 8x12 pixels (height x width), but ${join(folder, 'train', 'cat', '0.png')} has 8x8: all images must have one size`,
+    );
+    rmSync(odd);
+    put(join(folder, 'test', 'dog', '0.png'), png(rgb(16, 1), 16));
+    await expect(openImageFolder(folder)).rejects.toThrow(/test.dog.0\.png has 16x16 pixels .* but 8x8 is wanted/);
+  });
+
+  it('names a corrupt file and why; --skip-corrupt leaves such files out and counts', async () => {
+    const good = await jpeg(rgb(8, 3), 8);
+    const cases: [Uint8Array | string, RegExp][] = [
+      [good.subarray(0, good.length / 2), /Premature end of JPEG file/],
+      [good.map((byte, i) => (i > 30 && i < 90 ? 0xff - byte : byte)), /: ./],
+      ['', /empty file/],
+      ['<html>', /neither JPEG nor PNG/],
+      [png(rgb(8, 3), 8).map((byte, i) => (i === 60 ? byte ^ 1 : byte)), /: ./],
+    ];
+    writeFolder(folder);
+    for (const [i, [bytes, reason]] of cases.entries()) {
+      const bad = put(join(folder, 'train', 'cat', `9${i}.jpg`), bytes);
+      const decoding = decodeImages([join(folder, 'train', 'cat', '0.png'), bad], { size: [8, 8] });
+      await expect(decoding).rejects.toThrow(FileError);
+      await expect(decoding).rejects.toThrow(reason);
+      await expect(decoding).rejects.toThrow(`${bad} cannot be decoded: `);
+      await expect(decoding).rejects.toThrow('; replace it, or leave such files out with --skip-corrupt');
+    }
+    const notices: string[] = [];
+    for (const _ of ['decoded', 'from the cache']) {
+      const set = await openImageFolder(folder, { skipCorrupt: true, onNotice: line => notices.push(line) });
+      expect([set.train.count, set.val.count]).toEqual([18, 2]);
+      expect(set.train.labels.filter(k => k === 0).length + set.val.labels.filter(k => k === 0).length).toBe(10);
+    }
+    expect(notices).toEqual(Array(2).fill('train: 5 of 25 images are corrupt and left out (--skip-corrupt)'));
+  });
+
+  it('names a missing folder, a class without images, a class of its own in test, and needs two classes', async () => {
+    await expect(openImageFolder(folder)).rejects.toThrow(
+      `data folder ${folder}: no folder train there; expected train/CLASS/IMAGES`,
+    );
+    writeFolder(folder, { names: ['cat'] });
+    await expect(openImageFolder(folder)).rejects.toThrow(
+      `${join(folder, 'train')} holds 1 class folders: a data set needs at least 2`,
+    );
+    writeFolder(folder);
+    put(join(folder, 'train', 'eel', 'notes.txt'), 'x');
+    await expect(openImageFolder(folder)).rejects.toThrow(`${join(folder, 'train', 'eel')}: holds no JPEG or PNG file`);
+    rmSync(join(folder, 'train', 'eel'), { recursive: true });
+    put(join(folder, 'test', 'emu', '0.png'), png(rgb(8, 0), 8));
+    await expect(openImageFolder(folder)).rejects.toThrow(
+      `${join(folder, 'test', 'emu')}: there is no such class among those of the training`,
+    );
+    rmSync(join(folder, 'test'), { recursive: true });
+    await expect(openImageFolder(folder)).rejects.toThrow(`data folder ${folder}: no folder test (or val) there`);
+  });
+});
