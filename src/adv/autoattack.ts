@@ -7,7 +7,7 @@ import { scope, type Tensor } from '../tensor/tensor.ts';
 import { apgd } from './apgd.ts';
 import { type Outcome, type Pace, predict } from './batch.ts';
 import { fab } from './fab.ts';
-import { ceLoss, classAtRank, dlrLoss, type SampleLoss, targetedDlrLoss } from './losses.ts';
+import { ceLoss, checkClasses, classAtRank, dlrLoss, type SampleLoss, targetedDlrLoss } from './losses.ts';
 import type { Forward, Norm } from './pgd.ts';
 import { squareAttack } from './square.ts';
 
@@ -48,9 +48,13 @@ export interface StageOptions {
   readonly queries?: number;
 }
 
-/** An attack with AutoAttack's settings. @param classes the model's, which bound the number of targets */
+/**
+ * An attack with AutoAttack's settings.
+ * @param classes the model's, which bound the number of targets @throws SparrowError where they are too few for the attack
+ */
 export function stage(name: StageName, ball: Ball, classes: number, options: StageOptions = {}): Stage {
   const { restarts = 1, eot = 1, iterations = ITERATIONS, queries = QUERIES } = options;
+  if (name === 'apgd-dlr' || name === 'apgd-t') checkClasses(classes);
   const repeated = (run: (restart: number) => Run) => Array.from({ length: restarts }, (_, i) => run(i));
   const forTargets = (run: (rank: number) => Run) => Array.from({ length: Math.min(TARGETS, classes - 1) }, (_, i) => run(i + 1));
   const ascend = (loss: SampleLoss): Run => {

@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 export type SampleLoss = (logits: Tensor, labels: Tensor) => Tensor;
 
 /** Classes that the difference of logits ratio needs: its targeted form ranks four logits. */
-export const DLR_CLASSES = 4;
+const DLR_CLASSES = 4;
 
 /** Cross-entropy. */
 export const ceLoss: SampleLoss = (logits, labels) => F.crossEntropy(logits, labels, { reduction: 'none' });
@@ -39,7 +39,8 @@ function ranked(logits: Tensor, count: number): Tensor[] {
   return Array.from({ length: count }, (_, k) => F.reshape(F.slice(sorted, [0, k], [n, 1]), [n]));
 }
 
-function checkClasses(classes: number): void {
+/** @throws SparrowError where a model has too few classes for the DLR loss */
+export function checkClasses(classes: number): void {
   if (classes >= DLR_CLASSES) return;
   throw new SparrowError(`the DLR loss needs at least ${DLR_CLASSES} classes, the model has ${classes}: attack with apgd-ce`);
 }

@@ -16,8 +16,8 @@ export interface LabelledImages {
 export interface SurvivorHooks {
   /** After each run, with the stage's name, the runs done and those of the stage, and how many samples are left. */
   onRun?(stage: string, done: number, total: number, survivors: number): void;
-  /** Between the steps of an attack: samples done and those of the run, as fractions of a sample. */
-  onStep?(stage: string, done: number, total: number): Promise<void> | void;
+  /** Between the steps of a run, such as `apgd-t 3/9`: samples done, counting a batch in part, and those of the run. */
+  onStep?(run: string, done: number, total: number): Promise<void> | void;
   /** The images of a batch that attacked `indices`; the tensor is valid until the returned promise resolves. */
   onBatch?(indices: readonly number[], adv: Tensor, fooled: readonly boolean[]): Promise<void> | void;
 }
@@ -46,11 +46,12 @@ export async function attackSurvivors(
   for (const { name, runs } of stages) {
     for (const [r, run] of runs.entries()) {
       const next: number[] = [];
+      const label = runs.length > 1 ? `${name} ${r + 1}/${runs.length}` : name;
       for (let at = 0; at < left.length; at += batchSize) {
         const indices = left.slice(at, at + batchSize);
         const size = packedSize(indices.length, batchSize);
         const { images, labels } = load(Array.from({ length: size }, (_, i) => indices[i % indices.length]));
-        const pace: Pace = (done, total) => hooks.onStep?.(name, at + (indices.length * done) / total, left.length);
+        const pace: Pace = (done, total) => hooks.onStep?.(label, at + (indices.length * done) / total, left.length);
         const { adv, fooled } = await run(forward, images, labels, random, pace);
         const flags = Array.from((await fooled.floats()).subarray(0, indices.length), v => v !== 0);
         await hooks.onBatch?.(indices, adv, flags);

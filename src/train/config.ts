@@ -65,8 +65,8 @@ export const optimiserFlags = {
 };
 
 /** Radius and step size in L2, where Linf's 8 and 2 (in 1/255) would mean nothing: Rice et al. (2020), section 3. */
-const l2Radius = 128 / 255;
-const l2Step = 15 / 255;
+export const l2Radius = 128 / 255;
+export const l2Step = 15 / 255;
 
 /** The attacks of training and of evaluation. */
 export const attackFlags = {
