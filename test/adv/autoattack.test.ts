@@ -182,7 +182,7 @@ describe('every attack', () => {
         expect(await toRef(misclassified(predict(forward, adv), labels))).toEqual(await toRef(fooled));
         expect(await toRef((await attack()).adv)).toEqual(await toRef(adv));
       },
-      24,
+      15,
     );
   });
 
@@ -305,38 +305,41 @@ describe('AutoAttack', () => {
   }
 
   it('Linf on a linear classifier: exactly the samples that closed form calls robust survive', async () => {
-    const [n, inputs, classes, eps] = [60, 27, 5, 0.08];
+    const [n, inputs, classes, eps] = [32, 27, 5, 0.08];
     const { weight, bias, forward } = linear(inputs, classes, 31);
     const images = pixels([n, 3, 3, 3], 12);
     const labels = await labelsOf(forward, fromRef(device, images));
     const worst = rowsOf(images).map((x, i) => reference.worstLinearMargin(x, labels[i], weight, [...bias] as never, eps));
     const robust = worst.flatMap((margin, i) => (margin < 0 ? [i] : []));
-    expect(robust.length).toBeGreaterThan(10);
-    expect(robust.length).toBeLessThan(50);
+    expect(robust.length).toBeGreaterThan(5);
+    expect(robust.length).toBeLessThan(27);
     expect(Math.min(...worst.map(Math.abs))).toBeGreaterThan(1e-4); // none is decided by rounding
     const { left } = await attackAll(forward, images, labels, ensemble('aa', { norm: 'linf', eps }, classes, quick));
     expect(left).toEqual(robust);
   });
 
-  it.each(norms)('%s: survivors become fewer from run to run, and runs see survivors only', async norm => {
-    const forward = perceptron(48, 5);
-    const images = pixels([20, 3, 4, 4], 14);
-    const labels = await labelsOf(forward, fromRef(device, images));
-    labels[3] = (labels[3] + 1) % 5; // one that the model gets wrong
-    const ball: Ball = { norm, eps: norm === 'linf' ? 0.025 : 0.12 };
-    const stages = ensemble('aa', ball, 5, quick);
-    const { correct, left, trace, seen } = await attackAll(forward, images, labels, stages);
-    expect(correct).toHaveLength(19);
-    expect(trace.map(t => t.stage)).toEqual(['apgd-ce', ...Array(4).fill('apgd-t'), ...Array(4).fill('fab-t'), 'square']);
-    const counts = [correct.length, ...trace.map(t => t.survivors)];
-    for (let i = 1; i < counts.length; i++) expect(counts[i]).toBeLessThanOrEqual(counts[i - 1]);
-    expect(counts[1]).toBeLessThan(19);
-    expect(left).toHaveLength(counts.at(-1)!);
-    expect(left.length).toBeGreaterThan(0);
-    expect(seen.flat()).toHaveLength(counts.slice(0, -1).reduce((a, b) => a + b));
-    expect(seen.flat()).not.toContain(3);
-    expect((await attackAll(forward, images, labels, stages)).left).toEqual(left);
-  });
+  it.each(process.env.SPARROW_TEST_FULL ? norms : ['l2' as const])(
+    '%s: survivors become fewer from run to run, and runs see survivors only',
+    async norm => {
+      const forward = perceptron(48, 5);
+      const images = pixels([20, 3, 4, 4], 14);
+      const labels = await labelsOf(forward, fromRef(device, images));
+      labels[3] = (labels[3] + 1) % 5; // one that the model gets wrong
+      const ball: Ball = { norm, eps: norm === 'linf' ? 0.025 : 0.12 };
+      const stages = ensemble('aa', ball, 5, quick);
+      const { correct, left, trace, seen } = await attackAll(forward, images, labels, stages);
+      expect(correct).toHaveLength(19);
+      expect(trace.map(t => t.stage)).toEqual(['apgd-ce', ...Array(4).fill('apgd-t'), ...Array(4).fill('fab-t'), 'square']);
+      const counts = [correct.length, ...trace.map(t => t.survivors)];
+      for (let i = 1; i < counts.length; i++) expect(counts[i]).toBeLessThanOrEqual(counts[i - 1]);
+      expect(counts[1]).toBeLessThan(19);
+      expect(left).toHaveLength(counts.at(-1)!);
+      expect(left.length).toBeGreaterThan(0);
+      expect(seen.flat()).toHaveLength(counts.slice(0, -1).reduce((a, b) => a + b));
+      expect(seen.flat()).not.toContain(3);
+      expect((await attackAll(forward, images, labels, stages)).left).toEqual(left);
+    },
+  );
 
   it('the versions are those of the paper', () => {
     const ball: Ball = { norm: 'linf', eps: 0.1 };
