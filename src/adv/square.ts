@@ -151,7 +151,7 @@ const unitChannels = (x: Tensor) => div(x, add(elementwise('sqrt', [channelEnerg
 function tiles(x: Tensor, settings: SquareSettings, random: Random): Perturbed {
   const { device, shape } = x;
   const [n, channels, height, width] = shape;
-  const side = Math.max(Math.trunc(height / 5), 1);
+  const side = Math.max(Math.trunc(Math.min(height, width) / 5), 1);
   const [down, across] = [Math.trunc(height / side), Math.trunc(width / side)];
   const [top, left] = [Math.trunc((height - side * down) / 2), Math.trunc((width - side * across) / 2)];
   const upright = bump(side);
