@@ -1,7 +1,13 @@
 /**
  * The library: what `import ... from 'sparrow-webgpu'` offers, in Node and in browsers. Operations are the differentiable ones.
  */
+export * from './adv/apgd.ts';
+export * from './adv/autoattack.ts';
+export * from './adv/fab.ts';
+export * from './adv/losses.ts';
 export * from './adv/pgd.ts';
+export { type SquareSettings, squareAttack } from './adv/square.ts';
+export * from './adv/survivors.ts';
 export * from './autograd/index.ts';
 export * from './device/index.ts';
 export * from './nn/init.ts';

@@ -3,8 +3,10 @@
  * and without a GPU.
  */
 import type { DemoOptions, DemoOutcome, EvalResult, Progress, RunHooks, TrainOutcome } from '../train/api.ts';
+import type { EvalSettings } from '../train/attack-settings.ts';
 import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
+import type { Robustness } from '../train/robustness.ts';
 
 /** Trains a model; saves into `config.saveDir`. */
 export async function train(config: TrainConfig, hooks: RunHooks): Promise<TrainOutcome> {
@@ -14,6 +16,11 @@ export async function train(config: TrainConfig, hooks: RunHooks): Promise<Train
 /** Scores the checkpoint `config.pretrained` on test, by SA and by the evaluation PGD. */
 export async function score(config: TrainConfig, hooks: RunHooks): Promise<EvalResult> {
   return (await import('../train/evaluate.ts')).scoreCheckpoint(config, hooks);
+}
+
+/** Scores a checkpoint under attacks; hands the attacked images back where they are asked for. */
+export async function robustness(settings: EvalSettings, hooks: RunHooks, keepImages: boolean): Promise<Robustness> {
+  return (await import('../train/robustness.ts')).scoreRobustness(settings, hooks, keepImages);
 }
 
 /** Multiply-adds of one image for each layer of a checkpoint, by name. */

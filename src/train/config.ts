@@ -3,11 +3,8 @@
  * check that a resumed run is the same run. Names and defaults are those of the reference implementation's `main_adv.py`, in
  * camelCase; on the command line they are kebab-case or its snake_case.
  */
-<<<<<<< HEAD
-import type { OpenOptions } from '../device/index.ts';
-=======
 import { dataSetAliases, dataSetNames } from '../data/index.ts';
->>>>>>> models
+import type { OpenOptions } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import { architectures } from '../nn/models/names.ts';
 import {
@@ -80,8 +77,8 @@ export const optimiserFlags = {
 };
 
 /** Radius and step size in L2, where Linf's 8 and 2 (in 1/255) would mean nothing: Rice et al. (2020), section 3. */
-const l2Radius = 128 / 255;
-const l2Step = 15 / 255;
+export const l2Radius = 128 / 255;
+export const l2Step = 15 / 255;
 
 /** The attacks of training and of evaluation. */
 export const attackFlags = {

@@ -16,19 +16,9 @@ import { openRunData } from './run-data.ts';
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
   const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
-<<<<<<< HEAD
-  assertNetwork(metadata, config, path);
-  const data = await openDataSet({
-    dataset: config.dataset,
-    ...(config.data !== undefined ? { data: config.data } : {}),
-    ...(config.evalLimit !== undefined ? { evalLimit: config.evalLimit } : {}),
-  });
-  const device = await openDevice(deviceOptions(config));
-=======
   assertNetwork(metadata, networkIdentity(config), path);
   const data = await openRunData(config, hooks);
-  const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
->>>>>>> models
+  const device = await openDevice(deviceOptions(config));
   try {
     const maker = { device, random: new Random(config.seed, Stream.init) };
     const model = createModel(config.arch, maker, modelOptions(config, data));

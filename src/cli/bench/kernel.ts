@@ -3,6 +3,7 @@ import { type Device, ValidationError } from '../../device/index.ts';
 import { SparrowError, UsageError } from '../../errors.ts';
 import { capture, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { KernelCase } from './case.ts';
+import { attackCases } from './cases-attacks.ts';
 import { productCases } from './cases-conv.ts';
 import { limitCases } from './cases-limits.ts';
 import { trainingCases } from './cases-training.ts';
@@ -13,6 +14,7 @@ const cases: Readonly<Record<string, readonly KernelCase[]>> = {
   ...productCases,
   ...valueCases,
   ...trainingCases,
+  ...attackCases,
   ...limitCases,
 };
 

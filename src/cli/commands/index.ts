@@ -1,10 +1,21 @@
 /** Every command, in the order of the help. A new command is a file beside this one and a line here. */
 import type { Command } from 'commander';
 import { addAdapters } from './adapters.ts';
+import { addAttack } from './attack.ts';
 import { addBench } from './bench.ts';
 import { addData } from './data.ts';
 import { addDemo } from './demo.ts';
+import { addEval } from './eval.ts';
 import { addInspect } from './inspect.ts';
 import { addTrain } from './train.ts';
 
-export const commands: readonly ((program: Command) => void)[] = [addDemo, addTrain, addInspect, addData, addAdapters, addBench];
+export const commands: readonly ((program: Command) => void)[] = [
+  addDemo,
+  addTrain,
+  addEval,
+  addAttack,
+  addInspect,
+  addData,
+  addAdapters,
+  addBench,
+];
