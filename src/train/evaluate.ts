@@ -3,19 +3,17 @@ import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
 import { openDataSet } from '../data/index.ts';
 import { openDevice } from '../device/index.ts';
-import { createModel } from '../nn/models/index.ts';
 import { writeState } from '../nn/state.ts';
-import { Random, Stream } from '../tensor/philox.ts';
 import type { EvalResult, RunHooks } from './api.ts';
 import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
+import { createNetwork } from './network.ts';
 
-/** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
+/** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration; of a run with `--ema` its average. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
-  const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
-  assertNetwork(metadata, config, path);
+  const { model: trained, ema: state = trained, metadata } = decodeWeights(readFileBytes(path), path);
   const data = await openDataSet({
     dataset: config.dataset,
     ...(config.data !== undefined ? { data: config.data } : {}),
@@ -23,18 +21,11 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
   });
   const device = await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) });
   try {
-    const maker = { device, random: new Random(config.seed, Stream.init) };
-    const { mean, std, classes, shape } = data;
-    const model = createModel(config.arch, maker, {
-      width: config.width,
-      classes: classes.length,
-      channels: shape[0],
-      mean,
-      std,
-    });
+    const { model, width } = createNetwork(device, data, config);
+    assertNetwork(metadata, { arch: config.arch, width }, path);
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);
-    const split = new DeviceSplit(device, data.test, shape, config.seed);
+    const split = new DeviceSplit(device, data.test, data.shape, config.seed);
     const evaluator = new Evaluator(device, model, attackSettings(config, 'test'), config.seed);
     const begun = performance.now();
     const scores = await evaluator.score(split, split.count, config.batchSize, 0, done => {

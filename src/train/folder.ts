@@ -10,7 +10,7 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoin
 import { decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
 import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
 
-export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa';
+export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind';
 
 /** All methods throw FileError, naming the file, where the disk or a file's content does not let them work. */
 export class RunFolder {
@@ -68,6 +68,12 @@ export class RunFolder {
       }
     }
     writeFileAtomic(path, history.map(row => `${found.get(JSON.stringify(row)) ?? JSON.stringify(row)}\n`).join(''));
+  }
+
+  /** The saved result, or undefined where the run has not ended yet. */
+  loadResult(): TrainResult | undefined {
+    const path = this.file('result.json');
+    return existsSync(path) ? (JSON.parse(readFileText(path)) as TrainResult) : undefined;
   }
 
   saveResult(result: TrainResult): void {

@@ -8,23 +8,38 @@ import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
 import { type DataSet, openDataSet } from '../data/index.ts';
 import { type Device, openDevice } from '../device/index.ts';
-import { SparrowError } from '../errors.ts';
+import { FileError, SparrowError } from '../errors.ts';
 import { layerMacs } from '../nn/macs.ts';
-import { createModel } from '../nn/models/index.ts';
 import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
-import { multiStep } from '../nn/schedule.ts';
+import { cyclic, multiStep } from '../nn/schedule.ts';
 import { readState, writeState } from '../nn/state.ts';
-import { FLOPS_FORMULA, inferenceMacs, passesPerImage } from '../sparse/flops.ts';
+import { flopsFormula, inferenceMacs } from '../sparse/flops.ts';
 import { deathRate, decide } from '../sparse/flying-bird.ts';
+import { growthNeeds } from '../sparse/growth/index.ts';
 import { Masks } from '../sparse/masks.ts';
+import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import { Random, Stream } from '../tensor/philox.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { RunHooks, Score, TrainOutcome, TrainResult } from './api.ts';
-import { assertIdentity, assertNetwork, assertTensors, type Checkpoint, decodeWeights, type HostTensors } from './checkpoint.ts';
+import { Average } from './average.ts';
+import {
+  assertIdentity,
+  assertNetwork,
+  assertTensors,
+  type Checkpoint,
+  decodeCheckpoint,
+  decodeWeights,
+  type HostTensors,
+} from './checkpoint.ts';
 import { assertSameRun, attackSettings, maskRule, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
+import { type Round, trainImp } from './imp.ts';
+import { initialiseMasks } from './initial-masks.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
+import { type ModeSettings, type TrainingMode, trainingModes } from './modes/index.ts';
+import { createNetwork } from './network.ts';
 import { profiled } from './profile.ts';
 import { saveSamples } from './samples.ts';
 import { Trainer } from './trainer.ts';
@@ -44,10 +59,25 @@ export interface RunOptions {
   schedule?: (epoch: number) => number;
   /** What the run is called. */
   label?: string;
+  /** Called before and after every mask update. */
+  onMaskUpdate?: (when: 'before' | 'after', state: MaskedState) => Promise<void>;
+}
+
+/** What a mask update works on. */
+export interface MaskedState {
+  readonly masks: Masks;
+  /** The optimiser's momentum by parameter name. */
+  readonly velocity: ReadonlyMap<string, Tensor>;
+  readonly model: Module;
 }
 
 /** Trains a model; saves into `config.saveDir`. */
-export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
+export function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
+  if (!config.imp) return oneRun(config, hooks, options);
+  return trainImp(config, hooks, (settings, inner, round) => oneRun(settings, inner, options, round));
+}
+
+async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions, round: Round = {}): Promise<TrainOutcome> {
   const folder = new RunFolder(config.saveDir!);
   const source = new RunFolder(config.resumeDir ?? config.saveDir!);
   const resuming = config.resume || config.resumeDir !== undefined;
@@ -67,11 +97,11 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
   const device =
     options.device ?? (await openDevice({ adapter: config.adapter, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) }));
   try {
-    const run = new Run(device, data, config, folder, hooks, options);
+    const run = new Run(device, data, config, folder, hooks, options, round);
     try {
       if (config.init !== undefined) run.startFrom(config.init);
       if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
-      else run.begin();
+      else await run.begin();
       folder.saveConfig(config);
       return config.profile ? await profiled(device, hooks, () => run.train()) : await run.train();
     } finally {
@@ -95,6 +125,12 @@ interface LoopState {
 
 class Run {
   private readonly model: Module;
+  /** The base width of the model. */
+  private readonly width: number;
+  /** With `--ema` the averaged network, which is what is scored. */
+  private readonly average: Average | undefined;
+  private readonly mode: TrainingMode;
+  private readonly modeSettings: ModeSettings;
   private readonly optimiser: Sgd;
   private readonly masks: Masks | undefined;
   private readonly trainer: Trainer;
@@ -119,17 +155,16 @@ class Run {
     private readonly folder: RunFolder,
     private readonly hooks: RunHooks,
     private readonly options: RunOptions,
+    private readonly round: Round,
   ) {
-    const { seed } = config;
-    const maker = { device, random: new Random(seed, Stream.init) };
-    const { mean, std, classes } = data;
-    this.model = createModel(config.arch, maker, {
-      width: config.width,
-      classes: classes.length,
-      channels: data.shape[0],
-      mean,
-      std,
-    });
+    const { seed, awpGamma, beta, replays } = config;
+    const { model, width } = createNetwork(device, data, config);
+    this.model = model;
+    this.width = width;
+    this.average =
+      config.ema === undefined ? undefined : new Average(model, createNetwork(device, data, config).model, config.ema);
+    this.mode = trainingModes[config.mode];
+    this.modeSettings = { smoothing: config.labelSmoothing, beta, awpGamma, replays };
     const { lr, momentum, weightDecay, nesterov } = config;
     this.optimiser = new Sgd(this.model.parameters(), { lr, momentum, weightDecay, nesterov });
     if (maskRule(config) !== 'dense') {
@@ -140,25 +175,47 @@ class Run {
     const upload = (name: 'train' | 'val' | 'test') => new DeviceSplit(device, data[name], data.shape, seed);
     this.splits = { train: upload('train'), val: upload('val'), test: upload('test') };
     this.trainer = new Trainer(device, this.model, this.optimiser, this.splits.train, {
-      mode: config.mode as 'pgd' | 'sgd',
+      mode: config.mode,
+      settings: this.modeSettings,
+      batchShape: [config.batchSize, ...data.shape],
+      average: this.average,
       attack: attackSettings(config, 'train'),
       augment: config.augment ? data.augment : undefined,
       seed,
       keepGradients: this.growsBy('gradient') ? [...this.masks!.masks.keys()] : [],
     });
-    this.evaluator = new Evaluator(device, this.model, attackSettings(config, 'test'), seed);
-    this.schedule = options.schedule ?? multiStep(config.lr, config.decreasingLr);
+    this.evaluator = new Evaluator(device, this.scored, attackSettings(config, 'test'), seed);
     this.perEpoch = Math.ceil(data.train.count / config.batchSize);
+    this.schedule = options.schedule ?? this.scheduleOf(config);
   }
 
-  private growsBy(growth: string): boolean {
-    return this.masks !== undefined && maskRule(this.config) !== 'fixed' && this.config.growth === growth;
+  /** The network that is evaluated. */
+  private get scored(): Module {
+    return this.average?.averaged ?? this.model;
+  }
+
+  /** By fractional epoch. A cyclic rate is that of the step's end: the first step already moves. */
+  private scheduleOf({ lr, lrSchedule, decreasingLr, epochs }: TrainConfig): (epoch: number) => number {
+    if (lrSchedule === 'multistep') return multiStep(lr, decreasingLr);
+    const rate = cyclic(lr, epochs);
+    return epoch => rate(epoch + 1 / this.perEpoch);
+  }
+
+  /** Whether masks move in this run, growing by a tensor that has to be kept. */
+  private growsBy(what: 'gradient' | 'momentum'): boolean {
+    return this.moves && growthNeeds(this.config.growth) === what;
+  }
+
+  private get moves(): boolean {
+    return !['dense', 'fixed', 'imp'].includes(maskRule(this.config));
   }
 
   /** Starts from the weights of a checkpoint or a state_dict. */
   startFrom(path: string): void {
-    const { model, metadata } = decodeWeights(readFileBytes(path), path);
-    assertNetwork(metadata, this.config, path);
+    const { model, masks, metadata } = decodeWeights(readFileBytes(path), path);
+    if (this.config.sparseInit === 'omp' && masks.size > 0)
+      throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
+    assertNetwork(metadata, { arch: this.config.arch, width: this.width }, path);
     this.loadModel(model, path);
   }
 
@@ -168,15 +225,30 @@ class Run {
     writeState(this.model, tensors, source);
   }
 
-  /** The beginning of a new run: the initial masks. */
-  begin(): void {
-    this.masks?.initialise(this.config.density, this.config.sparseInit as 'igq');
+  /** The beginning of a new run: the initial masks, or those of a round of iterative pruning. */
+  async begin(): Promise<void> {
+    const { masks, model, config, data, round } = this;
+    if (round.ticket) await this.adopt(round.ticket);
+    else if (masks && !config.imp) await initialiseMasks(masks, model, this.splits.train, data, config);
+    this.average?.restart();
+    if (round.keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
   }
 
+  /** Masks of the largest weights of one checkpoint, weights of another. */
+  private async adopt({ trained, density, rewind }: NonNullable<Round['ticket']>): Promise<void> {
+    const { model, data } = this;
+    this.loadModel(decodeWeights(readFileBytes(trained), trained).model, trained);
+    await initialiseBySaliency(this.masks!, 'magnitude', { model, samples: [], shape: data.shape, density });
+    const start = decodeCheckpoint(readFileBytes(rewind), rewind);
+    this.loadModel(start.model, rewind);
+    this.masks!.apply();
+    this.epoch = start.epoch;
+  }
+
   restore(checkpoint: Checkpoint, source: string): void {
-    const { arch, dataset, width } = this.config;
-    assertIdentity(checkpoint, { arch, dataset, width, classes: this.data.classes.length }, source);
+    const { arch, dataset } = this.config;
+    assertIdentity(checkpoint, { arch, dataset, width: this.width, classes: this.data.classes.length }, source);
     this.loadModel(checkpoint.model, source);
     const { velocity, denseVelocity } = this.optimiser;
     const group = (found: HostTensors, wanted: ReadonlyMap<string, { shape: readonly number[] }>, what: string) =>
@@ -184,6 +256,11 @@ class Run {
     group(checkpoint.momentum, velocity, 'momentum');
     group(checkpoint.denseMomentum, denseVelocity, 'dense momentum');
     group(checkpoint.masks, this.masks?.masks ?? new Map(), 'masks');
+    const { average, trainer } = this;
+    group(checkpoint.ema ?? new Map(), average?.averaged.state() ?? new Map(), 'averaged weights');
+    group(checkpoint.modeState ?? new Map(), trainer.state, 'state of the training mode');
+    if (average) writeState(average.averaged, checkpoint.ema!, source);
+    for (const [name, t] of trainer.state) t.write(checkpoint.modeState!.get(name)!.data);
     const flat = (tensors: HostTensors) => new Map([...tensors].map(([name, t]) => [name, t.data]));
     for (const [name, v] of velocity) v.write(checkpoint.momentum.get(name)!.data);
     for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
@@ -227,17 +304,18 @@ class Run {
     const { config, perEpoch } = this;
     const count = this.data.train.count;
     if (config.shuffle) this.splits.train.setOrder(new Random(config.seed, Stream.shuffle, this.epoch).permutation(count));
-    this.optimiser.setLr(this.schedule(this.epoch));
     const fields: Record<string, string> = {};
     const begun = performance.now();
     const from = this.state.done;
     while (this.state.done < perEpoch) {
       const position = this.state.done * config.batchSize;
       const iteration = this.epoch * perEpoch + this.state.done;
-      if (this.options.schedule) this.optimiser.setLr(this.schedule(iteration / perEpoch));
+      this.optimiser.setLr(
+        this.schedule(this.options.schedule || config.lrSchedule === 'cyclic' ? iteration / perEpoch : this.epoch),
+      );
       await this.trainer.step(position, Math.min(config.batchSize, count - position), iteration);
       this.state.done++;
-      if (this.masks) this.updateMasks(iteration + 1);
+      if (this.moves) await this.updateMasks(iteration + 1);
       await this.throttle();
       if (this.state.done % config.printFreq === 0 || this.state.done === perEpoch) await this.observe(fields);
       const done = this.state.done - from;
@@ -276,21 +354,25 @@ class Run {
     );
   }
 
-  /** Mask updates of Flying Bird and Flying Bird+, every so many steps. */
-  private updateMasks(steps: number): void {
-    const { config } = this;
+  /** Mask updates of the dynamic methods, every so many steps. */
+  private async updateMasks(steps: number): Promise<void> {
+    const { config, model, average } = this;
     const rule = maskRule(config);
-    if (rule === 'fixed') return;
     const every = config.dynamicFre && this.epoch > config.epochs / 2 ? config.secondFrequency : config.updateFrequency;
-    if (steps % every !== 0) return;
+    const total = config.epochs * this.perEpoch;
+    if (steps % every !== 0 || steps > config.updateEnd * total) return;
     const masks = this.masks!;
-    const rate = deathRate(config.deathRate, steps, config.epochs * this.perEpoch, config.decaySchedule);
+    const rate = deathRate(config.deathRate, steps, total * config.updateEnd, config.decaySchedule);
     const deciding = rule === 'fbp' && this.epoch >= config.dynamicEpoch;
     const decisions = deciding ? decide(this.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
-    const scores = config.growth === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
-    const { pruneRatio, growthRatio } = config;
-    const options = { rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio };
-    masks.update(options, scores, this.optimiser.velocity);
+    const scores = growthNeeds(config.growth) === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
+    const { growth, death, deathThreshold, redistribution, pruneRatio, growthRatio } = config;
+    const options = { rate, growth, death, deathThreshold, redistribution, decisions, pruneRatio, growthRatio };
+    const { velocity } = this.optimiser;
+    await this.options.onMaskUpdate?.('before', { masks, velocity, model });
+    await masks.update(options, scores, velocity);
+    average?.apply(masks.masks);
+    await this.options.onMaskUpdate?.('after', { masks, velocity, model });
     this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
     if (deciding) {
       const { prune, grow } = decisions;
@@ -318,7 +400,9 @@ class Run {
       testRa: test.ra,
       lr: this.schedule(epoch),
       density: masks?.density() ?? 1,
-      deathRate: masks ? deathRate(config.deathRate, steps, config.epochs * this.perEpoch, config.decaySchedule) : 0,
+      deathRate: masks
+        ? deathRate(config.deathRate, steps, config.epochs * this.perEpoch * config.updateEnd, config.decaySchedule)
+        : 0,
       fired: masks ? await masks.firedRate() : 1,
       ...(masks
         ? { layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })), events: this.state.events }
@@ -337,8 +421,11 @@ class Run {
     this.trainer.tally.reset();
     const metrics = { ...history, imagesPerSecond, seconds: (performance.now() - begun) / 1000 };
     const checkpoint = await this.checkpoint();
-    if (ra) this.folder.saveCheckpoint(checkpoint, 'best-ra');
-    if (sa) this.folder.saveCheckpoint(checkpoint, 'best-sa');
+    const { ema, ...rest } = checkpoint;
+    const best = ema ? { ...rest, model: ema } : checkpoint;
+    if (ra) this.folder.saveCheckpoint(best, 'best-ra');
+    if (sa) this.folder.saveCheckpoint(best, 'best-sa');
+    if (this.epoch === this.round.keepEpoch) this.folder.saveCheckpoint(checkpoint, 'rewind');
     this.folder.saveCheckpoint(checkpoint);
     this.folder.appendMetrics(metrics);
     this.saved = true;
@@ -372,7 +459,7 @@ class Run {
       arch: config.arch,
       dataset: config.dataset,
       classes: this.data.classes.length,
-      width: config.width,
+      width: this.width,
       epoch: this.epoch,
       iteration,
       model,
@@ -380,6 +467,8 @@ class Run {
       fired: await read(masks?.fired ?? new Map()),
       momentum: await read(this.optimiser.velocity),
       denseMomentum: await read(this.optimiser.denseVelocity),
+      ...(this.average ? { ema: await readState(this.average.averaged) } : {}),
+      ...(this.trainer.state.size ? { modeState: await read(this.trainer.state) } : {}),
       random: { seed: config.seed, maskDraw: masks?.draw ?? 0 },
       state: { ...this.state, tally: [...(await this.trainer.tally.sums.floats())] },
       history: this.history,
@@ -404,7 +493,7 @@ class Run {
   /** Work of training at each epoch's densities. */
   private trainingWork(): { dense: number; real: number } {
     const macs = layerMacs(this.device, this.model, this.data.shape);
-    const perImage = passesPerImage(this.config.mode === 'pgd' ? this.config.trainStep : 0) * this.data.train.count;
+    const perImage = this.mode.passes(this.config.trainStep, this.modeSettings) * this.data.train.count;
     let real = 0;
     for (const { layers } of this.history) {
       const density = new Map(layers?.map(l => [l.name, l.nnz / l.size]));
@@ -422,7 +511,7 @@ class Run {
     if (!train) return undefined;
     await saveSamples(
       this.device,
-      this.model,
+      this.scored,
       this.splits.test,
       attackSettings(config, 'test'),
       this.data,
@@ -449,7 +538,7 @@ class Run {
         inferenceReal: this.work.real,
         trainingDense: training.dense,
         trainingReal: training.real,
-        formula: FLOPS_FORMULA,
+        formula: flopsFormula(this.mode.passesText),
       },
       adapter: this.device.adapter.description,
       seconds: (performance.now() - this.started) / 1000,
@@ -465,12 +554,24 @@ class Run {
     this.masks?.dispose();
     this.optimiser.dispose();
     for (const split of Object.values(this.splits)) split.dispose();
+    this.average?.averaged.dispose();
     this.model.dispose();
   }
 }
 
 function defaultLabel(config: TrainConfig): string {
-  const names = { dense: 'dense', fixed: 'fixed mask', fb: 'Flying Bird', fbp: 'Flying Bird+' };
+  const names = {
+    dense: config.scale === undefined ? 'dense' : 'small dense',
+    fixed: 'fixed mask',
+    imp: 'iterative magnitude pruning',
+    set: 'SET',
+    rigl: 'RigL',
+    itop: 'ITOP',
+    fb: 'Flying Bird',
+    fbp: 'Flying Bird+',
+  };
   const rule = maskRule(config);
-  return config.mode === 'sgd' ? `${names[rule]}, standard` : rule === 'dense' ? 'dense adversarial' : names[rule];
+  if (config.mode === 'sgd') return `${names[rule]}, standard`;
+  const mode = config.mode === 'pgd' ? '' : `, ${config.mode}`;
+  return rule === 'dense' ? `${names.dense} adversarial${mode}` : `${names[rule]}${mode}`;
 }

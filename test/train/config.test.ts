@@ -99,10 +99,7 @@ describe('validation', () => {
   });
 
   it.each<[keyof TrainConfig, string]>([
-    ['mode', 'trades'],
-    ['growth', 'momentum_neuron'],
-    ['death', 'SET'],
-    ['redistribution', 'nonzeros'],
+    ['death', 'CS_death'],
     ['arch', 'wideresnet'],
     ['dataset', 'tinyimagenet'],
   ])('says that --%s %s is known but not there yet', (key, value) => {
@@ -148,7 +145,9 @@ it('tells which mask a run has', () => {
 
 it('notices what has no effect', () => {
   const notices = (given: Partial<TrainConfig>) => configNotices(given, resolve(given));
-  expect(notices({ density: 0.1, growth: 'gradient' })).toEqual(['--density, --growth: no effect without --fb, --fbp or --fix']);
+  expect(notices({ density: 0.1, growth: 'gradient' })).toEqual([
+    '--density, --growth: no effect without --fb, --fbp, --set, --rigl, --itop, --imp or --fix',
+  ]);
   expect(notices({ density: 0.1, fb: true })).toEqual([]);
   expect(notices({ reset: true })).toEqual(['--reset has no effect']);
 });
