@@ -17,7 +17,7 @@ import { readState, writeState } from '../nn/state.ts';
 import { flopsFormula, inferenceMacs } from '../sparse/flops.ts';
 import { deathRate, decide } from '../sparse/flying-bird.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
-import { Masks } from '../sparse/masks.ts';
+import { Masks, type UpdateOptions } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -69,6 +69,7 @@ export interface MaskedState {
   /** The optimiser's momentum by parameter name. */
   readonly velocity: ReadonlyMap<string, Tensor>;
   readonly model: Module;
+  readonly update: UpdateOptions;
 }
 
 /** Trains a model; saves into `config.saveDir`. */
@@ -369,10 +370,10 @@ class Run {
     const { growth, death, deathThreshold, redistribution, pruneRatio, growthRatio } = config;
     const options = { rate, growth, death, deathThreshold, redistribution, decisions, pruneRatio, growthRatio };
     const { velocity } = this.optimiser;
-    await this.options.onMaskUpdate?.('before', { masks, velocity, model });
+    await this.options.onMaskUpdate?.('before', { masks, velocity, model, update: options });
     await masks.update(options, scores, velocity);
     average?.apply(masks.masks);
-    await this.options.onMaskUpdate?.('after', { masks, velocity, model });
+    await this.options.onMaskUpdate?.('after', { masks, velocity, model, update: options });
     this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
     if (deciding) {
       const { prune, grow } = decisions;
