@@ -2,7 +2,7 @@
  * A run's folder: `config.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
@@ -23,6 +23,11 @@ export class RunFolder {
   /** Makes the folder and proves that it can be written to. To be called before the first hour of training, not after it. */
   prepare(): void {
     ensureWritableFolder(this.path);
+  }
+
+  /** Forgets how far an earlier run in this folder came, so that no later one goes on from there. */
+  discard(): void {
+    for (const name of ['checkpoint.safetensors', 'result.json']) rmSync(this.file(name), { force: true });
   }
 
   file(name: string): string {

@@ -4,8 +4,6 @@
  *
  * Rounds are runs of their own in `round-0`, `round-1`, ... of the run's folder, the last is the folder itself; so an interrupted one resumes where it was.
  */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { RunHooks, TrainOutcome, TrainResult } from './api.ts';
 import type { TrainConfig } from './config.ts';
@@ -38,14 +36,15 @@ export function roundDensities(density: number, rate: number): number[] {
 /** Trains all rounds; the result is that of the last, with the training work of all. */
 export async function trainImp(config: TrainConfig, hooks: RunHooks, train: TrainRound): Promise<TrainOutcome> {
   if (config.resumeDir !== undefined) throw new UsageError('--imp continues in its own folder: give --resume and --save-dir');
-  const saveDir = config.saveDir!;
+  const whole = new RunFolder(config.saveDir!);
+  whole.prepare();
   const densities = roundDensities(config.density, config.impRate);
-  const folders = densities.map((_, k) => (k === densities.length - 1 ? saveDir : join(saveDir, `round-${k}`)));
-  mkdirSync(saveDir, { recursive: true });
+  const folders = densities.map((_, k) => (k === densities.length - 1 ? whole : new RunFolder(whole.file(`round-${k}`))));
+  if (!config.resume) for (const folder of folders) folder.discard();
   const results: TrainResult[] = [];
   for (const [k, folder] of folders.entries()) {
     const last = k === folders.length - 1;
-    const done = config.resume && !last ? new RunFolder(folder).loadResult() : undefined;
+    const done = config.resume && !last ? folder.loadResult() : undefined;
     if (done) {
       results.push(done);
       continue;
@@ -56,12 +55,12 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
         ? { keepEpoch: config.rewindEpoch }
         : {
             ticket: {
-              trained: join(folders[k - 1], 'checkpoint.safetensors'),
+              trained: folders[k - 1].file('checkpoint.safetensors'),
               density: densities[k],
-              rewind: join(folders[0], 'rewind.safetensors'),
+              rewind: folders[0].file('rewind.safetensors'),
             },
           };
-    const outcome = await train({ ...config, saveDir: folder }, hooks, round);
+    const outcome = await train({ ...config, saveDir: folder.path }, hooks, round);
     if (outcome.interrupted) return outcome;
     results.push(outcome.result);
   }
@@ -71,6 +70,6 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
     ...final,
     flops: { ...final.flops, trainingDense: sum('trainingDense'), trainingReal: sum('trainingReal') },
   };
-  new RunFolder(saveDir).saveResult(result);
+  whole.saveResult(result);
   return { interrupted: false, result };
 }

@@ -14,13 +14,12 @@ import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
 import { cyclic, multiStep } from '../nn/schedule.ts';
 import { readState, writeState } from '../nn/state.ts';
-import { flopsFormula, inferenceMacs } from '../sparse/flops.ts';
-import { deathRate, decide } from '../sparse/flying-bird.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
 import { Masks, type UpdateOptions } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { countWork } from './accounting.ts';
 import type { RunHooks, Score, TrainOutcome, TrainResult } from './api.ts';
 import { Average } from './average.ts';
 import {
@@ -37,6 +36,8 @@ import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
 import { type Round, trainImp } from './imp.ts';
 import { initialiseMasks } from './initial-masks.ts';
+import { defaultLabel } from './label.ts';
+import { plannedUpdate, rateAt } from './mask-updates.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
 import { type ModeSettings, type TrainingMode, trainingModes } from './modes/index.ts';
 import { createNetwork } from './network.ts';
@@ -147,7 +148,6 @@ class Run {
   /** Whether this run has a checkpoint, its own or the one it resumed. */
   private saved = false;
   private readonly inFlight: Promise<unknown>[] = [];
-  private work = { dense: 0, real: 0 };
 
   constructor(
     private readonly device: Device,
@@ -279,7 +279,6 @@ class Run {
 
   async train(): Promise<TrainOutcome> {
     const { epochs } = this.config;
-    this.countWork();
     while (this.epoch < epochs) {
       const begun = performance.now();
       const first = this.state.done;
@@ -355,30 +354,23 @@ class Run {
     );
   }
 
-  /** Mask updates of the dynamic methods, every so many steps. */
+  /** The mask update that is due after so many steps, if one is. */
   private async updateMasks(steps: number): Promise<void> {
-    const { config, model, average } = this;
-    const rule = maskRule(config);
-    const every = config.dynamicFre && this.epoch > config.epochs / 2 ? config.secondFrequency : config.updateFrequency;
-    const total = config.epochs * this.perEpoch;
-    if (steps % every !== 0 || steps > config.updateEnd * total) return;
+    const { config, model, average, epoch, history } = this;
+    const planned = plannedUpdate(config, { steps, epoch, history, total: config.epochs * this.perEpoch });
+    if (!planned) return;
+    const { update, deciding } = planned;
     const masks = this.masks!;
-    const rate = deathRate(config.deathRate, steps, total * config.updateEnd, config.decaySchedule);
-    const deciding = rule === 'fbp' && this.epoch >= config.dynamicEpoch;
-    const decisions = deciding ? decide(this.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
-    const scores = growthNeeds(config.growth) === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
-    const { growth, death, deathThreshold, redistribution, pruneRatio, growthRatio } = config;
-    const options = { rate, growth, death, deathThreshold, redistribution, decisions, pruneRatio, growthRatio };
-    const { velocity } = this.optimiser;
-    await this.options.onMaskUpdate?.('before', { masks, velocity, model, update: options });
-    await masks.update(options, scores, velocity);
+    const { velocity, denseVelocity } = this.optimiser;
+    const scores = growthNeeds(update.growth) === 'gradient' ? this.trainer.gradients() : denseVelocity;
+    await this.options.onMaskUpdate?.('before', { masks, velocity, model, update });
+    await masks.update(update, scores, velocity);
     average?.apply(masks.masks);
-    await this.options.onMaskUpdate?.('after', { masks, velocity, model, update: options });
-    this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
-    if (deciding) {
-      const { prune, grow } = decisions;
+    await this.options.onMaskUpdate?.('after', { masks, velocity, model, update });
+    const { prune, grow } = update.decisions;
+    this.state.events.push({ iteration: steps, rate: update.rate, prune, grow, density: masks.density() });
+    if (deciding)
       this.hooks.onNotice?.(`mask update at iteration ${steps}: prune ${prune ? 'yes' : 'no'}, grow ${grow ? 'yes' : 'no'}`);
-    }
   }
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
@@ -401,9 +393,7 @@ class Run {
       testRa: test.ra,
       lr: this.schedule(epoch),
       density: masks?.density() ?? 1,
-      deathRate: masks
-        ? deathRate(config.deathRate, steps, config.epochs * this.perEpoch * config.updateEnd, config.decaySchedule)
-        : 0,
+      deathRate: masks ? rateAt(config, steps, config.epochs * this.perEpoch) : 0,
       fired: masks ? await masks.firedRate() : 1,
       ...(masks
         ? { layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })), events: this.state.events }
@@ -484,25 +474,6 @@ class Run {
     this.lastSave = performance.now();
   }
 
-  /** Multiply-adds of an image; the layers' real densities come in at the end, from the history. */
-  private countWork(): void {
-    const macs = layerMacs(this.device, this.model, this.data.shape);
-    const { masks } = this;
-    this.work = inferenceMacs(macs, name => (masks ? masks.nnz(name) / masks.layers.find(l => l.name === name)!.size : 1));
-  }
-
-  /** Work of training at each epoch's densities. */
-  private trainingWork(): { dense: number; real: number } {
-    const macs = layerMacs(this.device, this.model, this.data.shape);
-    const perImage = this.mode.passes(this.config.trainStep, this.modeSettings) * this.data.train.count;
-    let real = 0;
-    for (const { layers } of this.history) {
-      const density = new Map(layers?.map(l => [l.name, l.nnz / l.size]));
-      real += perImage * inferenceMacs(macs, name => density.get(name) ?? 1).real;
-    }
-    return { dense: perImage * this.work.dense * this.history.length, real };
-  }
-
   /** The last scores: the gap of the final model, samples for the report, `result.json`. */
   private async finish(): Promise<TrainResult | undefined> {
     const { config, history } = this;
@@ -521,8 +492,9 @@ class Run {
     );
     const best = history.reduce((a, b) => (b.valRa > a.valRa ? b : a));
     const score = ({ epoch, valRa, testSa, testRa }: EpochHistory): Score => ({ epoch, valRa, testSa, testRa });
-    const training = this.trainingWork();
-    this.countWork();
+    const macs = layerMacs(this.device, this.model, this.data.shape);
+    const images = this.mode.passes(config.trainStep, this.modeSettings) * this.data.train.count;
+    const flops = countWork(macs, history, images, this.mode.passesText);
     const result: TrainResult = {
       label: this.options.label ?? defaultLabel(config),
       arch: config.arch,
@@ -534,13 +506,7 @@ class Run {
       final: score(last),
       difference: { sa: best.testSa - last.testSa, ra: best.testRa - last.testRa },
       gap: { trainRa: train.ra, testRa: last.testRa, gap: train.ra - last.testRa },
-      flops: {
-        inferenceDense: this.work.dense,
-        inferenceReal: this.work.real,
-        trainingDense: training.dense,
-        trainingReal: training.real,
-        formula: flopsFormula(this.mode.passesText),
-      },
+      flops,
       adapter: this.device.adapter.description,
       seconds: (performance.now() - this.started) / 1000,
       seed: config.seed,
@@ -558,21 +524,4 @@ class Run {
     this.average?.averaged.dispose();
     this.model.dispose();
   }
-}
-
-function defaultLabel(config: TrainConfig): string {
-  const names = {
-    dense: config.scale === undefined ? 'dense' : 'small dense',
-    fixed: 'fixed mask',
-    imp: 'iterative magnitude pruning',
-    set: 'SET',
-    rigl: 'RigL',
-    itop: 'ITOP',
-    fb: 'Flying Bird',
-    fbp: 'Flying Bird+',
-  };
-  const rule = maskRule(config);
-  if (config.mode === 'sgd') return `${names[rule]}, standard`;
-  const mode = config.mode === 'pgd' ? '' : `, ${config.mode}`;
-  return rule === 'dense' ? `${names.dense} adversarial${mode}` : `${names[rule]}${mode}`;
 }

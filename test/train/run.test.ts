@@ -123,11 +123,16 @@ describe('a training run', () => {
       expect.closeTo(0.5, 3),
     ]);
     expect(metrics(whole).map(r => r.epoch)).toEqual([1]);
-    for (const stop of [3, 6, 12, 1000]) {
+    for (const stop of [3, 12, 1000]) {
       let asked = 0;
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
     }
     expect(sha(saveDir)).toBe(sha(whole));
+    // begun anew in the same folder, and interrupted: what is left of the earlier run does not count as done
+    let asked = 0;
+    await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
+    expect(new RunFolder(join(saveDir, 'round-1')).loadResult()).toBeUndefined();
+    expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
   });
 
   it.each<[Partial<TrainConfig>, string]>([

@@ -10,7 +10,7 @@ import { maskedParameters } from '../masks.ts';
 import { graspScores } from './grasp.ts';
 import { magnitudeScores } from './magnitude.ts';
 import { randomScores } from './random.ts';
-import { globalCount, keepLargest, type Sample, type Scores } from './scores.ts';
+import { countActive, globalCount, keepLargest, type Sample, type Scores } from './scores.ts';
 import { snipScores } from './snip.ts';
 import { synflowScores } from './synflow.ts';
 
@@ -51,7 +51,7 @@ export async function initialiseBySaliency(masks: Masks, how: Saliency, evidence
   const total = masks.layers.reduce((n, l) => n + l.size, 0);
   const rule: Rule = saliencies[how];
   const scores = await rule(evidence, weights, masks);
-  const chosen = await keepLargest(scores, globalCount(total, evidence.density));
-  masks.adopt(chosen.masks, chosen.counts);
-  for (const t of [...scores.values(), ...chosen.masks.values()]) t.dispose();
+  const chosen = keepLargest(scores, globalCount(total, evidence.density));
+  masks.adopt(chosen, await countActive(chosen));
+  for (const t of [...scores.values(), ...chosen.values()]) t.dispose();
 }

@@ -14,27 +14,31 @@ export interface Sample {
   readonly labels: Tensor;
 }
 
-/** Masks by parameter name, 1 for the `keep` largest scores of all layers together, and how many each has. Ties: the earlier layer, then the lower index. */
-export async function keepLargest(
-  scores: Scores,
-  keep: number,
-): Promise<{ masks: Map<string, Tensor>; counts: Map<string, number> }> {
+/** Masks by parameter name: 1 for the `keep` largest scores of all layers together. Ties: the earlier layer, then the lower index. */
+export function keepLargest(scores: Scores, keep: number): Map<string, Tensor> {
   const { device } = [...scores.values()][0];
   const chosen = scope(device, () => selectMask(concat([...scores.values()].map(t => t.reshape([-1]))), keep));
   const masks = new Map<string, Tensor>();
   let at = 0;
   for (const [name, t] of scores) {
+    const start = at;
     masks.set(
       name,
-      scope(device, () => slice(chosen, [at], [t.size]).reshape(t.shape)),
+      scope(device, () => slice(chosen, [start], [t.size]).reshape(t.shape)),
     );
     at += t.size;
   }
   chosen.dispose();
+  return masks;
+}
+
+/** Ones of each mask, by name. Reads back once. */
+export async function countActive(masks: ReadonlyMap<string, Tensor>): Promise<Map<string, number>> {
+  const { device } = [...masks.values()][0];
   const totals = scope(device, () => concat([...masks.values()].map(m => sum(m).reshape([1]))));
   const values = await totals.floats();
   totals.dispose();
-  return { masks, counts: new Map([...masks.keys()].map((name, i) => [name, values[i]])) };
+  return new Map([...masks.keys()].map((name, i) => [name, values[i]]));
 }
 
 /** Weights that `density` keeps of all: n - int((1 - density)·n), as a layer does. */

@@ -43,7 +43,7 @@ export function synflowScores(
         await assertFinite(scores);
         return scores;
       }
-      const { masks } = await keepLargest(scores, globalCount(total, density ** (step / steps)));
+      const masks = keepLargest(scores, globalCount(total, density ** (step / steps)));
       for (const [name, w] of weights) {
         scope(device, () => copyInto(elementwise('mul', [w, masks.get(name)!]), w));
         masks.get(name)!.dispose();
