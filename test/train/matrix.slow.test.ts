@@ -18,13 +18,30 @@ import { type MaskedState, trainRun } from '../../src/train/run.ts';
 const base = mkdtempSync(join(tmpdir(), 'sparrow-matrix-'));
 const data = shapes({ seed: 3, train: 64, val: 16, test: 16 });
 let device: Device;
+/** What OMP prunes. */
+const pretrained = join(base, 'pretrained');
 beforeAll(async () => {
   device = await openDevice();
+  const config = resolveConfig({ ...thin, mode: 'sgd', saveDir: pretrained });
+  await trainRun(config, {}, { device, data });
 });
 afterAll(() => {
   device.close();
   rmSync(base, { recursive: true, force: true });
 });
+
+const thin = {
+  dataset: 'shapes',
+  arch: 'resnet8',
+  width: 2,
+  batchSize: 16,
+  epochs: 1,
+  trainStep: 2,
+  testStep: 2,
+  replays: 2,
+  density: 0.3,
+  updateFrequency: 1,
+} satisfies Partial<TrainConfig>;
 
 const methods: Record<string, Partial<TrainConfig>> = {
   dense: {},
@@ -35,6 +52,7 @@ const methods: Record<string, Partial<TrainConfig>> = {
   RigL: { rigl: true, updateFrequency: 1, updateEnd: 1 },
   ITOP: { itop: true },
   IMP: { imp: true, impRate: 0.6 },
+  OMP: { fix: true, sparseInit: 'omp', init: join(pretrained, 'checkpoint.safetensors') },
   'FB, momentum growth and redistribution': { fb: true, growth: 'momentum', redistribution: 'momentum' },
   'FB, momentum_neuron, by magnitude': { fb: true, growth: 'momentum_neuron', redistribution: 'magnitude' },
   'FB, threshold death, by nonzeros': { fb: true, death: 'threshold', deathThreshold: 0.05, redistribution: 'nonzeros' },
@@ -102,21 +120,7 @@ function checkUpdate(before: Snapshot, after: Snapshot, update: UpdateOptions): 
 describe.each(Object.entries(methods))('%s', (method, settings) => {
   it.each(Object.keys(trainingModes) as ModeName[])('%s', async mode => {
     const saveDir = join(base, `${method}-${mode}`);
-    const config = resolveConfig({
-      dataset: 'shapes',
-      arch: 'resnet8',
-      width: 2,
-      batchSize: 16,
-      epochs: 1,
-      trainStep: 2,
-      testStep: 2,
-      replays: 2,
-      density: 0.3,
-      updateFrequency: 1,
-      mode,
-      ...settings,
-      saveDir,
-    });
+    const config = resolveConfig({ ...thin, mode, ...settings, saveDir });
     let updates = 0;
     let before: Snapshot = new Map();
     const onMaskUpdate = async (when: 'before' | 'after', state: MaskedState) => {
