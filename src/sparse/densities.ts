@@ -71,3 +71,16 @@ function igq(layers: readonly MaskedLayer[], density: number): number[] {
 export function keptCount(n: number, density: number): number {
   return n - Math.trunc((1 - density) * n);
 }
+
+/**
+ * Checks that a density leaves at least `least` weights.
+ * @throws UsageError naming the nearest density that the masks reach
+ */
+export function assertReachable(layers: readonly MaskedLayer[], density: number, least: number): void {
+  const total = layers.reduce((n, l) => n + l.size, 0);
+  if (density * total >= least) return;
+  const nearest = Number((least / total).toPrecision(4));
+  throw new UsageError(
+    `--density ${density} would keep ${(density * total).toPrecision(2)} of ${total} weights: the nearest that this initial mask reaches is ${nearest}`,
+  );
+}

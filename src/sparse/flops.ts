@@ -2,10 +2,11 @@
  * Work of training and inference in multiply-adds, dense and at the real densities.
  *
  *   inference  = Σ_l density_l · macs_l                      an image's forward pass
- *   training   = images · epochs · inference · (3 + 2·steps)
+ *   training   = images · epochs · inference · passes
  *
  * A forward pass counts 1, its input gradient 1, its weight gradient 1: an optimiser step costs 3, each attack step 2 (forward and input
- * gradient; no weight gradient). Only convolutions and linear layers are counted.
+ * gradient; no weight gradient). A training mode says how many passes it makes: 3 + 2·steps for adversarial training. Only convolutions and linear
+ * layers are counted.
  */
 
 /** Multiply-adds of one image, dense and real. */
@@ -25,10 +26,15 @@ export function inferenceMacs(macs: ReadonlyMap<string, number>, density: (name:
   return { dense, real };
 }
 
-/** Passes of a training image in units of its forward pass. */
+/** Passes of a training image in units of its forward pass, in adversarial training by PGD. */
 export function passesPerImage(attackSteps: number): number {
   return 3 + 2 * attackSteps;
 }
 
-export const FLOPS_FORMULA =
-  'multiply-adds; inference = Σ density·macs over conv and linear layers; training = images · inference · (3 + 2·attack steps): forward, input gradient and weight gradient count 1 each';
+/** The formula as results print it. @param passes of an image, in words */
+export function flopsFormula(passes: string): string {
+  return (
+    `multiply-adds; inference = Σ density·macs over conv and linear layers; training = images · inference · (${passes}): ` +
+    'forward, input gradient and weight gradient count 1 each'
+  );
+}

@@ -1,6 +1,6 @@
 /**
  * Masks of a model: one 0/1 tensor for each weight of a convolution or linear layer, made and updated on the device. How many weights are
- * active is known on the host at all times, so an update reads nothing back.
+ * active is known on the host at all times, so an update of Flying Bird or RigL reads nothing back; the rules that need values say so.
  */
 
 import type { Module, Parameter } from '../nn/module.ts';
@@ -10,15 +10,27 @@ import { randomUniform } from '../tensor/random.ts';
 import { selectMask } from '../tensor/select.ts';
 import { copyInto } from '../tensor/shape.ts';
 import { ones, scope, type Tensor } from '../tensor/tensor.ts';
+import { apportion } from './apportion.ts';
+import { type Death, type DeathRule, deathRules } from './death/index.ts';
 import { type Initialiser, keptCount, layerDensities, type MaskedLayer } from './densities.ts';
 import { type Decisions, updateCounts } from './flying-bird.ts';
+import { type Growth, type GrowthRule, growthRules } from './growth/index.ts';
+import type { LayerState } from './layer.ts';
+import { measureLayers } from './measure.ts';
+import { type Redistribution, type RedistributionRule, redistributionRules } from './redistribution/index.ts';
 
-export type Growth = 'random' | 'gradient' | 'momentum';
+export type { Growth } from './growth/index.ts';
 
 export interface UpdateOptions {
   /** Fraction r of the active weights that is dropped. */
   rate: number;
   growth: Growth;
+  /** Magnitude by default. */
+  death?: Death;
+  /** |w| at or below which death by threshold drops. */
+  deathThreshold?: number;
+  /** None by default. */
+  redistribution?: Redistribution;
   decisions: Decisions;
   pruneRatio: number;
   growthRatio: number;
@@ -40,7 +52,8 @@ export class Masks {
   readonly fired = new Map<string, Tensor>();
   private readonly counts = new Map<string, number>();
   private readonly weights: ReadonlyMap<string, Parameter>;
-  private readonly random: Random;
+  /** The stream that masks are drawn from. */
+  readonly random: Random;
 
   /** Dense masks; see `initialise`. */
   constructor(model: Module, seed: number) {
@@ -77,33 +90,82 @@ export class Masks {
     }
   }
 
-  /**
-   * One update of every layer: drops the smallest active |w|, then grows as many where the scores are largest among the inactive, the
-   * just-dropped included (one that is dropped and grown at once keeps its value; others start at 0). Ties go by lowest index.
-   * @param momentum by parameter name: what is dropped loses its momentum too
-   */
-  update(options: UpdateOptions, scores: GrowthScores = new Map(), momentum: ReadonlyMap<string, Tensor> = new Map()): void {
-    for (const { name, size } of this.layers) {
-      const nnz = this.counts.get(name)!;
-      const { drop, grow } = updateCounts(nnz, size, options.rate, options.decisions, options);
-      if (drop === 0 && grow === 0) continue;
-      const p = this.weights.get(name)!;
-      const mask = this.masks.get(name)!;
-      scope(p.device, () => {
-        const dropped = selectMask(p, drop, { by: 'smallestMagnitude', among: { mask, is: 'active' } });
-        const kept = elementwise('sub', [mask, dropped]);
-        const score = options.growth === 'random' ? randomUniform(p.device, p.shape, this.random) : scores.get(name);
-        if (!score) throw new Error(`growth by ${options.growth} needs a score for ${name}`);
-        const grown = selectMask(score, grow, { by: 'magnitude', among: { mask: kept, is: 'inactive' } });
-        const next = elementwise('add', [kept, grown]);
-        copyInto(next, mask);
-        copyInto(elementwise('max', [this.fired.get(name)!, next]), this.fired.get(name)!);
-        copyInto(elementwise('mul', [p, next]), p);
-        const v = momentum.get(name);
-        if (v) copyInto(elementwise('mul', [v, next]), v);
-      });
-      this.counts.set(name, nnz - drop + grow);
+  /** Sets masks and their counts, by name, and zeroes the other weights. @param counts active weights of each */
+  adopt(masks: ReadonlyMap<string, Tensor>, counts: ReadonlyMap<string, number>): void {
+    for (const { name } of this.layers) {
+      for (const own of [this.masks, this.fired]) copyInto(masks.get(name)!, own.get(name)!);
+      this.counts.set(name, counts.get(name)!);
     }
+    this.apply();
+  }
+
+  /** The layers as rules see them. */
+  private states(momentum: ReadonlyMap<string, Tensor>): LayerState[] {
+    return this.layers.map(({ name, shape, size }) => ({
+      name,
+      shape,
+      size,
+      nnz: this.counts.get(name)!,
+      weight: this.weights.get(name)!,
+      mask: this.masks.get(name)!,
+      momentum: momentum.get(name),
+    }));
+  }
+
+  /**
+   * One update of every layer: drops active weights by the death rule, then grows as many by the growth rule among the inactive, the just-dropped included
+   * (one that is dropped and grown at once keeps its value; others start at 0). Redistribution moves growth between layers, and leaves the sum. Ties go by
+   * lowest index. Fully dense layers are left alone.
+   * @param scores what growth by gradient or momentum ranks @param momentum what is dropped loses its momentum too
+   */
+  async update(
+    options: UpdateOptions,
+    scores: GrowthScores = new Map(),
+    momentum: ReadonlyMap<string, Tensor> = new Map(),
+  ): Promise<void> {
+    const death: DeathRule = deathRules[options.death ?? 'magnitude'];
+    const growth: GrowthRule = growthRules[options.growth];
+    const redistribution: RedistributionRule | undefined = redistributionRules[options.redistribution ?? 'none'];
+    const layers = this.states(momentum).filter(l => l.nnz < l.size);
+    const [dying, weighing] = await measureLayers(layers, [
+      death.measure && (l => death.measure!(l, options.deathThreshold ?? 0)),
+      redistribution?.measure,
+    ]);
+    const counts = layers.map((layer, i) => {
+      const wanted = updateCounts(layer.nnz, layer.size, options.rate, options.decisions, options);
+      const drop = death.count(wanted.drop, layer, dying[i]);
+      return { drop, grow: drop === wanted.drop ? wanted.grow : drop };
+    });
+    if (redistribution) {
+      const total = counts.reduce((n, c) => n + c.grow, 0);
+      const shares = layers.map((l, i) => redistribution.share(l, weighing[i]));
+      // one place stays free: a layer that became dense would be left alone for ever
+      const room = layers.map((l, i) => l.size - l.nnz + counts[i].drop - 1);
+      apportion(total, shares, room).forEach((grow, i) => {
+        counts[i].grow = grow;
+      });
+    }
+    for (const [i, layer] of layers.entries()) {
+      const { drop, grow } = counts[i];
+      if (drop === 0 && grow === 0) continue;
+      const score = growth.needs && scores.get(layer.name);
+      if (growth.needs && !score) throw new Error(`growth by ${options.growth} needs a score for ${layer.name}`);
+      const { device } = layer.mask;
+      const kept = scope(device, () => elementwise('sub', [layer.mask, death.select(layer, drop, dying[i])]));
+      const grown = await growth.select(layer, kept, grow, score, this.random);
+      scope(device, () => this.move(layer, elementwise('add', [kept, grown])));
+      kept.dispose();
+      grown.dispose();
+      this.counts.set(layer.name, layer.nnz - drop + grow);
+    }
+  }
+
+  /** Makes `next` the mask of a layer: nothing outside of it, momentum neither. */
+  private move({ name, weight, mask, momentum }: LayerState, next: Tensor): void {
+    copyInto(next, mask);
+    copyInto(elementwise('max', [this.fired.get(name)!, next]), this.fired.get(name)!);
+    copyInto(elementwise('mul', [weight, next]), weight);
+    if (momentum) copyInto(elementwise('mul', [momentum, next]), momentum);
   }
 
   /** Active weights of a layer. */

@@ -1,7 +1,8 @@
 /**
  * Checkpoints: safetensors files that PyTorch can read. The model's tensors stand under their state_dict names, beside them
- * `mask.<name>` (U8, 0 or 1) and `momentum.<name>` (F32); the metadata say what it is and everything a resumed run needs. The same
- * state gives the same bytes: nothing in them comes from a clock.
+ * `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training
+ * mode keeps between steps. The metadata say what it is and everything a resumed run needs. The same state gives the same bytes: nothing
+ * in them comes from a clock.
  */
 import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';
 import { FileError } from '../errors.ts';
@@ -25,6 +26,10 @@ export interface Weights {
   readonly fired: HostTensors;
   /** Momentum kept without the mask (growth by momentum). */
   readonly denseMomentum: HostTensors;
+  /** The averaged weights and running statistics of a run with `--ema`; absent without. */
+  readonly ema?: HostTensors;
+  /** What a training mode keeps between steps, by its own names; absent where it keeps nothing. */
+  readonly modeState?: HostTensors;
 }
 
 /** What the network is. */
@@ -72,6 +77,11 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   for (const [name, { shape, data }] of checkpoint.denseMomentum)
     tensors.set(`denseMomentum.${name}`, { dtype: 'F32', shape, data });
   for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
+  for (const [prefix, group] of [
+    ['ema', checkpoint.ema],
+    ['mode', checkpoint.modeState],
+  ] as const)
+    for (const [name, { shape, data }] of group ?? []) tensors.set(`${prefix}.${name}`, { dtype: 'F32', shape, data });
   return encodeSafetensors(tensors, {
     format: 'sparrow',
     format_version: String(formatVersion),
@@ -108,7 +118,9 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
     momentum: new Map(),
     fired: new Map(),
     denseMomentum: new Map(),
+    ema: new Map(),
   };
+  const modeState: HostTensors = new Map();
   const weights = {
     model,
     masks: groups.mask,
@@ -117,8 +129,8 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
     denseMomentum: groups.denseMomentum,
   };
   for (const [name, tensor] of tensors) {
-    const [, prefix, rest] = /^(mask|momentum|fired|denseMomentum)\.(.+)$/s.exec(name) ?? [];
-    const group = prefix ? groups[prefix] : model;
+    const [, prefix, rest] = /^(mask|momentum|fired|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
+    const group = prefix === 'mode' ? modeState : prefix ? groups[prefix] : model;
     group.set(rest ?? name, { shape: tensor.shape, data: toFloat32(tensor) });
   }
   for (const [prefix, group] of Object.entries(groups)) {
@@ -132,7 +144,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
   for (const [name, { data }] of weights.masks) {
     if (data.some(bit => bit !== 0 && bit !== 1)) throw new FileError(`${source}: mask.${name} holds values other than 0 and 1`);
   }
-  return { ...weights, metadata };
+  return { ...weights, ...(groups.ema.size ? { ema: groups.ema } : {}), ...(modeState.size ? { modeState } : {}), metadata };
 }
 
 /** A checkpoint that a run can continue from. @throws FileError if the file is not one, or newer than this program */

@@ -7,6 +7,7 @@ import { dataSetAliases, dataSetNames } from '../data/index.ts';
 import type { OpenOptions } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import { architectures } from '../nn/models/names.ts';
+import { type Method, methods } from '../sparse/methods/index.ts';
 import {
   checkSettings,
   choice,
@@ -20,6 +21,7 @@ import {
   toggle,
   withDefaults,
 } from './flags.ts';
+import { modeDefaults } from './modes/defaults.ts';
 
 /** What is trained on what. */
 export const modelFlags = {
@@ -39,6 +41,12 @@ export const modelFlags = {
   depthFactor: integer({ help: 'depth of wideresnet, 6n + 4', default: 34, min: 1 }),
   widthFactor: integer({ help: 'widening factor of wideresnet', default: 10, min: 1 }),
   init: text({ help: 'start from the weights of this checkpoint', default: undefined, placeholder: 'FILE' }),
+  scale: number({
+    help: 'small-dense: the width at which the dense network has this fraction of its maskable weights',
+    default: undefined,
+    above: 0,
+    max: 1,
+  }),
   limit: integer({ help: 'use only the first N training samples', default: undefined, defaultText: 'all', min: 1 }),
   evalLimit: integer({
     help: 'use only the first N samples of validation and test',
@@ -57,14 +65,23 @@ export const optimiserFlags = {
     help: 'f16: convolutions round their operands to f16 where the adapter has matrix units; sums and weights stay f32',
     default: 'f32',
   }),
-  mode: choice(['pgd', 'sgd'], {
-    help: 'adversarial (pgd) or standard (sgd) training',
+  mode: choice(['pgd', 'sgd', 'fast', 'trades', 'mart', 'awp', 'free'], {
+    help: 'what is trained on; sgd is standard training, the others are adversarial',
     default: 'pgd',
-    later: ['fast', 'trades'],
   }),
   epochs: integer({ help: 'epochs', default: 200, min: 1 }),
   batchSize: integer({ help: 'samples of an optimiser step', default: 128, min: 1 }),
-  lr: number({ help: 'learning rate', default: 0.1, min: 0 }),
+  lr: number({
+    help: 'learning rate; the highest of a cyclic schedule',
+    default: 0.1,
+    defaultText: '0.1; with fast 0.2',
+    min: 0,
+  }),
+  lrSchedule: choice(['multistep', 'cyclic'], {
+    help: 'at --decreasing-lr to a tenth, or from 0 up for 2/5 of the epochs and down to 0',
+    default: 'multistep',
+    defaultText: 'multistep; with fast cyclic',
+  }),
   decreasingLr: risingIntegers({
     help: 'epochs at which the learning rate falls to a tenth',
     default: [100, 150],
@@ -73,6 +90,23 @@ export const optimiserFlags = {
   momentum: number({ help: 'momentum of SGD', default: 0.9, min: 0, below: 1 }),
   nesterov: toggle({ help: "Nesterov's momentum" }),
   weightDecay: number({ help: 'weight decay, on every parameter', default: 5e-4, min: 0 }),
+  labelSmoothing: number({ help: 'label smoothing of the trained cross-entropy', default: 0, min: 0, below: 1 }),
+  ema: number({
+    help: 'average the weights with this decay a step; the average is what is evaluated',
+    default: undefined,
+    defaultText: 'off',
+    placeholder: 'DECAY',
+    min: 0,
+    below: 1,
+  }),
+  beta: number({
+    help: 'weight of the robust term of trades and mart',
+    default: 6,
+    defaultText: '6; with mart 5',
+    min: 0,
+  }),
+  awpGamma: number({ help: "awp's weight perturbation, relative to a layer's norm", default: 0.01, min: 0 }),
+  replays: integer({ help: 'updates of free on each batch', default: 8, min: 1 }),
   seed: integer({ help: 'seed of every random number', default: 1, min: 0 }),
 };
 
@@ -98,31 +132,59 @@ export const attackFlags = {
 export const sparseFlags = {
   fb: toggle({ help: 'Flying Bird: a dynamic sparse mask' }),
   fbp: toggle({ help: 'Flying Bird+: Flying Bird that adapts its density' }),
+  set: toggle({ help: 'SET: dropped by sign, grown at random' }),
+  rigl: toggle({ help: 'RigL: dropped by magnitude, grown by gradient' }),
+  itop: toggle({ help: 'ITOP: long intervals between updates' }),
+  imp: toggle({ help: 'iterative magnitude pruning with rewinding: rounds of --epochs each, the last at --density' }),
   fix: toggle({ help: 'keep the initial mask for the whole run' }),
   density: number({ help: 'fraction of the maskable weights that is kept', default: 0.2, above: 0, max: 1 }),
-  sparseInit: choice(['igq', 'uniform', 'erk', 'er'], {
-    help: 'how the density is spread over the layers',
+  sparseInit: choice(['igq', 'uniform', 'erk', 'er', 'random', 'magnitude', 'omp', 'snip', 'grasp', 'synflow'], {
+    help: 'the initial mask; omp prunes the dense checkpoint of --init',
     default: 'igq',
+    defaultText: 'igq; with --set er, with --rigl and --itop erk',
     aliases: { fixed_ERK: 'erk', ERK: 'erk', ER: 'er' },
   }),
-  growth: choice(['random', 'gradient', 'momentum'], {
+  growth: choice(['random', 'gradient', 'momentum', 'momentum_neuron'], {
     help: 'where weights grow back',
     default: 'random',
-    later: ['momentum_neuron'],
+    defaultText: 'random; with --rigl gradient',
   }),
-  death: choice(['magnitude'], {
+  death: choice(['magnitude', 'SET', 'threshold'], {
     help: 'which weights are dropped',
     default: 'magnitude',
-    later: ['SET', 'threshold', 'CS_death'],
+    defaultText: 'magnitude; with --set SET',
+    later: ['CS_death'],
   }),
-  redistribution: choice(['none'], {
-    help: 'moving weights between layers',
+  deathThreshold: number({ help: '|w| at or below which --death threshold drops a weight', default: 0.001, min: 0 }),
+  redistribution: choice(['none', 'momentum', 'magnitude', 'nonzeros'], {
+    help: 'what the growth of the layers is shared out by',
     default: 'none',
-    later: ['momentum', 'magnitude', 'nonzeros'],
   }),
-  deathRate: number({ help: 'initial fraction of the weights dropped at an update', default: 0.5, min: 0, max: 1 }),
-  decaySchedule: choice(['cosine', 'linear', 'constant'], { help: 'how the death rate falls', default: 'cosine' }),
-  updateFrequency: integer({ help: 'iterations between mask updates', default: 900, min: 1 }),
+  deathRate: number({
+    help: 'initial fraction of the weights dropped at an update',
+    default: 0.5,
+    defaultText: '0.5; with --set and --rigl 0.3',
+    min: 0,
+    max: 1,
+  }),
+  decaySchedule: choice(['cosine', 'linear', 'constant'], {
+    help: 'how the death rate falls',
+    default: 'cosine',
+    defaultText: 'cosine; with --set constant',
+  }),
+  updateFrequency: integer({
+    help: 'iterations between mask updates',
+    default: 900,
+    defaultText: '900; with --rigl 100, with --itop 1500',
+    min: 1,
+  }),
+  updateEnd: number({
+    help: 'fraction of the run after which masks stay',
+    default: 1,
+    defaultText: '1; with --rigl 0.75',
+    min: 0,
+    max: 1,
+  }),
   dynamicFre: toggle({ help: 'update every --second-frequency iterations in the second half' }),
   secondFrequency: integer({ help: 'iterations between mask updates with --dynamic-fre', default: 1200, min: 1 }),
   dynamicEpoch: integer({ help: 'first epoch of the decisions of Flying Bird+', default: 100, min: 0 }),
@@ -130,6 +192,8 @@ export const sparseFlags = {
   pruneRatio: number({ help: 'further fraction of the dropped that a prune decision drops', default: 0.4, min: 0 }),
   growthRatio: number({ help: 'further fraction of the grown that a grow decision grows', default: 0.05, min: 0 }),
   updateThreshold: number({ help: 'fraction of the differences that makes a decision', default: 0.5, min: 0, max: 1 }),
+  impRate: number({ help: 'fraction of the weights that a round of --imp prunes', default: 0.2, above: 0, below: 1 }),
+  rewindEpoch: integer({ help: 'epoch whose weights --imp rewinds to', default: 0, min: 0 }),
   reset: toggle({ help: 'accepted for old scripts, does nothing', free: true }),
 };
 
@@ -167,7 +231,8 @@ export function deviceOptions(config: Pick<TrainConfig, 'adapter' | 'gpu' | 'pre
  * @throws UsageError for the first thing that is wrong, naming its flag
  */
 export function resolveConfig(given: Partial<TrainConfig>): TrainConfig {
-  const config = withDefaults(trainFlags, given);
+  const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const config = withDefaults(trainFlags, { ...customDefaults(given), ...named });
   if (config.norm === 'l2') {
     config.trainEps = given.trainEps ?? l2Radius;
     config.testEps = given.testEps ?? l2Radius;
@@ -180,12 +245,32 @@ export function resolveConfig(given: Partial<TrainConfig>): TrainConfig {
   return config;
 }
 
+/** Defaults that a training mode or a sparse method has of its own. */
+function customDefaults(given: Partial<TrainConfig>): Partial<TrainConfig> {
+  const method = (Object.keys(methods) as Method[]).find(name => given[name]);
+  const { mode } = given;
+  return { ...(mode && Object.hasOwn(modeDefaults, mode) ? modeDefaults[mode] : {}), ...(method ? methods[method] : {}) };
+}
+
 /** Checks every setting and the rules that span several. @throws UsageError for the first that is wrong, naming its flag */
 export function validateConfig(config: TrainConfig): void {
   checkSettings(trainFlags, config);
   if (config.dataset !== 'shapes' && config.data === undefined) {
     throw new UsageError(`--data is required: the folder that holds ${config.dataset}`);
   }
+  const rules = maskRules.filter(rule => config[rule] && !['fix', 'fb', 'fbp'].includes(rule));
+  const others = (['fb', 'fbp'] as const).filter(rule => config[rule]);
+  if (rules.length + Math.min(1, others.length) > 1)
+    throw new UsageError(`${[...rules, ...others].map(r => flagName(r)).join(' and ')}: one method at a time`);
+  if (config.imp && config.fix) throw new UsageError('--imp and --fix: --imp makes its own mask; give one of them');
+  if (config.imp && config.rewindEpoch >= config.epochs)
+    throw new UsageError(`--rewind-epoch ${config.rewindEpoch}: a round of --imp has epochs 0 to ${config.epochs - 1}`);
+  if (config.scale !== undefined && maskRule(config) !== 'dense')
+    throw new UsageError('--scale makes a thin dense network: leave out the mask, or give --width instead');
+  if (config.sparseInit === 'omp' && maskRule(config) !== 'dense' && config.init === undefined)
+    throw new UsageError('--sparse-init omp needs --init: the dense checkpoint to prune');
+  if (config.mode === 'free' && config.norm !== 'linf')
+    throw new UsageError('--mode free works in linf only: leave out --norm l2');
   if (config.nesterov && config.momentum === 0) throw new UsageError('--nesterov needs a --momentum above 0');
   if (config.eval && config.pretrained === undefined) throw new UsageError('--eval needs --pretrained: the checkpoint to score');
   if (config.pretrained !== undefined && !config.eval) {
@@ -197,17 +282,25 @@ export function validateConfig(config: TrainConfig): void {
 export function configNotices(given: Partial<TrainConfig>, config: TrainConfig): string[] {
   const notices: string[] = [];
   if (config.reset) notices.push('--reset has no effect');
-  if (maskRule(config) === 'dense') {
-    const idle = Object.keys(sparseFlags).filter(key => key !== 'reset' && given[key as keyof TrainConfig] !== undefined);
-    if (idle.length) notices.push(`${idle.map(key => flagName(key)).join(', ')}: no effect without --fb, --fbp or --fix`);
-  }
+  const idle = (keys: readonly string[], why: string) => {
+    const found = keys.filter(key => key !== 'reset' && given[key as keyof TrainConfig] !== undefined);
+    if (found.length) notices.push(`${found.map(key => flagName(key)).join(', ')}: no effect ${why}`);
+  };
+  if (maskRule(config) === 'dense') idle(Object.keys(sparseFlags), 'without --fb, --fbp, --set, --rigl, --itop, --imp or --fix');
+  if (config.mode !== 'trades' && config.mode !== 'mart') idle(['beta'], 'without --mode trades or mart');
+  if (config.mode !== 'awp') idle(['awpGamma'], 'without --mode awp');
+  if (config.mode !== 'free') idle(['replays'], 'without --mode free');
   return notices;
 }
 
-/** Which mask a run has: none, the initial one kept, Flying Bird or Flying Bird+. `--fix` wins over both, `--fbp` over `--fb`. */
-export function maskRule(config: Pick<TrainConfig, 'fb' | 'fbp' | 'fix'>): 'dense' | 'fixed' | 'fb' | 'fbp' {
-  if (config.fix) return 'fixed';
-  return config.fbp ? 'fbp' : config.fb ? 'fb' : 'dense';
+const maskRules = ['fix', 'imp', 'set', 'rigl', 'itop', 'fbp', 'fb'] as const;
+/** Which mask a run has: none, one that stays, or what moves it. */
+export type MaskRule = 'dense' | 'fixed' | Exclude<(typeof maskRules)[number], 'fix'>;
+
+/** The mask of a run. `--fix` wins over what would move it, `--fbp` over `--fb`. */
+export function maskRule(config: Partial<Pick<TrainConfig, (typeof maskRules)[number]>>): MaskRule {
+  const rule = maskRules.find(name => config[name]);
+  return rule === 'fix' ? 'fixed' : (rule ?? 'dense');
 }
 
 /** An attack in the units of pixels in [0, 1]. */

@@ -2,26 +2,24 @@
 import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
 import { openDevice } from '../device/index.ts';
-import { createModel } from '../nn/models/index.ts';
 import { writeState } from '../nn/state.ts';
-import { Random, Stream } from '../tensor/philox.ts';
 import type { EvalResult, RunHooks } from './api.ts';
 import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
 import { attackSettings, deviceOptions, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
-import { modelOptions, networkIdentity } from './model.ts';
+import { networkIdentity } from './model.ts';
+import { createNetwork } from './network.ts';
 import { openRunData } from './run-data.ts';
 
-/** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration. */
+/** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration; of a run with `--ema` its average. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
-  const { model: state, metadata } = decodeWeights(readFileBytes(path), path);
-  assertNetwork(metadata, networkIdentity(config), path);
+  const { model: trained, ema: state = trained, metadata } = decodeWeights(readFileBytes(path), path);
   const data = await openRunData(config, hooks);
   const device = await openDevice(deviceOptions(config));
   try {
-    const maker = { device, random: new Random(config.seed, Stream.init) };
-    const model = createModel(config.arch, maker, modelOptions(config, data));
+    const { model, width } = createNetwork(device, data, config);
+    assertNetwork(metadata, networkIdentity({ ...config, width }), path);
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);
     const split = new DeviceSplit(device, data.test, data.shape, config.seed);

@@ -2,7 +2,7 @@
  * A run's folder: `config.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
@@ -10,7 +10,7 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoin
 import { decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
 import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
 
-export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa';
+export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind';
 
 /** All methods throw FileError, naming the file, where the disk or a file's content does not let them work. */
 export class RunFolder {
@@ -23,6 +23,11 @@ export class RunFolder {
   /** Makes the folder and proves that it can be written to. To be called before the first hour of training, not after it. */
   prepare(): void {
     ensureWritableFolder(this.path);
+  }
+
+  /** Forgets how far an earlier run in this folder came, so that no later one goes on from there. */
+  discard(): void {
+    for (const name of ['checkpoint.safetensors', 'result.json']) rmSync(this.file(name), { force: true });
   }
 
   file(name: string): string {
@@ -68,6 +73,12 @@ export class RunFolder {
       }
     }
     writeFileAtomic(path, history.map(row => `${found.get(JSON.stringify(row)) ?? JSON.stringify(row)}\n`).join(''));
+  }
+
+  /** The saved result, or undefined where the run has not ended yet. */
+  loadResult(): TrainResult | undefined {
+    const path = this.file('result.json');
+    return existsSync(path) ? (JSON.parse(readFileText(path)) as TrainResult) : undefined;
   }
 
   saveResult(result: TrainResult): void {

@@ -8,24 +8,40 @@ import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
 import type { DataSet } from '../data/index.ts';
 import { type Device, openDevice } from '../device/index.ts';
-import { SparrowError } from '../errors.ts';
+import { FileError, SparrowError } from '../errors.ts';
 import { layerMacs } from '../nn/macs.ts';
-import { createModel } from '../nn/models/index.ts';
 import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
-import { multiStep } from '../nn/schedule.ts';
+import { cyclic, multiStep } from '../nn/schedule.ts';
 import { readState, writeState } from '../nn/state.ts';
-import { FLOPS_FORMULA, inferenceMacs, passesPerImage } from '../sparse/flops.ts';
-import { deathRate, decide } from '../sparse/flying-bird.ts';
-import { Masks } from '../sparse/masks.ts';
+import { growthNeeds } from '../sparse/growth/index.ts';
+import { Masks, type UpdateOptions } from '../sparse/masks.ts';
+import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import { Random, Stream } from '../tensor/philox.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { countWork } from './accounting.ts';
 import type { RunHooks, Score, TrainOutcome, TrainResult } from './api.ts';
-import { assertIdentity, assertNetwork, assertTensors, type Checkpoint, decodeWeights, type HostTensors } from './checkpoint.ts';
+import { Average } from './average.ts';
+import {
+  assertIdentity,
+  assertNetwork,
+  assertTensors,
+  type Checkpoint,
+  decodeCheckpoint,
+  decodeWeights,
+  type HostTensors,
+} from './checkpoint.ts';
 import { assertSameRun, attackSettings, deviceOptions, maskRule, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { RunFolder } from './folder.ts';
+import { type Round, trainImp } from './imp.ts';
+import { initialiseMasks } from './initial-masks.ts';
+import { defaultLabel } from './label.ts';
+import { plannedUpdate, rateAt } from './mask-updates.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
-import { modelOptions, networkIdentity } from './model.ts';
+import { networkIdentity } from './model.ts';
+import { type ModeSettings, type TrainingMode, trainingModes } from './modes/index.ts';
+import { createNetwork } from './network.ts';
 import { profiled } from './profile.ts';
 import { openRunData } from './run-data.ts';
 import { saveSamples } from './samples.ts';
@@ -46,10 +62,26 @@ export interface RunOptions {
   schedule?: (epoch: number) => number;
   /** What the run is called. */
   label?: string;
+  /** Called before and after every mask update. */
+  onMaskUpdate?: (when: 'before' | 'after', state: MaskedState) => Promise<void>;
+}
+
+/** What a mask update works on. */
+export interface MaskedState {
+  readonly masks: Masks;
+  /** The optimiser's momentum by parameter name. */
+  readonly velocity: ReadonlyMap<string, Tensor>;
+  readonly model: Module;
+  readonly update: UpdateOptions;
 }
 
 /** Trains a model; saves into `config.saveDir`. */
-export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
+export function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
+  if (!config.imp) return oneRun(config, hooks, options);
+  return trainImp(config, hooks, (settings, inner, round) => oneRun(settings, inner, options, round));
+}
+
+async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions, round: Round = {}): Promise<TrainOutcome> {
   const folder = new RunFolder(config.saveDir!);
   const source = new RunFolder(config.resumeDir ?? config.saveDir!);
   const resuming = config.resume || config.resumeDir !== undefined;
@@ -62,11 +94,11 @@ export async function trainRun(config: TrainConfig, hooks: RunHooks = {}, option
   const device = options.device ?? (await openDevice(deviceOptions(config)));
   if (device.precision !== config.precision) hooks.onNotice?.('--precision f16: the adapter has no matrix units, f32 is used');
   try {
-    const run = new Run(device, data, config, folder, hooks, options);
+    const run = new Run(device, data, config, folder, hooks, options, round);
     try {
       if (config.init !== undefined) run.startFrom(config.init);
       if (checkpoint) run.restore(checkpoint, source.file('checkpoint.safetensors'));
-      else run.begin();
+      else await run.begin();
       folder.saveConfig(config);
       return config.profile ? await profiled(device, hooks, () => run.train()) : await run.train();
     } finally {
@@ -90,6 +122,12 @@ interface LoopState {
 
 class Run {
   private readonly model: Module;
+  /** What identifies the model; its width is the thinner one with `--scale`. */
+  private readonly network: ReturnType<typeof networkIdentity>;
+  /** With `--ema` the averaged network, which is what is scored. */
+  private readonly average: Average | undefined;
+  private readonly mode: TrainingMode;
+  private readonly modeSettings: ModeSettings;
   private readonly optimiser: Sgd;
   private readonly masks: Masks | undefined;
   private readonly trainer: Trainer;
@@ -105,7 +143,6 @@ class Run {
   /** Whether this run has a checkpoint, its own or the one it resumed. */
   private saved = false;
   private readonly inFlight: Promise<unknown>[] = [];
-  private work = { dense: 0, real: 0 };
 
   constructor(
     private readonly device: Device,
@@ -114,10 +151,16 @@ class Run {
     private readonly folder: RunFolder,
     private readonly hooks: RunHooks,
     private readonly options: RunOptions,
+    private readonly round: Round,
   ) {
-    const { seed } = config;
-    const maker = { device, random: new Random(seed, Stream.init) };
-    this.model = createModel(config.arch, maker, modelOptions(config, data));
+    const { seed, awpGamma, beta, replays } = config;
+    const { model, width } = createNetwork(device, data, config);
+    this.model = model;
+    this.network = networkIdentity({ ...config, width });
+    this.average =
+      config.ema === undefined ? undefined : new Average(model, createNetwork(device, data, config).model, config.ema);
+    this.mode = trainingModes[config.mode];
+    this.modeSettings = { smoothing: config.labelSmoothing, beta, awpGamma, replays };
     const { lr, momentum, weightDecay, nesterov } = config;
     this.optimiser = new Sgd(this.model.parameters(), { lr, momentum, weightDecay, nesterov });
     if (maskRule(config) !== 'dense') {
@@ -128,25 +171,47 @@ class Run {
     const upload = (name: 'train' | 'val' | 'test') => new DeviceSplit(device, data[name], data.shape, seed);
     this.splits = { train: upload('train'), val: upload('val'), test: upload('test') };
     this.trainer = new Trainer(device, this.model, this.optimiser, this.splits.train, {
-      mode: config.mode as 'pgd' | 'sgd',
+      mode: config.mode,
+      settings: this.modeSettings,
+      batchShape: [config.batchSize, ...data.shape],
+      average: this.average,
       attack: attackSettings(config, 'train'),
       augment: config.augment ? data.augment : undefined,
       seed,
       keepGradients: this.growsBy('gradient') ? [...this.masks!.masks.keys()] : [],
     });
-    this.evaluator = new Evaluator(device, this.model, attackSettings(config, 'test'), seed);
-    this.schedule = options.schedule ?? multiStep(config.lr, config.decreasingLr);
+    this.evaluator = new Evaluator(device, this.scored, attackSettings(config, 'test'), seed);
     this.perEpoch = Math.ceil(data.train.count / config.batchSize);
+    this.schedule = options.schedule ?? this.scheduleOf(config);
   }
 
-  private growsBy(growth: string): boolean {
-    return this.masks !== undefined && maskRule(this.config) !== 'fixed' && this.config.growth === growth;
+  /** The network that is evaluated. */
+  private get scored(): Module {
+    return this.average?.averaged ?? this.model;
+  }
+
+  /** By fractional epoch. A cyclic rate is that of the step's end: the first step already moves. */
+  private scheduleOf({ lr, lrSchedule, decreasingLr, epochs }: TrainConfig): (epoch: number) => number {
+    if (lrSchedule === 'multistep') return multiStep(lr, decreasingLr);
+    const rate = cyclic(lr, epochs);
+    return epoch => rate(epoch + 1 / this.perEpoch);
+  }
+
+  /** Whether masks move in this run, growing by a tensor that has to be kept. */
+  private growsBy(what: 'gradient' | 'momentum'): boolean {
+    return this.moves && growthNeeds(this.config.growth) === what;
+  }
+
+  private get moves(): boolean {
+    return !['dense', 'fixed', 'imp'].includes(maskRule(this.config));
   }
 
   /** Starts from the weights of a checkpoint or a state_dict. */
   startFrom(path: string): void {
-    const { model, metadata } = decodeWeights(readFileBytes(path), path);
-    assertNetwork(metadata, networkIdentity(this.config), path);
+    const { model, masks, metadata } = decodeWeights(readFileBytes(path), path);
+    if (this.config.sparseInit === 'omp' && masks.size > 0)
+      throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
+    assertNetwork(metadata, this.network, path);
     this.loadModel(model, path);
   }
 
@@ -156,15 +221,30 @@ class Run {
     writeState(this.model, tensors, source);
   }
 
-  /** The beginning of a new run: the initial masks. */
-  begin(): void {
-    this.masks?.initialise(this.config.density, this.config.sparseInit as 'igq');
+  /** The beginning of a new run: the initial masks, or those of a round of iterative pruning. */
+  async begin(): Promise<void> {
+    const { masks, model, config, data, round } = this;
+    if (round.ticket) await this.adopt(round.ticket);
+    else if (masks && !config.imp) await initialiseMasks(masks, model, this.splits.train, data, config);
+    this.average?.restart();
+    if (round.keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
+  }
+
+  /** Masks of the largest weights of one checkpoint, weights of another. */
+  private async adopt({ trained, density, rewind }: NonNullable<Round['ticket']>): Promise<void> {
+    const { model, data } = this;
+    this.loadModel(decodeWeights(readFileBytes(trained), trained).model, trained);
+    await initialiseBySaliency(this.masks!, 'magnitude', { model, samples: [], shape: data.shape, density });
+    const start = decodeCheckpoint(readFileBytes(rewind), rewind);
+    this.loadModel(start.model, rewind);
+    this.masks!.apply();
+    this.epoch = start.epoch;
   }
 
   restore(checkpoint: Checkpoint, source: string): void {
     const { dataset } = this.config;
-    assertIdentity(checkpoint, { ...networkIdentity(this.config), dataset, classes: this.data.classes.length }, source);
+    assertIdentity(checkpoint, { ...this.network, dataset, classes: this.data.classes.length }, source);
     this.loadModel(checkpoint.model, source);
     const { velocity, denseVelocity } = this.optimiser;
     const group = (found: HostTensors, wanted: ReadonlyMap<string, { shape: readonly number[] }>, what: string) =>
@@ -172,6 +252,11 @@ class Run {
     group(checkpoint.momentum, velocity, 'momentum');
     group(checkpoint.denseMomentum, denseVelocity, 'dense momentum');
     group(checkpoint.masks, this.masks?.masks ?? new Map(), 'masks');
+    const { average, trainer } = this;
+    group(checkpoint.ema ?? new Map(), average?.averaged.state() ?? new Map(), 'averaged weights');
+    group(checkpoint.modeState ?? new Map(), trainer.state, 'state of the training mode');
+    if (average) writeState(average.averaged, checkpoint.ema!, source);
+    for (const [name, t] of trainer.state) t.write(checkpoint.modeState!.get(name)!.data);
     const flat = (tensors: HostTensors) => new Map([...tensors].map(([name, t]) => [name, t.data]));
     for (const [name, v] of velocity) v.write(checkpoint.momentum.get(name)!.data);
     for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
@@ -189,7 +274,6 @@ class Run {
 
   async train(): Promise<TrainOutcome> {
     const { epochs } = this.config;
-    this.countWork();
     while (this.epoch < epochs) {
       const begun = performance.now();
       const first = this.state.done;
@@ -215,17 +299,18 @@ class Run {
     const { config, perEpoch } = this;
     const count = this.data.train.count;
     if (config.shuffle) this.splits.train.setOrder(new Random(config.seed, Stream.shuffle, this.epoch).permutation(count));
-    this.optimiser.setLr(this.schedule(this.epoch));
     const fields: Record<string, string> = {};
     const begun = performance.now();
     const from = this.state.done;
     while (this.state.done < perEpoch) {
       const position = this.state.done * config.batchSize;
       const iteration = this.epoch * perEpoch + this.state.done;
-      if (this.options.schedule) this.optimiser.setLr(this.schedule(iteration / perEpoch));
+      this.optimiser.setLr(
+        this.schedule(this.options.schedule || config.lrSchedule === 'cyclic' ? iteration / perEpoch : this.epoch),
+      );
       await this.trainer.step(position, Math.min(config.batchSize, count - position), iteration);
       this.state.done++;
-      if (this.masks) this.updateMasks(iteration + 1);
+      if (this.moves) await this.updateMasks(iteration + 1);
       await this.throttle();
       if (this.state.done % config.printFreq === 0 || this.state.done === perEpoch) await this.observe(fields);
       const done = this.state.done - from;
@@ -264,26 +349,23 @@ class Run {
     );
   }
 
-  /** Mask updates of Flying Bird and Flying Bird+, every so many steps. */
-  private updateMasks(steps: number): void {
-    const { config } = this;
-    const rule = maskRule(config);
-    if (rule === 'fixed') return;
-    const every = config.dynamicFre && this.epoch > config.epochs / 2 ? config.secondFrequency : config.updateFrequency;
-    if (steps % every !== 0) return;
+  /** The mask update that is due after so many steps, if one is. */
+  private async updateMasks(steps: number): Promise<void> {
+    const { config, model, average, epoch, history } = this;
+    const planned = plannedUpdate(config, { steps, epoch, history, total: config.epochs * this.perEpoch });
+    if (!planned) return;
+    const { update, deciding } = planned;
     const masks = this.masks!;
-    const rate = deathRate(config.deathRate, steps, config.epochs * this.perEpoch, config.decaySchedule);
-    const deciding = rule === 'fbp' && this.epoch >= config.dynamicEpoch;
-    const decisions = deciding ? decide(this.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
-    const scores = config.growth === 'gradient' ? this.trainer.gradients() : this.optimiser.denseVelocity;
-    const { pruneRatio, growthRatio } = config;
-    const options = { rate, growth: config.growth as 'random', decisions, pruneRatio, growthRatio };
-    masks.update(options, scores, this.optimiser.velocity);
-    this.state.events.push({ iteration: steps, rate, ...decisions, density: masks.density() });
-    if (deciding) {
-      const { prune, grow } = decisions;
+    const { velocity, denseVelocity } = this.optimiser;
+    const scores = growthNeeds(update.growth) === 'gradient' ? this.trainer.gradients() : denseVelocity;
+    await this.options.onMaskUpdate?.('before', { masks, velocity, model, update });
+    await masks.update(update, scores, velocity);
+    average?.apply(masks.masks);
+    await this.options.onMaskUpdate?.('after', { masks, velocity, model, update });
+    const { prune, grow } = update.decisions;
+    this.state.events.push({ iteration: steps, rate: update.rate, prune, grow, density: masks.density() });
+    if (deciding)
       this.hooks.onNotice?.(`mask update at iteration ${steps}: prune ${prune ? 'yes' : 'no'}, grow ${grow ? 'yes' : 'no'}`);
-    }
   }
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
@@ -306,7 +388,7 @@ class Run {
       testRa: test.ra,
       lr: this.schedule(epoch),
       density: masks?.density() ?? 1,
-      deathRate: masks ? deathRate(config.deathRate, steps, config.epochs * this.perEpoch, config.decaySchedule) : 0,
+      deathRate: masks ? rateAt(config, steps, config.epochs * this.perEpoch) : 0,
       fired: masks ? await masks.firedRate() : 1,
       ...(masks
         ? { layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })), events: this.state.events }
@@ -325,8 +407,11 @@ class Run {
     this.trainer.tally.reset();
     const metrics = { ...history, imagesPerSecond, seconds: (performance.now() - begun) / 1000 };
     const checkpoint = await this.checkpoint();
-    if (ra) this.folder.saveCheckpoint(checkpoint, 'best-ra');
-    if (sa) this.folder.saveCheckpoint(checkpoint, 'best-sa');
+    const { ema, ...rest } = checkpoint;
+    const best = ema ? { ...rest, model: ema } : checkpoint;
+    if (ra) this.folder.saveCheckpoint(best, 'best-ra');
+    if (sa) this.folder.saveCheckpoint(best, 'best-sa');
+    if (this.epoch === this.round.keepEpoch) this.folder.saveCheckpoint(checkpoint, 'rewind');
     this.folder.saveCheckpoint(checkpoint);
     this.folder.appendMetrics(metrics);
     this.saved = true;
@@ -357,7 +442,7 @@ class Run {
     for (const { data } of model.values())
       if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);
     return {
-      ...networkIdentity(config),
+      ...this.network,
       dataset: config.dataset,
       classes: this.data.classes.length,
       shape: this.data.shape,
@@ -368,6 +453,8 @@ class Run {
       fired: await read(masks?.fired ?? new Map()),
       momentum: await read(this.optimiser.velocity),
       denseMomentum: await read(this.optimiser.denseVelocity),
+      ...(this.average ? { ema: await readState(this.average.averaged) } : {}),
+      ...(this.trainer.state.size ? { modeState: await read(this.trainer.state) } : {}),
       random: { seed: config.seed, maskDraw: masks?.draw ?? 0 },
       state: { ...this.state, tally: [...(await this.trainer.tally.sums.floats())] },
       history: this.history,
@@ -382,25 +469,6 @@ class Run {
     this.lastSave = performance.now();
   }
 
-  /** Multiply-adds of an image; the layers' real densities come in at the end, from the history. */
-  private countWork(): void {
-    const macs = layerMacs(this.device, this.model, this.data.shape);
-    const { masks } = this;
-    this.work = inferenceMacs(macs, name => (masks ? masks.nnz(name) / masks.layers.find(l => l.name === name)!.size : 1));
-  }
-
-  /** Work of training at each epoch's densities. */
-  private trainingWork(): { dense: number; real: number } {
-    const macs = layerMacs(this.device, this.model, this.data.shape);
-    const perImage = passesPerImage(this.config.mode === 'pgd' ? this.config.trainStep : 0) * this.data.train.count;
-    let real = 0;
-    for (const { layers } of this.history) {
-      const density = new Map(layers?.map(l => [l.name, l.nnz / l.size]));
-      real += perImage * inferenceMacs(macs, name => density.get(name) ?? 1).real;
-    }
-    return { dense: perImage * this.work.dense * this.history.length, real };
-  }
-
   /** The last scores: the gap of the final model, samples for the report, `result.json`. */
   private async finish(): Promise<TrainResult | undefined> {
     const { config, history } = this;
@@ -410,7 +478,7 @@ class Run {
     if (!train) return undefined;
     await saveSamples(
       this.device,
-      this.model,
+      this.scored,
       this.splits.test,
       attackSettings(config, 'test'),
       this.data,
@@ -419,8 +487,9 @@ class Run {
     );
     const best = history.reduce((a, b) => (b.valRa > a.valRa ? b : a));
     const score = ({ epoch, valRa, testSa, testRa }: EpochHistory): Score => ({ epoch, valRa, testSa, testRa });
-    const training = this.trainingWork();
-    this.countWork();
+    const macs = layerMacs(this.device, this.model, this.data.shape);
+    const images = this.mode.passes(config.trainStep, this.modeSettings) * this.data.train.count;
+    const flops = countWork(macs, history, images, this.mode.passesText);
     const result: TrainResult = {
       label: this.options.label ?? defaultLabel(config),
       arch: config.arch,
@@ -432,13 +501,7 @@ class Run {
       final: score(last),
       difference: { sa: best.testSa - last.testSa, ra: best.testRa - last.testRa },
       gap: { trainRa: train.ra, testRa: last.testRa, gap: train.ra - last.testRa },
-      flops: {
-        inferenceDense: this.work.dense,
-        inferenceReal: this.work.real,
-        trainingDense: training.dense,
-        trainingReal: training.real,
-        formula: FLOPS_FORMULA,
-      },
+      flops,
       adapter: this.device.adapter.description,
       seconds: (performance.now() - this.started) / 1000,
       seed: config.seed,
@@ -453,12 +516,7 @@ class Run {
     this.masks?.dispose();
     this.optimiser.dispose();
     for (const split of Object.values(this.splits)) split.dispose();
+    this.average?.averaged.dispose();
     this.model.dispose();
   }
-}
-
-function defaultLabel(config: TrainConfig): string {
-  const names = { dense: 'dense', fixed: 'fixed mask', fb: 'Flying Bird', fbp: 'Flying Bird+' };
-  const rule = maskRule(config);
-  return config.mode === 'sgd' ? `${names[rule]}, standard` : rule === 'dense' ? 'dense adversarial' : names[rule];
 }

@@ -1,8 +1,8 @@
 /**
- * One optimiser step, captured: batch, attack, forward, backward, update. What changes between replays (position in the order, step number, learning
- * rate) is read from tensors, so a step makes no readback and allocates nothing.
+ * One step of a training mode, captured: batch, attack, forward, backward, update. What changes between replays (position in the order, step number,
+ * learning rate) is read from tensors, so a step makes no readback and allocates nothing.
  */
-import { type AttackSettings, pgd } from '../adv/pgd.ts';
+import type { AttackSettings } from '../adv/pgd.ts';
 import * as F from '../autograd/index.ts';
 import type { DeviceSplit } from '../data/device-split.ts';
 import type { Augmentation } from '../data/types.ts';
@@ -11,10 +11,18 @@ import type { Module } from '../nn/module.ts';
 import type { Sgd } from '../nn/optim.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { capture, type Step, type Tensor, zeros } from '../tensor/tensor.ts';
+import type { Average } from './average.ts';
+import { type Gradients, type ModeName, type ModeSettings, trainingModes } from './modes/index.ts';
 import { Tally } from './tally.ts';
 
 export interface TrainerOptions {
-  mode: 'pgd' | 'sgd';
+  mode: ModeName;
+  /** What the mode takes beside its attack; absent: the values at which the terms vanish. */
+  settings?: ModeSettings;
+  /** [N, C, H, W] of a full batch, for modes that keep tensors of its shape. */
+  batchShape?: readonly number[];
+  /** Moved by every optimiser step. */
+  average?: Average | undefined;
   attack: AttackSettings;
   augment: Augmentation | undefined;
   seed: number;
@@ -22,8 +30,12 @@ export interface TrainerOptions {
   keepGradients: readonly string[];
 }
 
+const plain: ModeSettings = { smoothing: 0, beta: 0, awpGamma: 0, replays: 1 };
+
 export class Trainer {
   readonly tally: Tally;
+  /** What the mode keeps between steps: part of a checkpoint. */
+  readonly state = new Map<string, Tensor>();
   private readonly device: Device;
   private readonly model: Module;
   private readonly optimiser: Sgd;
@@ -41,30 +53,45 @@ export class Trainer {
     this.options = options;
     this.tally = new Tally(device);
     this.counter = zeros(device, [1], 'u32').keep();
+    const { mode, batchShape } = options;
+    const kept = trainingModes[mode].state?.(batchShape ?? []) ?? {};
+    for (const [name, shape] of Object.entries(kept)) this.state.set(name, zeros(device, shape).keep());
   }
 
   private async stepFor(n: number): Promise<Step<Record<string, Tensor>>> {
     const found = this.steps.get(n);
     if (found) return found;
-    const { mode, attack, augment, seed, keepGradients } = this.options;
-    const forward = (x: Tensor) => this.model.forward(x);
+    const { mode, attack, augment, seed, keepGradients, average, settings = plain } = this.options;
     this.model.train();
     const step = capture(this.device, () => {
       const { images, labels } = this.split.batch(n, augment, this.counter);
+      let last: Gradients = new Map();
+      const descend = (losses: Tensor, logits: Tensor, gradients: Gradients) => {
+        this.tally.add(losses, logits, labels, this.counter);
+        this.optimiser.step(gradients);
+        average?.follow();
+        last = gradients;
+      };
+      const { model, state } = this;
       const random = new Random(seed, Stream.attack);
-      const input = mode === 'pgd' ? pgd(forward, images, labels, attack, random, { step: this.counter }) : images;
-      const logits = this.model.forward(input);
-      const losses = F.crossEntropy(logits, labels, { reduction: 'none' });
-      this.tally.add(losses, logits, labels, this.counter);
-      const parameters = this.model.parameters();
-      const gradients = F.grad(F.mean(losses), [...parameters.values()]);
-      const byName = new Map([...parameters.keys()].map((name, i) => [name, gradients[i]]));
-      this.optimiser.step(byName);
-      return Object.fromEntries(keepGradients.map(name => [name, byName.get(name)!]));
+      const draw = { step: this.counter };
+      const { masks } = this.optimiser;
+      trainingModes[mode].step(
+        { model, attack, settings, random, draw, masks, state, gradients: losses => this.gradientsOf(losses), descend },
+        images,
+        labels,
+      );
+      return Object.fromEntries(keepGradients.map(name => [name, last.get(name)!]));
     });
     await step.capture.ready();
     this.steps.set(n, step);
     return step;
+  }
+
+  private gradientsOf(losses: Tensor): Gradients {
+    const parameters = this.model.parameters();
+    const gradients = F.grad(F.mean(losses), [...parameters.values()]);
+    return new Map([...parameters.keys()].map((name, i) => [name, gradients[i]]));
   }
 
   /** One step on n samples from `position` of the order; `iteration` numbers it over the whole run. */
@@ -84,6 +111,7 @@ export class Trainer {
 
   dispose(): void {
     for (const s of this.steps.values()) s.dispose();
+    for (const t of this.state.values()) t.dispose();
     this.tally.dispose();
     this.counter.dispose();
   }

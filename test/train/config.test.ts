@@ -89,6 +89,14 @@ describe('validation', () => {
     [{ dataset: 'cifar10' }, '--data is required: the folder that holds cifar10'],
     [{ saveDir: '' }, "--save-dir must not be empty, got ''"],
     [{ eval: true }, '--eval needs --pretrained: the checkpoint to score'],
+    [{ rigl: true, fb: true }, '--rigl and --fb: one method at a time'],
+    [{ set: true, itop: true }, '--set and --itop: one method at a time'],
+    [{ imp: true, fix: true }, '--imp and --fix: --imp makes its own mask; give one of them'],
+    [{ imp: true, epochs: 3, rewindEpoch: 3 }, '--rewind-epoch 3: a round of --imp has epochs 0 to 2'],
+    [{ scale: 0.2, fb: true }, '--scale makes a thin dense network: leave out the mask, or give --width instead'],
+    [{ fix: true, sparseInit: 'omp' }, '--sparse-init omp needs --init: the dense checkpoint to prune'],
+    [{ mode: 'free', norm: 'l2' }, '--mode free works in linf only: leave out --norm l2'],
+    [{ ema: 1 }, '--ema must be a number in [0, 1), got 1'],
     [{ nesterov: true, momentum: 0 }, '--nesterov needs a --momentum above 0'],
     [{ pretrained: 'f' }, '--pretrained goes with --eval; to start training from weights, give them with --init'],
     [{ fb: 'yes' as never }, "--fb must be true or false, got 'yes'"],
@@ -98,12 +106,7 @@ describe('validation', () => {
     expect(() => resolve(given)).toThrow(message);
   });
 
-  it.each<[keyof TrainConfig, string]>([
-    ['mode', 'trades'],
-    ['growth', 'momentum_neuron'],
-    ['death', 'SET'],
-    ['redistribution', 'nonzeros'],
-  ])('says that --%s %s is known but not there yet', (key, value) => {
+  it.each<[keyof TrainConfig, string]>([['death', 'CS_death']])('says that --%s %s is known but not there yet', (key, value) => {
     expect(() => resolve({ [key]: value })).toThrow(`for now: '${value}' is not available yet`);
   });
 
@@ -137,6 +140,19 @@ describe('attacks', () => {
   });
 });
 
+it('takes the defaults of a method and of a mode, where nothing else is said', () => {
+  const rigl = { sparseInit: 'erk', growth: 'gradient', deathRate: 0.3, updateFrequency: 100, updateEnd: 0.75 };
+  expect(resolve({ rigl: true })).toMatchObject(rigl);
+  expect(resolve({ rigl: true, sparseInit: 'igq', deathRate: 0.1 })).toMatchObject({
+    ...rigl,
+    sparseInit: 'igq',
+    deathRate: 0.1,
+  });
+  expect(resolve({ set: true })).toMatchObject({ death: 'SET', growth: 'random', decaySchedule: 'constant', sparseInit: 'er' });
+  expect(resolve({ mode: 'fast' })).toMatchObject({ lr: 0.2, lrSchedule: 'cyclic' });
+  expect(resolve({ mode: 'mart' }).beta).toBe(5);
+});
+
 it('tells which mask a run has', () => {
   const rules = [{}, { fb: true }, { fbp: true }, { fb: true, fbp: true }, { fb: true, fix: true }].map(g =>
     maskRule(resolve(g)),
@@ -146,9 +162,13 @@ it('tells which mask a run has', () => {
 
 it('notices what has no effect', () => {
   const notices = (given: Partial<TrainConfig>) => configNotices(given, resolve(given));
-  expect(notices({ density: 0.1, growth: 'gradient' })).toEqual(['--density, --growth: no effect without --fb, --fbp or --fix']);
+  expect(notices({ density: 0.1, growth: 'gradient' })).toEqual([
+    '--density, --growth: no effect without --fb, --fbp, --set, --rigl, --itop, --imp or --fix',
+  ]);
   expect(notices({ density: 0.1, fb: true })).toEqual([]);
   expect(notices({ reset: true })).toEqual(['--reset has no effect']);
+  expect(notices({ beta: 3 })).toEqual(['--beta: no effect without --mode trades or mart']);
+  expect(notices({ replays: 3, mode: 'awp' })).toEqual(['--replays: no effect without --mode free']);
 });
 
 describe('config.json', () => {

@@ -72,8 +72,10 @@ describe('a training run', () => {
     expect(result.flops.inferenceReal).toBeLessThan(result.flops.inferenceDense);
   });
 
-  it('gives the same bits when stopped anywhere and resumed', async () => {
-    const settings = { fb: true, density: 0.3, growth: 'momentum' } as const;
+  it.each<[string, Partial<TrainConfig>]>([
+    ['Flying Bird', { fb: true, density: 0.3, growth: 'momentum' }],
+    ['RigL with averaged weights, in free training', { rigl: true, density: 0.3, ema: 0.8, mode: 'free', replays: 2 }],
+  ])('gives the same bits when stopped anywhere and resumed: %s', async (_, settings) => {
     const whole = newFolder();
     await run({ ...settings, saveDir: whole });
     await fc.assert(
@@ -88,8 +90,64 @@ describe('a training run', () => {
           metrics(whole).map(r => [r.epoch, r.trainRa, r.valRa]),
         );
       }),
-      { numRuns: 3 },
+      { numRuns: 2 },
     );
+  });
+
+  it('scores the averaged weights, which the best checkpoints hold as the model; nothing of them is outside of the mask', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, rigl: true, density: 0.3, ema: 0.5, mode: 'sgd', updateEnd: 1 });
+    const folder = new RunFolder(saveDir);
+    const { model, ema, masks } = folder.loadCheckpoint()!;
+    const best = folder.loadCheckpoint('best-ra')!;
+    expect(best.ema).toBeUndefined();
+    for (const [name, { data: mask }] of masks) {
+      const average = ema!.get(name)!.data;
+      expect([name, average.filter((v, i) => mask[i] === 0 && v !== 0).length]).toEqual([name, 0]);
+      expect(average.some((v, i) => v !== model.get(name)!.data[i])).toBe(true);
+    }
+  });
+
+  it('prunes in rounds with rewinding: the densities asked for, weights of the rewind epoch, resumed to the same bits', async () => {
+    const [whole, saveDir] = [newFolder(), newFolder()];
+    const settings = { imp: true, density: 0.5, impRate: 0.3, rewindEpoch: 1, mode: 'sgd' } as const;
+    await run({ ...settings, saveDir: whole });
+    const kept = (folder: string) => {
+      const { masks } = new RunFolder(folder).loadCheckpoint()!;
+      const all = [...masks.values()].flatMap(m => [...m.data]);
+      return all.reduce((a, b) => a + b, 0) / all.length;
+    };
+    expect([join(whole, 'round-0'), join(whole, 'round-1'), whole].map(kept)).toEqual([
+      1,
+      expect.closeTo(0.7, 3),
+      expect.closeTo(0.5, 3),
+    ]);
+    expect(metrics(whole).map(r => r.epoch)).toEqual([1]);
+    for (const stop of [3, 12, 1000]) {
+      let asked = 0;
+      await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
+    }
+    expect(sha(saveDir)).toBe(sha(whole));
+    // begun anew in the same folder, and interrupted: what is left of the earlier run does not count as done
+    let asked = 0;
+    await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
+    expect(new RunFolder(join(saveDir, 'round-1')).loadResult()).toBeUndefined();
+    expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
+  });
+
+  it.each<[Partial<TrainConfig>, string]>([
+    [{ fix: true, density: 0.0001 }, '--density 0.0001 would keep'],
+    [{ fix: true, density: 0.0001, sparseInit: 'snip' }, 'the nearest that this initial mask reaches is'],
+    [{ scale: 0.01, width: 2 }, '--scale 0.01: no width has as many weights; the nearest is'],
+  ])('says the nearest density where one cannot be reached: %j', async (given, message) => {
+    await expect(run({ saveDir: newFolder(), mode: 'sgd', epochs: 1, ...given })).rejects.toThrow(message);
+  });
+
+  it('trains a thin dense network of the asked weight count', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, mode: 'sgd', epochs: 1, width: 16, scale: 0.25 });
+    const { width } = new RunFolder(saveDir).loadCheckpoint()!;
+    expect(width).toBe(8);
   });
 
   it('says so and begins anew where there is nothing to resume', async () => {

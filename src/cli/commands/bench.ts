@@ -1,6 +1,7 @@
 /** `sparrow bench`: kernels against their references, and measurements of speed and memory. */
 import type { Command } from 'commander';
 import { SparrowError, UsageError } from '../../errors.ts';
+import { initialisers } from '../../sparse/densities.ts';
 import { modelFlags, optimiserFlags, runFlags, sparseFlags } from '../../train/config.ts';
 import { checkSettings, choice, flagName, integer, number, text, toggle, withDefaults } from '../../train/flags.ts';
 import type { BenchOptions, BenchOutcome } from '../bench/run.ts';
@@ -67,7 +68,11 @@ const howFlags = {
     above: 0,
     max: 1,
   }),
-  sparseInit: { ...sparseFlags.sparseInit, help: `--density: ${sparseFlags.sparseInit.help}` },
+  sparseInit: choice(initialisers, {
+    help: '--density: how it is spread over the layers',
+    default: 'igq',
+    aliases: { fixed_ERK: 'erk', ERK: 'erk', ER: 'er' },
+  }),
   peers: toggle({ help: '--suite conv: take turns with jax-js (bench/peers), which compiles for minutes on a software adapter' }),
   profile: toggle({
     help: '--suite: time on the device by kernel (for step of further steps; else it slows what is timed a little)',

@@ -26,6 +26,9 @@ Examples:
   Flying Bird at 80 % sparsity, and Flying Bird+:
     sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/fb --density 0.2 --dynamic-fre --fb
     sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/fbp --density 0.2 --dynamic-fre --fbp
+  RigL with TRADES, and a fixed SNIP mask:
+    sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/rigl --density 0.2 --rigl --mode trades
+    sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/snip --density 0.2 --fix --sparse-init snip
   Go on after an interruption:
     sparrow train ... --save-dir runs/fb --resume
   A small run without any data on disk:
@@ -36,9 +39,10 @@ Every flag may also be spelled with underscores (--save_dir).`;
 export function addTrain(program: Command): void {
   const command = program
     .command('train')
-    .summary('adversarial training: dense, Flying Bird (--fb), Flying Bird+ (--fbp)')
+    .summary('adversarial training: dense, Flying Bird (--fb), Flying Bird+ (--fbp), and what they are compared with')
     .description(
-      'Trains a network adversarially: dense by default, under a dynamic sparse mask with --fb or --fbp. The folder given by --save-dir ' +
+      'Trains a network adversarially (--mode): dense by default, under a moving sparse mask with --fb, --fbp, --set, --rigl or --itop, ' +
+        'under a fixed one with --fix. The folder given by --save-dir ' +
         'gets config.json, metrics.jsonl, checkpoints and result.json.',
     );
   addFlags(command, 'Model and data', modelFlags);

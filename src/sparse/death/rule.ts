@@ -1,0 +1,12 @@
+/** What a death rule is: which active weights of a layer an update drops. A rule is a file in this folder and a row of `index.ts`. */
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { LayerState } from '../layer.ts';
+
+export interface DeathRule {
+  /** A count that the rule needs on the host, as a tensor of one element; @param threshold of `--death-threshold` */
+  measure?(layer: LayerState, threshold: number): Tensor;
+  /** How many weights go. @param wanted ceil(r·nnz) and what Flying Bird+ adds */
+  count(wanted: number, layer: LayerState, measured: number): number;
+  /** A mask of exactly `count` active weights. Ties go by lowest index. */
+  select(layer: LayerState, count: number, measured: number): Tensor;
+}

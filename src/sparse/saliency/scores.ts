@@ -1,0 +1,72 @@
+/** What scores of all weights are, and the choice of the largest among all layers together. */
+import type { Module } from '../../nn/module.ts';
+import { sum } from '../../tensor/reduce.ts';
+import { selectMask } from '../../tensor/select.ts';
+import { concat, copyInto, slice } from '../../tensor/shape.ts';
+import { scope, type Tensor } from '../../tensor/tensor.ts';
+
+/** A number for every masked weight, by parameter name; the caller disposes of them. */
+export type Scores = ReadonlyMap<string, Tensor>;
+
+/** Images [N, C, H, W] and int32 labels [N] that a score is computed on. */
+export interface Sample {
+  readonly images: Tensor;
+  readonly labels: Tensor;
+}
+
+/** Masks by parameter name: 1 for the `keep` largest scores of all layers together. Ties: the earlier layer, then the lower index. */
+export function keepLargest(scores: Scores, keep: number): Map<string, Tensor> {
+  const { device } = [...scores.values()][0];
+  const chosen = scope(device, () => selectMask(concat([...scores.values()].map(t => t.reshape([-1]))), keep));
+  const masks = new Map<string, Tensor>();
+  let at = 0;
+  for (const [name, t] of scores) {
+    const start = at;
+    masks.set(
+      name,
+      scope(device, () => slice(chosen, [start], [t.size]).reshape(t.shape)),
+    );
+    at += t.size;
+  }
+  chosen.dispose();
+  return masks;
+}
+
+/** Ones of each mask, by name. Reads back once. */
+export async function countActive(masks: ReadonlyMap<string, Tensor>): Promise<Map<string, number>> {
+  const { device } = [...masks.values()][0];
+  const totals = scope(device, () => concat([...masks.values()].map(m => sum(m).reshape([1]))));
+  const values = await totals.floats();
+  totals.dispose();
+  return new Map([...masks.keys()].map((name, i) => [name, values[i]]));
+}
+
+/** Weights that `density` keeps of all: n - int((1 - density)·n), as a layer does. */
+export function globalCount(total: number, density: number): number {
+  return total - Math.trunc((1 - density) * total);
+}
+
+/** Runs `work` and puts every parameter and buffer, and the mode, back as they were. */
+export async function preserving<T>(model: Module, work: () => Promise<T>): Promise<T> {
+  const { device } = [...model.parameters().values()][0];
+  const before = [...model.state().values()].map(t => {
+    const was = scope(device, () =>
+      slice(
+        t,
+        t.shape.map(() => 0),
+        t.shape,
+      ),
+    ).keep();
+    return { t, was };
+  });
+  const { training } = model;
+  try {
+    return await work();
+  } finally {
+    for (const { t, was } of before) {
+      copyInto(was, t);
+      was.dispose();
+    }
+    model.train(training);
+  }
+}

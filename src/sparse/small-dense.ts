@@ -1,0 +1,32 @@
+/**
+ * Small-dense: the baseline of a dense network so thin that it has the weight count of a sparse one. Counts of maskable weights are quadratic in the
+ * base width without a constant: weights between two layers of it grow with its square, those of the first and the last layer with itself.
+ */
+import { UsageError } from '../errors.ts';
+
+/** How far, relatively, the weight count may be from the one asked for. */
+const TOLERANCE = 0.1;
+
+/**
+ * The base width whose network has nearest to `scale` of the maskable weights of the one of `width`.
+ * @param count maskable weights at a base width; asked for 1 and 2 only
+ * @throws UsageError where the nearest is more than a tenth off, naming it
+ */
+export function thinWidth(count: (width: number) => number, width: number, scale: number): number {
+  const [one, two] = [count(1), count(2)];
+  const square = (two - 2 * one) / 2;
+  const weights = (w: number) => square * w * w + (one - square) * w;
+  const wanted = scale * weights(width);
+  const linear = one - square;
+  const exact = (Math.sqrt(linear ** 2 + 4 * square * wanted) - linear) / (2 * square);
+  const below = Math.max(1, Math.floor(exact));
+  const [a, b] = [below, Math.min(width, below + 1)];
+  const found = Math.abs(weights(a) - wanted) <= Math.abs(weights(b) - wanted) ? a : b;
+  if (Math.abs(weights(found) - wanted) > TOLERANCE * wanted) {
+    const nearest = Number((weights(found) / weights(width)).toPrecision(4));
+    throw new UsageError(
+      `--scale ${scale}: no width has as many weights; the nearest is ${nearest}, at width ${found} instead of ${width}`,
+    );
+  }
+  return found;
+}

@@ -1,0 +1,75 @@
+/**
+ * Iterative magnitude pruning with rewinding (Frankle et al. 2020): rounds of training, each under a mask of the largest weights of the round before,
+ * from the weights that the first, dense round had after `--rewind-epoch`. A round prunes `--imp-rate` of what is left; the last has exactly `--density`.
+ *
+ * Rounds are runs of their own in `round-0`, `round-1`, ... of the run's folder, the last is the folder itself; so an interrupted one resumes where it was.
+ */
+import { UsageError } from '../errors.ts';
+import type { RunHooks, TrainOutcome, TrainResult } from './api.ts';
+import type { TrainConfig } from './config.ts';
+import { RunFolder } from './folder.ts';
+
+/** What a round starts from. */
+export interface Ticket {
+  /** The checkpoint whose largest active weights make the mask. */
+  readonly trained: string;
+  readonly density: number;
+  /** The checkpoint that has the weights to begin with, and the epoch. */
+  readonly rewind: string;
+}
+
+/** What one round is to `trainRun`; without a ticket it is the first. */
+export interface Round {
+  readonly ticket?: Ticket;
+  /** The epoch at whose beginning a checkpoint is kept as `rewind`. */
+  readonly keepEpoch?: number;
+}
+
+type TrainRound = (config: TrainConfig, hooks: RunHooks, round: Round) => Promise<TrainOutcome>;
+
+/** Densities of the rounds: 1, 1 - rate, (1 - rate)², ... and last the one asked for. */
+export function roundDensities(density: number, rate: number): number[] {
+  const rounds = Math.ceil(Math.log(density) / Math.log(1 - rate) - 1e-9);
+  return Array.from({ length: rounds + 1 }, (_, k) => (k === rounds ? density : (1 - rate) ** k));
+}
+
+/** Trains all rounds; the result is that of the last, with the training work of all. */
+export async function trainImp(config: TrainConfig, hooks: RunHooks, train: TrainRound): Promise<TrainOutcome> {
+  if (config.resumeDir !== undefined) throw new UsageError('--imp continues in its own folder: give --resume and --save-dir');
+  const whole = new RunFolder(config.saveDir!);
+  whole.prepare();
+  const densities = roundDensities(config.density, config.impRate);
+  const folders = densities.map((_, k) => (k === densities.length - 1 ? whole : new RunFolder(whole.file(`round-${k}`))));
+  if (!config.resume) for (const folder of folders) folder.discard();
+  const results: TrainResult[] = [];
+  for (const [k, folder] of folders.entries()) {
+    const last = k === folders.length - 1;
+    const done = config.resume && !last ? folder.loadResult() : undefined;
+    if (done) {
+      results.push(done);
+      continue;
+    }
+    hooks.onNotice?.(`imp: round ${k + 1} of ${folders.length} at density ${densities[k].toFixed(4)}`);
+    const round: Round =
+      k === 0
+        ? { keepEpoch: config.rewindEpoch }
+        : {
+            ticket: {
+              trained: folders[k - 1].file('checkpoint.safetensors'),
+              density: densities[k],
+              rewind: folders[0].file('rewind.safetensors'),
+            },
+          };
+    const outcome = await train({ ...config, saveDir: folder.path }, hooks, round);
+    if (outcome.interrupted) return outcome;
+    results.push(outcome.result);
+  }
+  const final = results.at(-1)!;
+  const sum = (key: 'trainingDense' | 'trainingReal') => results.reduce((total, r) => total + r.flops[key], 0);
+  const result = {
+    ...final,
+    flops: { ...final.flops, trainingDense: sum('trainingDense'), trainingReal: sum('trainingReal') },
+  };
+  whole.saveResult(result);
+  return { interrupted: false, result };
+}
