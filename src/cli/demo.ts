@@ -8,7 +8,7 @@ import { shapes } from '../data/shapes.ts';
 import { openDevice } from '../device/index.ts';
 import { writeReport } from '../report/index.ts';
 import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
-import { resolveConfig, type TrainConfig } from '../train/config.ts';
+import { deviceOptions, resolveConfig, type TrainConfig } from '../train/config.ts';
 import { trainRun } from '../train/run.ts';
 
 const TRAIN = 1280;
@@ -54,7 +54,7 @@ const warmUp = (epochs: number) => (epoch: number) =>
 export async function runDemo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
   const begun = performance.now();
   const data = shapes({ seed: 0, train: TRAIN, val: EVALUATE, test: EVALUATE });
-  const device = await openDevice({ adapter: options.adapter as 'auto', ...(options.gpu !== '0' ? { gpu: options.gpu } : {}) });
+  const device = await openDevice(deviceOptions({ adapter: options.adapter as 'auto', gpu: options.gpu }));
   hooks.onNotice?.(`on ${device.adapter.description}`);
   try {
     const rows: DemoRow[] = [];

@@ -4,7 +4,7 @@
  * camelCase; on the command line they are kebab-case or its snake_case.
  */
 import { dataSetAliases, dataSetNames } from '../data/index.ts';
-import type { OpenOptions } from '../device/index.ts';
+import type { OpenOptions, Precision } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import { architectures } from '../nn/models/names.ts';
 import { type Method, methods } from '../sparse/methods/index.ts';
@@ -222,8 +222,9 @@ export const trainFlags = { ...modelFlags, ...optimiserFlags, ...attackFlags, ..
 export interface TrainConfig extends Settings<typeof trainFlags> {}
 
 /** How the device of a run is opened. */
-export function deviceOptions(config: Pick<TrainConfig, 'adapter' | 'gpu' | 'precision'>): OpenOptions {
-  return { adapter: config.adapter, precision: config.precision, ...(config.gpu !== '0' ? { gpu: config.gpu } : {}) };
+export function deviceOptions(config: Pick<TrainConfig, 'adapter' | 'gpu'> & { precision?: Precision }): OpenOptions {
+  const { adapter, gpu, precision = 'f32' } = config;
+  return { adapter, precision, ...(gpu !== '0' ? { gpu } : {}) };
 }
 
 /**

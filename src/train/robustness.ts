@@ -11,6 +11,7 @@ import { Random, Stream } from '../tensor/philox.ts';
 import { capture, scope, type Tensor } from '../tensor/tensor.ts';
 import type { EvalResult, RunHooks } from './api.ts';
 import { type Attack, attacksOf, ballOf, type EvalSettings, pgdOf } from './attack-settings.ts';
+import { deviceOptions } from './config.ts';
 import { loadNetwork, type NetworkFile, readNetworkFile } from './network-file.ts';
 
 /** Attack steps between waits for the device. */
@@ -46,7 +47,7 @@ export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = 
   const victim = readNetworkFile(settings.checkpoint!);
   const source = settings.transferFrom === undefined ? victim : readNetworkFile(settings.transferFrom);
   const data = await openSplit(settings, settings.dataset ?? victim.metadata.dataset);
-  const device = await openDevice({ adapter: settings.adapter, ...(settings.gpu !== '0' ? { gpu: settings.gpu } : {}) });
+  const device = await openDevice(deviceOptions(settings));
   try {
     const forwardOf = (file: NetworkFile): Forward => {
       const network = loadNetwork(device, file, data, settings);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { SparrowError, UsageError } from '../../errors.ts';
 import { initialisers } from '../../sparse/densities.ts';
-import { modelFlags, optimiserFlags, runFlags, sparseFlags } from '../../train/config.ts';
+import { modelFlags, optimiserFlags, runFlags } from '../../train/config.ts';
 import { checkSettings, choice, flagName, integer, number, text, toggle, withDefaults } from '../../train/flags.ts';
 import type { BenchOptions, BenchOutcome } from '../bench/run.ts';
 import { outcomeText } from '../bench/text.ts';
