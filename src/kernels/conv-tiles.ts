@@ -28,6 +28,10 @@ const gemm = (wx: number, wy: number, tm: number, tn: number, depth: number): Ge
   depth,
 });
 
+/** Where the larger ones would leave a GPU empty, and what fits the 16 KiB of workgroup memory that every adapter has. */
+const small = gemm(16, 16, 4, 4, 16);
+const smallest = gemm(8, 8, 8, 8, 8);
+
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
@@ -47,7 +51,7 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   if (co <= 4 && fits(narrow)) return narrow;
   // the fastest of a scan on an H100, the larger ones first
   const tiles = co > 64 ? [gemm(16, 16, 8, 8, 16), gemm(8, 16, 8, 8, 16), gemm(8, 16, 8, 4, 16)] : [gemm(16, 8, 8, 8, 16)];
-  return tiles.find(fits) ?? gemm(16, 16, 4, 4, 16);
+  return tiles.find(fits) ?? (gemmMemory(small) <= most ? small : smallest);
 }
 
 export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
@@ -65,5 +69,6 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   }
   const tile = co > 64 ? gemm(16, 16, 8, 8, 16) : gemm(16, 16, 4, 4, 16);
   const fits = gemmMemory(tile) <= most && ci * s.kh * s.kw > 64;
-  return fits ? { ...tile, parallel: co > 64 ? 528 : 1056 } : { ...gemm(16, 16, 4, 4, 16), parallel: 1056 };
+  if (fits) return { ...tile, parallel: co > 64 ? 528 : 1056 };
+  return { ...(gemmMemory(small) <= most ? small : smallest), parallel: 1056 };
 }
