@@ -169,7 +169,11 @@ describe('bench/gpu.sh', () => {
       'conv-128',
       'step-512',
       'torch',
-      ...['0.2', '0.1', '0.05'].map(density => `step-128-density-${density}`),
+      'step-128-f16',
+      'step-512-f16',
+      'conv-8-f16',
+      'conv-128-f16',
+      'step-128-density-0.2',
       'launch',
     ]);
     for (const [name, code] of parts) {

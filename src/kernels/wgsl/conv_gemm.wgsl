@@ -92,9 +92,10 @@ fn main(
         let k = k0 + (t / $(BN)u + $(i*WX*WY/BN)u) * 4u + $(c)u;
         let row = row0 + p.rd * i32(k / $(TW)u % $(TH)u);
         let col = col0 + p.cd * i32(k % $(TW)u);
-        let inside = own_in && k < p.k && u32(row) < p.h && u32(col) < p.w;
-        b_next$(i)[$(c)] = 0.0;
-        if (inside) { b_next$(i)[$(c)] = x[image + k / $(TH*TW)u * plane + u32(row) * p.w + u32(col)]; }
+        // `&` and `select`: branches, one an element, would be more than software adapters can compile
+        let inside = own_in & (k < p.k) & (u32(row) < p.h) & (u32(col) < p.w);
+        let value = x[select(0u, image + k / $(TH*TW)u * plane + u32(row) * p.w + u32(col), inside)];
+        b_next$(i)[$(c)] = select(0.0, value, inside);
       }
 //% end
 //% end
