@@ -49,7 +49,7 @@ const gemmTiles = [
   { wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 },
   { wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 },
   { wx: 128, wy: 1, tm: 4, tn: 1, depth: 16 },
-  { wx: 8, wy: 8, tm: 8, tn: 8, depth: 8 },
+  ...(device.adapter.processor ? [] : [{ wx: 8, wy: 8, tm: 8, tn: 8, depth: 8 }]), // minutes to compile in software
   { wx: 16, wy: 16, tm: 8, tn: 8, depth: 8 },
   { wx: 16, wy: 16, tm: 8, tn: 8, depth: 16 },
 ]
