@@ -5,7 +5,7 @@
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { type ConvPass, type ConvShape, ceil, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
-import { reduceSlices } from './reduce.ts';
+import { inSlices } from './reduce.ts';
 
 /**
  * A workgroup of wx x wy invocations, each with tm output channels x tn positions (conv_gemm) or columns (conv_gemm_weight_grad), and
@@ -86,18 +86,15 @@ export function convGemmWeightGrad(
   const used = ceil(positions, rows);
   const variant = { WX: wx, WY: wy, TM: tm, TN: tn, BP: depth, KH: s.kh, KW: s.kw, VEC: s.ow % 4 === 0 };
   const size = s.co * k;
-  const part = used === 1 ? gw : device.allocate(used * size * 4);
-  device.dispatch(
-    program('conv_gemm_weight_grad', 'rrw', variant, 'main', { BM: bm, BN: bn }),
-    [x, g, part],
-    uniform()
-      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.stride)
-      .int(s.padding, s.dilation)
-      .uint(s.groups, tilesM, tilesK, rows),
-    [tilesK * used, tilesM * s.groups, 1],
+  inSlices(device, gw, used, size, part =>
+    device.dispatch(
+      program('conv_gemm_weight_grad', 'rrw', variant, 'main', { BM: bm, BN: bn }),
+      [x, g, part],
+      uniform()
+        .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.stride)
+        .int(s.padding, s.dilation)
+        .uint(s.groups, tilesM, tilesK, rows),
+      [tilesK * used, tilesM * s.groups, 1],
+    ),
   );
-  if (part !== gw) {
-    reduceSlices(device, part, gw, used, size);
-    device.discard(part);
-  }
 }

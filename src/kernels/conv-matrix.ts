@@ -5,7 +5,7 @@
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { type ConvPass, type ConvShape, ceil, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
-import { reduceSlices } from './reduce.ts';
+import { inSlices } from './reduce.ts';
 
 /** A workgroup of wm x wn subgroups, each with fm x fn tiles of 16 output channels x 16 positions, and `depth` terms a step. */
 export interface MatrixTile {
@@ -88,19 +88,16 @@ export function convMatrixWeightGrad(
   const used = ceil(positions, rows);
   const variant = { WM: wm, WN: wn, FM: fm, FN: fn, BP: depth, KH: s.kh, KW: s.kw };
   const size = s.co * k;
-  const part = used === 1 ? gw : device.allocate(used * size * 4);
-  device.dispatch(
-    program('conv_matrix_weight_grad', 'rrw', variant, 'main', { BM: bm, BN: bn }),
-    [x, g, part],
-    uniform()
-      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.stride)
-      .int(s.padding, s.dilation)
-      .uint(s.groups, tilesM, tilesK, rows)
-      .float(GRADIENT_SCALE),
-    [tilesK * used, tilesM * s.groups, 1],
+  inSlices(device, gw, used, size, part =>
+    device.dispatch(
+      program('conv_matrix_weight_grad', 'rrw', variant, 'main', { BM: bm, BN: bn }),
+      [x, g, part],
+      uniform()
+        .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.stride)
+        .int(s.padding, s.dilation)
+        .uint(s.groups, tilesM, tilesK, rows)
+        .float(GRADIENT_SCALE),
+      [tilesK * used, tilesM * s.groups, 1],
+    ),
   );
-  if (part !== gw) {
-    reduceSlices(device, part, gw, used, size);
-    device.discard(part);
-  }
 }

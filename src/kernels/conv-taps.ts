@@ -6,7 +6,7 @@
 import { type Device, type Grid, gridFor, type Storage, uniform } from '../device/index.ts';
 import { type ConvPass, type ConvShape, ceil, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
-import { reduceSlices } from './reduce.ts';
+import { inSlices } from './reduce.ts';
 
 /** Register tile of conv_taps: 4·q output channels x r rows x 4·v columns an invocation. */
 export interface TapsTile {
@@ -106,18 +106,15 @@ export function convTapsWeightGrad(
     ? [tilesCi * used, s.kh * tilesCo * s.groups, 1]
     : [ceil(tilesCi * used, WX), ceil(s.kh * tilesCo * s.groups, WY), 1];
   const size = s.co * ci * s.kh * s.kw;
-  const part = used === 1 ? gw : device.allocate(used * size * 4);
-  device.dispatch(
-    program('conv_weight_grad', 'rrw', variant),
-    [x, g, part],
-    uniform()
-      .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.kh, s.groups)
-      .int(s.padding, s.dilation)
-      .uint(used, rows, tilesCi, tilesCo),
-    grid,
+  inSlices(device, gw, used, size, part =>
+    device.dispatch(
+      program('conv_weight_grad', 'rrw', variant),
+      [x, g, part],
+      uniform()
+        .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.kh, s.groups)
+        .int(s.padding, s.dilation)
+        .uint(used, rows, tilesCi, tilesCo),
+      grid,
+    ),
   );
-  if (part !== gw) {
-    reduceSlices(device, part, gw, used, size);
-    device.discard(part);
-  }
 }

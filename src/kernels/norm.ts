@@ -1,7 +1,7 @@
 /** Batch normalisation fused with ReLU (norm_sums, norm_stats, norm_apply): train and eval mode, forward and backward. */
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
-import { reduceSlices } from './reduce.ts';
+import { inSlices } from './reduce.ts';
 
 /** x [N, C, HW]. */
 export interface NormShape {
@@ -99,17 +99,14 @@ export function normSums(
   relu: boolean,
 ): void {
   const { slices, variant, params } = sharing(device, s);
-  const part = slices === 1 ? sums : device.allocate(slices * 2 * s.c * 4);
-  device.dispatch(
-    program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0, ...variant }),
-    [x, g, stats, part],
-    params,
-    gridFor(s.c * slices, 1),
+  inSlices(device, sums, slices, 2 * s.c, part =>
+    device.dispatch(
+      program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0, ...variant }),
+      [x, g, stats, part],
+      params,
+      gridFor(s.c * slices, 1),
+    ),
   );
-  if (part !== sums) {
-    reduceSlices(device, part, sums, slices, 2 * s.c);
-    device.discard(part);
-  }
 }
 
 /** gx from g; `sums` only in train mode, where the statistics depend on x. */

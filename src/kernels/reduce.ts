@@ -65,6 +65,18 @@ export function reduce(
   );
 }
 
+/** Hands `launch` room for partial results [slices, size], and adds them up in y [size]; the room is y itself where there is one slice. */
+export function inSlices(device: Device, y: Storage, slices: number, size: number, launch: (part: Storage) => void): void {
+  if (slices === 1) {
+    launch(y);
+    return;
+  }
+  const part = device.allocate(slices * size * 4);
+  launch(part);
+  reduceSlices(device, part, y, slices, size);
+  device.discard(part);
+}
+
 /** y[i] = sum over s of part[s, i]: adds up what kernels left in slices. */
 export function reduceSlices(device: Device, part: Storage, y: Storage, slices: number, size: number): void {
   device.dispatch(program('reduce_slices', 'rw'), [part, y], uniform().uint(size, slices), gridFor(size, 64));

@@ -8,6 +8,7 @@ import { Random } from '../../src/tensor/philox.ts';
 import { randomUniform, randomWords } from '../../src/tensor/random.ts';
 import { mean, sum } from '../../src/tensor/reduce.ts';
 import { selectMask } from '../../src/tensor/select.ts';
+import { copyInto } from '../../src/tensor/shape.ts';
 import { capture, full, ones, scope, type Tensor, tensor, zeros } from '../../src/tensor/tensor.ts';
 import { fromRef, random, testDevice } from '../engine.ts';
 
@@ -22,6 +23,31 @@ function work(x: Tensor, w: Tensor) {
 }
 
 describe('capture', () => {
+  it('packs the weights of a convolution once, and again after a kernel changed them', async () => {
+    const x = fromRef(device, random([2, 3, 6, 5], 1));
+    const w = fromRef(device, random([4, 3, 3, 3], 2));
+    const values = await w.data();
+    const twiceThenDoubled = () => {
+      const [first, second] = [conv2d(x, w), conv2d(x, w)];
+      copyInto(mul(w, 2), w);
+      return { first, second, third: conv2d(x, w) };
+    };
+    const step = capture(device, twiceThenDoubled);
+    expect(step.capture.programs().filter(p => p.label.startsWith('conv_pack'))).toHaveLength(2);
+    for (let i = 0; i < 2; i++) {
+      w.write(values); // a replay packs what the weights hold then
+      const { first, second, third } = step.run();
+      const plain = await first.data();
+      expect(plain).toEqual(await second.data());
+      expect(await third.data()).toEqual(plain.map(v => 2 * v));
+      values.forEach((v, at) => {
+        values[at] = -v;
+      });
+    }
+    step.dispose();
+    for (const t of [x, w]) t.dispose();
+  });
+
   it('replays the same bits as eager, again and again, with what the inputs hold then', async () => {
     const x = fromRef(device, random([2, 3, 9, 7], 1));
     const w = fromRef(device, random([4, 3, 3, 3], 2));
