@@ -19,15 +19,15 @@ export interface LineFigure {
   x: Axis;
   y: Axis;
   series: Series[];
-  /** Range of y; figures that are compared share one. Default: the values' own. */
-  yDomain?: [number, number];
+  /** What the range of y has to hold; figures that are compared share it. Default: the values of the series. */
+  yValues?: number[] | undefined;
 }
 
 const plotHeight = 190;
 const margin = { left: 52, right: 10, bottom: 40 };
 
 /** Nothing where no series has a finite point. */
-export function lineFigure({ title, x, y, series, yDomain }: LineFigure): Markup | undefined {
+export function lineFigure({ title, x, y, series, yValues }: LineFigure): Markup | undefined {
   const drawn = series
     .map(s => ({ ...s, points: s.points.filter(point => Number.isFinite(point[0])) }))
     .filter(s => finite(s).length > 0);
@@ -48,14 +48,7 @@ export function lineFigure({ title, x, y, series, yDomain }: LineFigure): Markup
     ),
     [margin.left, right],
   );
-  const yScale = scaleLinear(
-    yDomain ??
-      spread(
-        points.map(point => point[1]),
-        0.01,
-      ),
-    [bottom, top],
-  ).nice(5);
+  const yScale = scaleLinear(spread(yValues ?? points.map(point => point[1]), 0.01), [bottom, top]).nice(5);
   const xTicks = xScale.ticks(6).filter(Number.isInteger);
 
   return frame(title, describe(drawn, x, y), bottom + margin.bottom, [

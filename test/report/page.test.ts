@@ -275,4 +275,13 @@ describe('any runs', () => {
       { numRuns: 40 },
     );
   });
+
+  it('draws runs whose values differ by next to nothing on one axis', () => {
+    const runs = [5e-324, -5e-324].map((ra, i) => ({
+      ...dense,
+      label: `run ${i}`,
+      metrics: dense.metrics.map(m => ({ ...m, trainRa: ra, valRa: ra, testRa: ra })),
+    }));
+    expect(parsePage(renderReport(runs)).errors).toEqual([]);
+  });
 });

@@ -74,7 +74,6 @@ function manyRuns(family: Family, runs: StyledRun[]): (Markup | undefined)[] {
   const values = runs
     .flatMap(run => family.quantities.flatMap(({ key }) => pointsOf(run, key, family.factor).map(point => point[1])))
     .filter(Number.isFinite);
-  const shared: [number, number] | undefined = new Set(values).size > 1 ? [Math.min(...values), Math.max(...values)] : undefined;
   return family.quantities.map(({ key, set }) => {
     const series = runs.map(run => ({
       name: run.label,
@@ -82,17 +81,17 @@ function manyRuns(family: Family, runs: StyledRun[]): (Markup | undefined)[] {
       points: pointsOf(run, key, family.factor),
       ring: summarise(run).best.epoch,
     }));
-    return draw(`${family.name}, ${set}`, family, series, shared);
+    return draw(`${family.name}, ${set}`, family, series, values);
   });
 }
 
-function draw(title: string, family: Family, series: Series[], yDomain?: [number, number]): Markup | undefined {
+function draw(title: string, family: Family, series: Series[], yValues?: number[]): Markup | undefined {
   return lineFigure({
     title,
     x: { name: 'epoch', format: String },
     y: { name: family.axis, format: value => plain(value) },
     series,
-    yDomain,
+    yValues,
   });
 }
 
