@@ -51,7 +51,7 @@ export class Device {
   readonly precision: Precision;
   private readonly counters = { pipelines: 0, dispatches: 0, submits: 0, readbacks: 0 };
   private readonly rootPool: BufferPool;
-  private readonly release: () => void;
+  private readonly wait: <T>(work: Promise<T>) => Promise<T>;
   private pool: BufferPool;
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly compiling = new Map<string, Promise<Pipeline>>();
@@ -75,15 +75,20 @@ export class Device {
   private readonly constants = new Map<string, Storage>();
 
   /**
-   * @param release called once when the device is closed (a platform's own clean-up)
+   * @param wait how the platform awaits what the device does
    */
-  constructor(gpu: GPUDevice, adapter: AdapterDescription, release: () => void = () => {}, precision: Precision = 'f32') {
+  constructor(
+    gpu: GPUDevice,
+    adapter: AdapterDescription,
+    wait: <T>(work: Promise<T>) => Promise<T> = work => work,
+    precision: Precision = 'f32',
+  ) {
     this.gpu = gpu;
     const subgroups = gpu.features.has('subgroups');
     this.adapter = subgroups ? adapter : { ...adapter, subgroupSize: 0, matrixUnits: false };
     this.precision = this.adapter.matrixUnits ? precision : 'f32';
     this.limits = gpu.limits;
-    this.release = release;
+    this.wait = wait;
     this.rootPool = new BufferPool(gpu);
     this.pool = this.rootPool;
     this.ring = gpu.createBuffer({
@@ -279,7 +284,7 @@ export class Device {
     this.counters.submits++;
     this.counters.readbacks++;
     try {
-      await staging.mapAsync(GPUMapMode.READ);
+      await this.wait(staging.mapAsync(GPUMapMode.READ));
     } catch (error) {
       await new Promise(resolve => setTimeout(resolve, 10)); // the reason arrives as an event of its own
       throw this.failure ?? new DeviceLostError(`a readback failed: ${(error as Error).message}`);
@@ -287,7 +292,7 @@ export class Device {
     const copy = staging.getMappedRange().slice(0, bytes);
     staging.unmap();
     staging.destroy();
-    await this.profiler.collect();
+    await this.wait(this.profiler.collect());
     this.throwIfFailed();
     return copy;
   }
@@ -296,9 +301,14 @@ export class Device {
   async sync(): Promise<void> {
     this.checkOpen();
     this.flush();
-    await this.gpu.queue.onSubmittedWorkDone();
-    await this.profiler.collect();
+    await this.submitted();
+    await this.wait(this.profiler.collect());
     this.throwIfFailed();
+  }
+
+  /** Resolves when everything submitted so far has run. */
+  submitted(): Promise<void> {
+    return this.wait(this.gpu.queue.onSubmittedWorkDone());
   }
 
   // -- pipelines -------------------------------------------------------------------------------------------------------------------
@@ -350,7 +360,7 @@ export class Device {
       }
       waiting.push(job);
     }
-    await Promise.all(waiting);
+    if (waiting.length > 0) await this.wait(Promise.all(waiting));
   }
 
   /** The pipeline's error only says that its module is invalid; why is in the module's own error. */
@@ -463,7 +473,6 @@ export class Device {
     this.closed = true;
     this.rootPool.drain();
     this.gpu.destroy();
-    this.release();
   }
 }
 

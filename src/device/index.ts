@@ -28,6 +28,6 @@ export interface OpenOptions {
  * @throws NoAdapterError with the fix, where there is none of the wanted kind
  */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
-  const { gpu, adapter, release } = await requestDevice(options);
-  return new Device(gpu, adapter, release, options.precision);
+  const { gpu, adapter, wait } = await requestDevice(options);
+  return new Device(gpu, adapter, wait, options.precision);
 }

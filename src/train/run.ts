@@ -330,7 +330,7 @@ class Run {
 
   /** Lets the device work ahead, but not without bound. */
   private async throttle(): Promise<void> {
-    this.inFlight.push(this.device.gpu.queue.onSubmittedWorkDone());
+    this.inFlight.push(this.device.submitted());
     if (this.inFlight.length > IN_FLIGHT) await this.inFlight.shift();
   }
 

@@ -14,6 +14,6 @@ export async function requestDevice(_options: OpenOptions): Promise<OpenedDevice
   return {
     gpu: await deviceFrom(adapter, 'sparrow'),
     adapter: describe('browser', adapter),
-    release: () => {},
+    wait: work => work,
   };
 }

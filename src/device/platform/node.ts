@@ -8,6 +8,7 @@ import type { AdapterDescription } from '../device.ts';
 import { NoAdapterError } from '../errors.ts';
 import type { AdapterKind, OpenOptions } from '../index.ts';
 import { gpuDrivers, hasGpu, loadLibrary, systemDrivers } from './drivers.ts';
+import { patiently } from './patience.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { describe, deviceFrom, type OpenedDevice } from './types.ts';
 
@@ -106,7 +107,7 @@ export async function requestDevice(options: OpenOptions): Promise<OpenedDevice>
     if (found.adapter && found.description) {
       const gpu = await deviceFrom(found.adapter, 'sparrow');
       gpu.addEventListener('uncapturederror', event => event.preventDefault()); // else Dawn prints it, on stdout
-      return { gpu, adapter: found.description, release: () => {} };
+      return { gpu, adapter: found.description, wait: found.description.processor ? patiently : work => work };
     }
     refused.push(`${kind}: ${found.refused}`);
   }

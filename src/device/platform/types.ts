@@ -4,7 +4,8 @@ import type { AdapterDescription } from '../device.ts';
 export interface OpenedDevice {
   gpu: GPUDevice;
   adapter: AdapterDescription;
-  release: () => void;
+  /** Awaits what the device does, in the way that suits the adapter. */
+  wait<T>(work: Promise<T>): Promise<T>;
 }
 
 /** Features that kernels can use; asked for where the adapter has them. */
