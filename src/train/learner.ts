@@ -7,6 +7,7 @@ import { readFileBytes } from '../data/files.ts';
 import type { DataSet } from '../data/index.ts';
 import type { Device } from '../device/index.ts';
 import { FileError } from '../errors.ts';
+import { layerMacs } from '../nn/macs.ts';
 import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
 import { readState, writeState } from '../nn/state.ts';
@@ -14,16 +15,17 @@ import { growthNeeds } from '../sparse/growth/index.ts';
 import { Masks, type UpdateOptions } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { LayerMacs } from './accounting.ts';
 import { Average } from './average.ts';
 import {
   assertIdentity,
-  assertNetwork,
   assertTensors,
   type Checkpoint,
   decodeCheckpoint,
   decodeWeights,
   type HostTensors,
   type Identity,
+  type Origin,
   type Weights,
 } from './checkpoint.ts';
 import { attackSettings, maskRule, type TrainConfig } from './config.ts';
@@ -31,7 +33,8 @@ import type { Ticket } from './imp.ts';
 import { initialiseMasks } from './initial-masks.ts';
 import { networkIdentity } from './model.ts';
 import type { ModeSettings } from './modes/index.ts';
-import { createNetwork } from './network.ts';
+import { createNetwork, type MadeNetwork, maskableWeights } from './network.ts';
+import type { NetworkFile } from './network-file.ts';
 import { Trainer } from './trainer.ts';
 
 /** What a mask update works on. */
@@ -52,23 +55,29 @@ export class Learner {
   readonly trainer: Trainer;
   readonly modeSettings: ModeSettings;
   /** What identifies the model; its width is the thinner one with `--scale`. */
-  private readonly network: ReturnType<typeof networkIdentity>;
+  private readonly network: ReturnType<typeof networkIdentity> & Pick<Identity, 'widths'>;
   /** With `--ema` the averaged network, which is what is scored. */
   private readonly average: Average | undefined;
   private readonly optimiser: Sgd;
+  /** Of a pruned network. */
+  private readonly whole: MadeNetwork['whole'];
 
+  /** @param origin the file that the weights will come from, if they do: the network has the channels that are left there */
   constructor(
-    device: Device,
+    private readonly device: Device,
     private readonly data: DataSet,
     private readonly config: TrainConfig,
     private readonly train: DeviceSplit,
+    origin: Origin | undefined,
   ) {
     const { seed, awpGamma, beta, replays } = config;
-    const { model, width } = createNetwork(device, data, config);
+    const { model, width, whole } = createNetwork(device, data, config, origin);
     this.model = model;
-    this.network = networkIdentity({ ...config, width });
+    this.whole = whole;
+    const widths = origin?.identity.widths;
+    this.network = { ...networkIdentity({ ...config, width }), ...(widths && { widths }) };
     this.average =
-      config.ema === undefined ? undefined : new Average(model, createNetwork(device, data, config).model, config.ema);
+      config.ema === undefined ? undefined : new Average(model, createNetwork(device, data, config, origin).model, config.ema);
     this.modeSettings = { smoothing: config.labelSmoothing, beta, awpGamma, replays };
     const { lr, momentum, weightDecay, nesterov } = config;
     this.optimiser = new Sgd(model.parameters(), { lr, momentum, weightDecay, nesterov });
@@ -109,12 +118,21 @@ export class Learner {
     this.optimiser.setLr(lr);
   }
 
-  /** Starts from the weights of a checkpoint or a state_dict. */
-  startFrom(path: string): void {
-    const { model, masks, metadata } = decodeWeights(readFileBytes(path), path);
+  /** The maskable weights that are left when channels were removed, as a part of all. */
+  get remaining(): number {
+    return this.whole ? maskableWeights(this.model) / this.whole.weights : 1;
+  }
+
+  /** Multiply-adds of one image, now and with all channels. */
+  macs(): LayerMacs {
+    const now = layerMacs(this.device, this.model, this.data.shape);
+    return { now, whole: this.whole?.macs ?? now };
+  }
+
+  /** Starts from the weights of a checkpoint or a state_dict: those of the origin. */
+  startFrom({ path, model, masks }: NetworkFile): void {
     if (this.config.sparseInit === 'omp' && masks.size > 0)
       throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
-    assertNetwork(metadata, this.network, path);
     this.load(model, path);
   }
 

@@ -8,12 +8,11 @@ import { DeviceSplit } from '../data/device-split.ts';
 import type { DataSet } from '../data/index.ts';
 import type { Device } from '../device/index.ts';
 import { SparrowError } from '../errors.ts';
-import { layerMacs } from '../nn/macs.ts';
 import { cyclic, multiStep } from '../nn/schedule.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { countWork } from './accounting.ts';
 import type { RunHooks, TrainOutcome, TrainResult } from './api.ts';
-import type { Checkpoint } from './checkpoint.ts';
+import type { Checkpoint, HostTensors, Origin } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import type { RunFolder } from './folder.ts';
@@ -23,6 +22,7 @@ import { Learner, type OnMaskUpdate } from './learner.ts';
 import { plannedUpdate, rateAt } from './mask-updates.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
 import { trainingModes } from './modes/index.ts';
+import type { NetworkFile } from './network-file.ts';
 import { summarise } from './result.ts';
 import { saveSamples } from './samples.ts';
 
@@ -38,6 +38,23 @@ export interface LoopOptions {
   /** What the run is called. */
   label?: string;
   onMaskUpdate?: OnMaskUpdate;
+  watch?: EpochWatch;
+}
+
+/** What a loop is told beside its settings. */
+interface LoopContext extends LoopOptions, Round {
+  /** The file that the network comes from: what it starts with, or the checkpoint that it goes on from. */
+  readonly origin: Origin | undefined;
+}
+
+/** Looks at the network after every epoch, and may end the run before its last. */
+export interface EpochWatch {
+  /** The run begins, or goes on, with so many epochs complete. */
+  begin(epochs: number): void;
+  /** An epoch (from 0) is complete. Its checkpoint is written after this: what is kept here must allow for a kill between the two. */
+  see(epoch: number, model: HostTensors): void;
+  /** Whether the run ends here. */
+  readonly over: boolean;
 }
 
 /** What the loop keeps between steps beside tensors; saved in checkpoints. */
@@ -72,13 +89,12 @@ export class Loop {
     private readonly config: TrainConfig,
     private readonly folder: RunFolder,
     private readonly hooks: RunHooks,
-    private readonly options: LoopOptions,
-    private readonly round: Round,
+    private readonly options: LoopContext,
   ) {
     const { seed } = config;
     const upload = (name: 'train' | 'val' | 'test') => new DeviceSplit(device, data[name], data.shape, seed);
     this.splits = { train: upload('train'), val: upload('val'), test: upload('test') };
-    this.learner = new Learner(device, data, config, this.splits.train);
+    this.learner = new Learner(device, data, config, this.splits.train, options.origin);
     this.evaluator = new Evaluator(device, this.learner.scored, attackSettings(config, 'test'), seed);
     this.perEpoch = Math.ceil(data.train.count / config.batchSize);
     this.schedule = options.schedule ?? this.scheduleOf(config);
@@ -91,17 +107,14 @@ export class Loop {
     return epoch => rate(epoch + 1 / this.perEpoch);
   }
 
-  /** Starts from the weights of a checkpoint or a state_dict. */
-  startFrom(path: string): void {
-    this.learner.startFrom(path);
-  }
-
-  /** The beginning of a new run. */
-  async begin(): Promise<void> {
-    const { ticket, keepEpoch } = this.round;
+  /** The beginning of a new run. @param start weights to begin with, those of the origin */
+  async begin(start: NetworkFile | undefined): Promise<void> {
+    const { ticket, keepEpoch, watch } = this.options;
+    if (start) this.learner.startFrom(start);
     this.epoch = await this.learner.begin(ticket);
     if (keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
+    watch?.begin(this.epoch);
   }
 
   /** Goes on from a checkpoint. */
@@ -113,13 +126,13 @@ export class Loop {
     this.state = structuredClone(checkpoint.state) as LoopState;
     this.learner.trainer.tally.sums.write(this.state.tally);
     this.folder.restoreMetrics(this.history);
+    this.options.watch?.begin(this.epoch);
     const at = this.state.done ? `, iteration ${this.state.done} of ${this.perEpoch}` : '';
     if (this.epoch < this.config.epochs) this.hooks.onNotice?.(`resuming at epoch ${this.epoch}${at}`);
   }
 
   async train(): Promise<TrainOutcome> {
-    const { epochs } = this.config;
-    while (this.epoch < epochs) {
+    while (this.epoch < this.config.epochs && !this.options.watch?.over) {
       const begun = performance.now();
       const first = this.state.done;
       if (!(await this.trainEpoch())) return this.interrupted();
@@ -239,11 +252,12 @@ export class Loop {
     this.learner.trainer.tally.reset();
     const metrics = { ...history, imagesPerSecond, seconds: (performance.now() - begun) / 1000 };
     const checkpoint = await this.checkpoint();
+    this.options.watch?.see(epoch, checkpoint.model);
     const { ema, ...rest } = checkpoint;
     const best = ema ? { ...rest, model: ema } : checkpoint;
     if (ra) this.folder.saveCheckpoint(best, 'best-ra');
     if (sa) this.folder.saveCheckpoint(best, 'best-sa');
-    if (this.epoch === this.round.keepEpoch) this.folder.saveCheckpoint(checkpoint, 'rewind');
+    if (this.epoch === this.options.keepEpoch) this.folder.saveCheckpoint(checkpoint, 'rewind');
     this.folder.saveCheckpoint(checkpoint);
     this.folder.appendMetrics(metrics);
     this.saved = true;
@@ -255,7 +269,7 @@ export class Loop {
   private async describeMasks(): Promise<Pick<EpochHistory, 'density' | 'deathRate' | 'fired' | 'layers' | 'events'>> {
     const { config, perEpoch, epoch } = this;
     const { masks } = this.learner;
-    if (!masks) return { density: 1, deathRate: 0, fired: 1 };
+    if (!masks) return { density: this.learner.remaining, deathRate: 0, fired: 1 };
     return {
       density: masks.density(),
       deathRate: rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch),
@@ -306,7 +320,7 @@ export class Loop {
     const images = mode.passes(config.trainStep, learner.modeSettings) * data.train.count;
     const result = summarise(config, history, {
       label: this.options.label ?? defaultLabel(config),
-      flops: countWork(layerMacs(device, learner.model, data.shape), history, images, mode.passesText),
+      flops: countWork(learner.macs(), history, images, mode.passesText),
       adapter: device.adapter.description,
       seconds: (performance.now() - this.started) / 1000,
       trainRa: train.ra,

@@ -5,10 +5,12 @@
 import type { DataSet } from '../data/index.ts';
 import { type Device, openDevice } from '../device/index.ts';
 import type { RunHooks, TrainOutcome } from './api.ts';
+import { identityOf } from './checkpoint.ts';
 import { assertSameRun, deviceOptions, type TrainConfig } from './config.ts';
 import { RunFolder } from './folder.ts';
 import { type Round, trainImp } from './imp.ts';
 import { Loop, type LoopOptions } from './loop.ts';
+import { readNetworkFile } from './network-file.ts';
 import { profiled } from './profile.ts';
 import { openRunData } from './run-data.ts';
 
@@ -19,6 +21,8 @@ export interface RunOptions extends LoopOptions {
   device?: Device;
   /** Data that the caller opened. */
   data?: DataSet;
+  /** A file to start from where the configuration names none. */
+  start?: string;
 }
 
 /** Trains a model; saves into `config.saveDir`. */
@@ -35,19 +39,23 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
   if (saved) assertSameRun(saved, config, source.path);
   const checkpoint = resuming ? source.loadCheckpoint() : undefined;
   if (resuming && !checkpoint) hooks.onNotice?.(`nothing to resume in ${source.path} yet: starting from the beginning`);
+  const from = options.start ?? config.init;
+  const start = checkpoint || from === undefined ? undefined : readNetworkFile(from);
   const data = options.data ?? (await openRunData(config, hooks));
   folder.prepare();
   const device = options.device ?? (await openDevice(deviceOptions(config)));
   if (device.precision !== config.precision) hooks.onNotice?.('--precision f16: the adapter has no matrix units, f32 is used');
   try {
-    const loop = new Loop(device, data, config, folder, hooks, options, round);
+    const path = source.file('checkpoint.safetensors');
+    const started = start && { path: start.path, identity: identityOf(start.metadata) };
+    const origin = checkpoint ? { path, identity: checkpoint } : started;
+    const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin });
     try {
-      if (config.init !== undefined) loop.startFrom(config.init);
       if (checkpoint) {
-        loop.restore(checkpoint, source.file('checkpoint.safetensors'));
+        loop.restore(checkpoint, path);
         await loop.save();
       } else {
-        await loop.begin();
+        await loop.begin(start);
         folder.discard();
       }
       // last: the folder never holds this configuration beside another run's checkpoint, which a resume would take for this run's
