@@ -85,13 +85,8 @@ export function maskDistance(a: BitMask, b: BitMask): number {
   return differing / a.size;
 }
 
-/** Distances of the newest mask to each of those before it in a queue, the oldest first. */
-export function queueDistances(queue: readonly BitMask[]): number[] {
-  const newest = queue[queue.length - 1];
-  return queue.slice(0, -1).map(earlier => maskDistance(newest, earlier));
-}
-
-/** Whether a ticket has emerged, by the distances in a full queue. */
+/** Whether the ticket has emerged with a mask that has these distances to all before it, the oldest first. */
 export function hasEmerged(distances: readonly number[], pruning: Pruning): boolean {
-  return distances.length === QUEUE_LENGTH - 1 && distances.every(d => d <= emergenceThreshold[pruning]);
+  const recent = distances.slice(1 - QUEUE_LENGTH);
+  return recent.length === QUEUE_LENGTH - 1 && recent.every(d => d <= emergenceThreshold[pruning]);
 }

@@ -11,8 +11,6 @@ import {
   emergenceThreshold,
   hasEmerged,
   maskDistance,
-  QUEUE_LENGTH,
-  queueDistances,
   ticketScores,
 } from '../../src/sparse/early-bird.ts';
 import { Random } from '../../src/tensor/philox.ts';
@@ -78,16 +76,16 @@ describe('emergence', () => {
     fc.assert(
       fc.property(drifting, ([start, changes, pruning]) => {
         const scores = Float32Array.from(start);
-        const queue: BitMask[] = [];
+        const masks: BitMask[] = [];
         const plain: boolean[][] = [];
         let found: number | undefined;
         for (const [epoch, places] of changes.entries()) {
           for (const i of places) scores[i] += 7;
-          queue.push(drawMask([scores], 0.3));
+          const mask = drawMask([scores], 0.3);
+          const distances = masks.map(earlier => maskDistance(mask, earlier));
+          masks.push(mask);
           plain.push(reference.ticket([...scores], 0.3));
-          if (queue.length > QUEUE_LENGTH) queue.shift();
-          const distances = queueDistances(queue);
-          expect(distances).toEqual(plain.slice(-5, -1).map(earlier => reference.hamming(plain[epoch], earlier)));
+          expect(distances).toEqual(plain.slice(0, -1).map(earlier => reference.hamming(plain[epoch], earlier)));
           if (found === undefined && hasEmerged(distances, pruning)) found = epoch;
         }
         expect(found).toBe(reference.emergence(plain, emergenceThreshold[pruning]));
@@ -99,11 +97,15 @@ describe('emergence', () => {
   it('takes a distance of exactly the threshold, and four of them', () => {
     const at = (flips: number) =>
       drawMask([Float32Array.from({ length: 100 }, (_, i) => (i >= flips / 2 && i < 50 + flips / 2 ? 1 : 0))], 0.5);
-    const queue = (...flips: number[]) => queueDistances(flips.map(at));
-    expect(hasEmerged(queue(8, 8, 8, 8, 0), 'unstructured')).toBe(true);
-    expect(hasEmerged(queue(8, 10, 8, 8, 0), 'unstructured')).toBe(false);
-    expect(hasEmerged(queue(8, 10, 8, 8, 0), 'channel')).toBe(true);
-    expect(hasEmerged(queue(0, 0, 0, 0), 'unstructured')).toBe(false);
+    const emerged = (pruning: 'unstructured' | 'channel', ...flips: number[]) =>
+      hasEmerged(
+        flips.map(n => maskDistance(at(n), at(0))),
+        pruning,
+      );
+    expect(emerged('unstructured', 30, 8, 8, 8, 8)).toBe(true);
+    expect(emerged('unstructured', 8, 8, 10, 8)).toBe(false);
+    expect(emerged('channel', 8, 8, 10, 8)).toBe(true);
+    expect(emerged('unstructured', 0, 0, 0)).toBe(false);
   });
 
   it('compares masks of one network only', () => {
