@@ -2,15 +2,21 @@
  * What the commands need of the rest of the program, loaded only when a command runs: `--help` and wrong usage must answer at once
  * and without a GPU.
  */
-import type { DemoOptions, DemoOutcome, EvalResult, Progress, RunHooks, TrainOutcome } from '../train/api.ts';
+import type { DemoOptions, DemoOutcome, EvalResult, Progress, RobustBirdOutcome, RunHooks, TrainOutcome } from '../train/api.ts';
 import type { EvalSettings } from '../train/attack-settings.ts';
 import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
+import type { RobustBirdSettings } from '../train/robust-bird/settings.ts';
 import type { Robustness } from '../train/robustness.ts';
 
 /** Trains a model; saves into `config.saveDir`. */
 export async function train(config: TrainConfig, hooks: RunHooks): Promise<TrainOutcome> {
   return (await import('../train/run.ts')).trainRun(config, hooks);
+}
+
+/** Trains the two stages of Robust Bird, each in a folder of its own. */
+export async function robustBird(settings: RobustBirdSettings, hooks: RunHooks): Promise<RobustBirdOutcome> {
+  return (await import('../train/robust-bird/run.ts')).trainRobustBird(settings, hooks);
 }
 
 /** Scores the checkpoint `config.pretrained` on test, by SA and by the evaluation PGD. */

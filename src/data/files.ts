@@ -63,6 +63,16 @@ export function readFileText(path: string): string {
   return new TextDecoder().decode(readFileBytes(path));
 }
 
+/** What a JSON file holds. @throws FileError if it cannot be read or is not JSON */
+export function readFileJson(path: string): unknown {
+  const text = readFileText(path);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FileError(`${path}: is not valid JSON (${(error as Error).message})`);
+  }
+}
+
 /**
  * Writes a file so that at every moment, a power cut included, `path` holds either its old content or all of the new: a temporary
  * file in the same folder, flushed to the disk, then renamed. A symbolic link is kept and its target replaced.

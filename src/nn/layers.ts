@@ -4,9 +4,11 @@ import type { Device } from '../device/index.ts';
 import type { ConvOptions } from '../tensor/conv.ts';
 import { convShape } from '../tensor/conv.ts';
 import { elementwise } from '../tensor/elementwise.ts';
+import { gatherRows } from '../tensor/index.ts';
 import { type Random, Random as RandomStream, Stream } from '../tensor/philox.ts';
 import { randomUniform } from '../tensor/random.ts';
-import { ones, type Shape, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
+import { permute } from '../tensor/shape.ts';
+import { ones, type Shape, scope, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { defaultBound, uniformInit } from './init.ts';
 import { countMacs } from './macs.ts';
 import { Module, Parameter, StateBuffer } from './module.ts';
@@ -24,10 +26,23 @@ export interface Conv2dOptions extends ConvOptions {
   init?: (weight: Shape, random: Random) => Float32Array;
 }
 
+/** Slices of a tensor along its second and its first axis, all where undefined is given (not for both). Its own memory goes back. */
+function keepSlices(t: Tensor, inputs: readonly number[] | undefined, outputs: readonly number[] | undefined): Tensor {
+  const rows = (x: Tensor, at: readonly number[] | undefined) =>
+    at ? gatherRows(x, tensor(x.device, at, [at.length], 'i32')) : x;
+  const order = t.shape.map((_, d) => (d < 2 ? 1 - d : d));
+  const kept = scope(t.device, () => {
+    const some = rows(t, outputs);
+    return inputs ? permute(rows(permute(some, order), inputs), order) : some;
+  });
+  t.dispose();
+  return kept;
+}
+
 /** x [N, IN, H, W] -> [N, OUT, OH, OW]; weight [OUT, IN/groups, K, K], bias [OUT]. */
 export class Conv2d extends Module {
-  readonly weight: Parameter;
-  readonly bias?: Parameter;
+  weight: Parameter;
+  bias?: Parameter;
   readonly options: ConvOptions;
 
   constructor({ device, random }: Maker, inputs: number, outputs: number, kernel: number, options: Conv2dOptions = {}) {
@@ -46,11 +61,17 @@ export class Conv2d extends Module {
     const y = F.conv2d(x, this.weight, this.options);
     return this.bias ? F.add(y, F.reshape(this.bias, [1, -1, 1, 1])) : y;
   }
+
+  /** Removes all input and output channels but these; undefined keeps all. See `channels.ts`. */
+  keepChannels(inputs: readonly number[] | undefined, outputs: readonly number[] | undefined): void {
+    this.weight = new Parameter(keepSlices(this.weight, inputs, outputs));
+    if (this.bias && outputs) this.bias = new Parameter(keepSlices(this.bias, undefined, outputs));
+  }
 }
 
 /** x [N, IN] -> [N, OUT]; weight [OUT, IN], bias [OUT]. */
 export class Linear extends Module {
-  readonly weight: Parameter;
+  weight: Parameter;
   readonly bias?: Parameter;
 
   constructor({ device, random }: Maker, inputs: number, outputs: number, bias = true) {
@@ -64,6 +85,11 @@ export class Linear extends Module {
     countMacs(this.weight, this.weight.size);
     return F.linear(x, this.weight, this.bias);
   }
+
+  /** Removes all inputs but these; undefined keeps all. See `channels.ts`. */
+  keepChannels(inputs: readonly number[] | undefined): void {
+    this.weight = new Parameter(keepSlices(this.weight, inputs, undefined));
+  }
 }
 
 /**
@@ -71,10 +97,10 @@ export class Linear extends Module {
  * `forward(x)` is the plain layer, `relu(x)` the same fused with ReLU.
  */
 export class BatchNorm2d extends Module {
-  readonly weight: Parameter;
-  readonly bias: Parameter;
-  readonly running_mean: StateBuffer;
-  readonly running_var: StateBuffer;
+  weight: Parameter;
+  bias: Parameter;
+  running_mean: StateBuffer;
+  running_var: StateBuffer;
   readonly eps = 1e-5;
   readonly momentum = 0.1;
 
@@ -93,6 +119,15 @@ export class BatchNorm2d extends Module {
   /** relu(forward(x)), in one kernel. */
   relu(x: Tensor): Tensor {
     return this.apply(x, true);
+  }
+
+  /** Removes all channels but these. See `channels.ts`. */
+  keepChannels(channels: readonly number[]): void {
+    const kept = (t: Tensor) => keepSlices(t, undefined, channels);
+    this.weight = new Parameter(kept(this.weight));
+    this.bias = new Parameter(kept(this.bias));
+    this.running_mean = new StateBuffer(kept(this.running_mean));
+    this.running_var = new StateBuffer(kept(this.running_var));
   }
 
   private apply(x: Tensor, relu: boolean): Tensor {

@@ -64,6 +64,29 @@ export interface TrainResult {
 /** A run that ended, or stopped because `shouldStop` said so (then there is no result yet). */
 export type TrainOutcome = { readonly interrupted: false; readonly result: TrainResult } | { readonly interrupted: true };
 
+/** What Robust Bird prunes: what stage 1 ended with. */
+export interface DrawnTicket {
+  /** Whether the masks had settled. If not, it is the network of the last epoch, or a pretrained one. */
+  readonly emerged: boolean;
+  /** The epoch of stage 1 at whose end it was drawn; null for a pretrained checkpoint. */
+  readonly epoch: number | null;
+  readonly checkpoint: string;
+  /** With channel pruning: how many of all channels are kept. */
+  readonly channels?: { readonly kept: number; readonly of: number };
+}
+
+/** What `result.json` of Robust Bird's second stage holds: that stage's result, with the work and time of both. */
+export interface RobustBirdResult extends TrainResult {
+  readonly pruning: 'unstructured' | 'channel';
+  /** Training of stage 1; null where a pretrained checkpoint took its place. */
+  readonly stage1: string | null;
+  readonly ticket: DrawnTicket;
+}
+
+export type RobustBirdOutcome =
+  | { readonly interrupted: false; readonly result: RobustBirdResult }
+  | { readonly interrupted: true };
+
 /** Accuracies of a checkpoint, as fractions; `attacks` by name, such as `pgd-20`. */
 export interface EvalResult {
   readonly n: number;

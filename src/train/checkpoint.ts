@@ -6,6 +6,7 @@
  */
 import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';
 import { FileError } from '../errors.ts';
+import type { Widths } from '../nn/channels.ts';
 import { type EpochHistory, withoutTimings } from './metrics.ts';
 
 /** A tensor on the host: float32, row-major. */
@@ -43,6 +44,8 @@ export interface Identity {
   readonly widthFactor?: number;
   /** [C, H, W] of the images; older files do not say it. */
   readonly shape?: readonly number[];
+  /** Of a network whose channels were pruned: those that are left, by group. */
+  readonly widths?: Widths;
 }
 
 /** A run at one moment. */
@@ -92,6 +95,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     ...(checkpoint.depthFactor && { depth_factor: String(checkpoint.depthFactor) }),
     ...(checkpoint.widthFactor && { width_factor: String(checkpoint.widthFactor) }),
     ...(checkpoint.shape && { shape: checkpoint.shape.join() }),
+    ...(checkpoint.widths && { widths: encodeWidths(checkpoint.widths) }),
     epoch: String(checkpoint.epoch),
     iteration: String(checkpoint.iteration),
     random: JSON.stringify(checkpoint.random ?? null),
@@ -193,30 +197,57 @@ export function assertIdentity(checkpoint: Partial<Identity>, expected: Partial<
   throw new FileError(`${source}: ${wrong.map(key => `${key} is ${checkpoint[key]}, not ${expected[key]}`).join('; ')}`);
 }
 
+/** A file that a network comes from, and what it says of it: nothing where it is a plain state_dict. */
+export interface Origin {
+  readonly path: string;
+  readonly identity: Partial<Identity>;
+}
+
 /**
  * Checks that weights to start from or to score are of the network asked for, where their file names it; the data set may be another.
  * @throws FileError saying each thing that differs
  */
 export function assertNetwork(
-  metadata: Readonly<Record<string, string>>,
+  { identity, path }: Origin,
   asked: Pick<Identity, 'arch' | 'width' | 'depthFactor' | 'widthFactor'>,
-  source: string,
 ): void {
-  const { arch, width } = metadata;
-  if (arch) assertIdentity({ arch, width: Number(width), ...furtherIdentity(metadata) }, asked, source);
+  if (identity.arch !== undefined) assertIdentity(identity, asked, path);
 }
 
-/** What metadata say of a network where it applies: the factors of a wideresnet, the size of the images. */
-export function furtherIdentity(
+/** What metadata say of a network; nothing for a plain state_dict. Not validated: it is compared with what is asked for. */
+export function identityOf(metadata: Readonly<Record<string, string>>): Partial<Identity> {
+  const { arch, dataset, classes, width } = metadata;
+  if (!arch) return {};
+  return { arch, dataset, classes: Number(classes), width: Number(width), ...furtherIdentity(metadata) };
+}
+
+/** What metadata say of a network where it applies: the factors of a wideresnet, the size of the images, the widths of a pruned network. */
+function furtherIdentity(
   metadata: Readonly<Record<string, string>>,
-): Pick<Identity, 'depthFactor' | 'widthFactor' | 'shape'> {
-  const { depth_factor: depth, width_factor: width, shape } = metadata;
+): Pick<Identity, 'depthFactor' | 'widthFactor' | 'shape' | 'widths'> {
+  const { depth_factor: depth, width_factor: width, shape, widths } = metadata;
   return {
     ...(depth && { depthFactor: Number(depth) }),
     ...(width && { widthFactor: Number(width) }),
     ...(shape && { shape: shape.split(',').map(Number) }),
+    ...(widths && { widths: decodeWidths(widths) }),
   };
 }
+
+/** `conv1=31,layer1.0.conv1=20`. */
+const encodeWidths = (widths: Widths): string =>
+  Object.entries(widths)
+    .map(([group, channels]) => `${group}=${channels}`)
+    .join();
+
+/** Nonsense becomes names or numbers that no network has. */
+const decodeWidths = (text: string): Widths =>
+  Object.fromEntries(
+    text.split(',').map(part => {
+      const [group, channels] = part.split('=');
+      return [group, Number(channels)];
+    }),
+  );
 
 /**
  * Checks that tensors are exactly those a model has. Counters of batch norms may be missing or extra, as in older state_dicts.

@@ -9,9 +9,9 @@ import { FileError, UsageError } from '../errors.ts';
 import { architectures } from '../nn/models/names.ts';
 import { type Method, methods } from '../sparse/methods/index.ts';
 import {
+  assertSameSettings,
   checkSettings,
   choice,
-  diffSettings,
   flagName,
   integer,
   number,
@@ -327,11 +327,7 @@ export function attackSettings(config: TrainConfig, which: 'train' | 'test'): At
 
 /** Checks that a resumed run has the settings it was started with. @throws UsageError naming each flag that differs */
 export function assertSameRun(saved: TrainConfig, now: TrainConfig, folder: string): void {
-  const differences = diffSettings(trainFlags, saved, now);
-  if (differences.length === 0) return;
-  throw new UsageError(
-    `cannot resume ${folder} with other settings: ${differences.join('; ')}; repeat the settings, or give another --save-dir`,
-  );
+  assertSameSettings(trainFlags, saved, now, folder);
 }
 
 /** Rises when a setting changes its meaning; a new setting needs no rise. */

@@ -4,10 +4,9 @@ import { readFileBytes } from '../data/files.ts';
 import { openDevice } from '../device/index.ts';
 import { writeState } from '../nn/state.ts';
 import type { EvalResult, RunHooks } from './api.ts';
-import { assertNetwork, assertTensors, decodeWeights } from './checkpoint.ts';
+import { assertTensors, decodeWeights, identityOf } from './checkpoint.ts';
 import { attackSettings, deviceOptions, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
-import { networkIdentity } from './model.ts';
 import { createNetwork } from './network.ts';
 import { openRunData } from './run-data.ts';
 
@@ -18,8 +17,7 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
   const data = await openRunData(config, hooks);
   const device = await openDevice(deviceOptions(config));
   try {
-    const { model, width } = createNetwork(device, data, config);
-    assertNetwork(metadata, networkIdentity({ ...config, width }), path);
+    const { model } = createNetwork(device, data, config, { path, identity: identityOf(metadata) });
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);
     const split = new DeviceSplit(device, data.test, data.shape, config.seed);

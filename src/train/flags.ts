@@ -191,6 +191,15 @@ export function diffSettings<F extends FlagTable>(table: F, saved: Settings<F>, 
     });
 }
 
+/** Checks that a run is resumed with the settings it was started with. @throws UsageError naming each flag that differs */
+export function assertSameSettings<F extends FlagTable>(table: F, saved: Settings<F>, now: Settings<F>, folder: string): void {
+  const differences = diffSettings(table, saved, now);
+  if (differences.length === 0) return;
+  throw new UsageError(
+    `cannot resume ${folder} with other settings: ${differences.join('; ')}; repeat the settings, or give another --save-dir`,
+  );
+}
+
 /** A value as a message shows it. */
 function show(value: unknown): string {
   if (value === undefined) return 'not given';

@@ -4,13 +4,13 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { appendLine, ensureWritableFolder, readFileBytes, readFileText, writeFileAtomic } from '../data/files.ts';
+import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
 import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
 
-export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind';
+export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind' | 'ticket';
 
 /** All methods throw FileError, naming the file, where the disk or a file's content does not let them work. */
 export class RunFolder {
@@ -78,7 +78,7 @@ export class RunFolder {
   /** The saved result, or undefined where the run has not ended yet. */
   loadResult(): TrainResult | undefined {
     const path = this.file('result.json');
-    return existsSync(path) ? (JSON.parse(readFileText(path)) as TrainResult) : undefined;
+    return existsSync(path) ? (readFileJson(path) as TrainResult) : undefined;
   }
 
   saveResult(result: TrainResult): void {

@@ -18,7 +18,7 @@ export interface Ticket {
   readonly rewind: string;
 }
 
-/** What one round is to `trainRun`; without a ticket it is the first. */
+/** What one round is to the loop; without a ticket it is the first. */
 export interface Round {
   readonly ticket?: Ticket;
   /** The epoch at whose beginning a checkpoint is kept as `rewind`. */

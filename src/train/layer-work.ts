@@ -2,6 +2,7 @@
 import { imageShape } from '../data/index.ts';
 import { openDevice } from '../device/index.ts';
 import { FileError } from '../errors.ts';
+import { setWidths } from '../nn/channels.ts';
 import { layerMacs } from '../nn/macs.ts';
 import { createModel } from '../nn/models/index.ts';
 import { Random } from '../tensor/philox.ts';
@@ -14,7 +15,7 @@ import { assertTensors, type HostTensors, type Identity } from './checkpoint.ts'
  * @throws UsageError for an architecture, FileError for a data set or tensors that this program does not know; NoAdapterError
  */
 export async function layerWork(model: HostTensors, identity: Identity, source: string): Promise<Map<string, number>> {
-  const { arch, dataset, classes, width, depthFactor, widthFactor } = identity;
+  const { arch, dataset, classes, width, depthFactor, widthFactor, widths } = identity;
   const shape = identity.shape ?? imageShape(dataset);
   if (!shape) throw new FileError(`${source}: the images of the data set '${dataset}' have no known size`);
   const device = await openDevice();
@@ -23,6 +24,7 @@ export async function layerWork(model: HostTensors, identity: Identity, source: 
     const factors = { ...(depthFactor && { depthFactor }), ...(widthFactor && { widthFactor }) };
     const options = { width, ...factors, classes, channels: shape[0], mean: unused, std: unused };
     const network = createModel(arch, { device, random: new Random(0) }, options);
+    if (widths) setWidths(network, widths, source);
     assertTensors(model, new Map([...network.state()].map(([name, t]) => [name, t.shape])), source);
     return layerMacs(device, network, shape);
   } finally {

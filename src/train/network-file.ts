@@ -3,23 +3,25 @@ import { readFileBytes } from '../data/files.ts';
 import type { DataSet } from '../data/types.ts';
 import type { Device } from '../device/index.ts';
 import { FileError } from '../errors.ts';
+import { setWidths } from '../nn/channels.ts';
 import { createModel } from '../nn/models/index.ts';
 import type { Module } from '../nn/module.ts';
 import { writeState } from '../nn/state.ts';
 import { Random } from '../tensor/philox.ts';
-import { assertIdentity, assertTensors, decodeWeights, type HostTensors } from './checkpoint.ts';
+import { assertIdentity, assertTensors, decodeWeights, type HostTensors, identityOf } from './checkpoint.ts';
 
 /** What messages call the file, what it holds, and what it says of itself. */
 export interface NetworkFile {
   readonly path: string;
   readonly model: HostTensors;
+  readonly masks: HostTensors;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** @throws FileError if the file cannot be read, or is not one */
 export function readNetworkFile(path: string): NetworkFile {
-  const { model, metadata } = decodeWeights(readFileBytes(path), path);
-  return { path, model, metadata };
+  const { model, masks, metadata } = decodeWeights(readFileBytes(path), path);
+  return { path, model, masks, metadata };
 }
 
 /**
@@ -42,13 +44,17 @@ export function loadNetwork(
   if (metadata.classes && Number(metadata.classes) !== classes)
     throw new FileError(`${path}: was trained on ${metadata.classes} classes, ${data.name} has ${classes}: give its --dataset`);
   const make = { device, random: new Random(0) };
+  const { depthFactor, widthFactor, widths } = identityOf(metadata);
   const network = createModel(arch, make, {
     width: own.width,
+    ...(depthFactor && { depthFactor }),
+    ...(widthFactor && { widthFactor }),
     classes,
     channels: data.shape[0],
     mean: data.mean,
     std: data.std,
   });
+  if (widths) setWidths(network, widths, path);
   assertTensors(model, new Map([...network.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(network, model, path);
   network.eval();

@@ -156,6 +156,26 @@ describe('a training run', () => {
     expect(notices.join()).toMatch(/nothing to resume .* starting from the beginning/);
   });
 
+  it.each<[string, boolean]>([
+    ['a run that was begun anew in its folder', false],
+    ['a run that came from another folder', true],
+  ])('does not go on from what an older run left: %s, killed before it saved', async (_, moved) => {
+    const [fresh, saveDir, elsewhere] = [newFolder(), newFolder(), newFolder()];
+    const killed: RunHooks = {
+      onProgress: () => {
+        throw new Error('killed');
+      },
+    };
+    const settings = { mode: 'sgd', epochs: 1, seed: 7 } as const;
+    await run({ ...settings, saveDir: fresh });
+    await run({ mode: 'sgd', epochs: 2, seed: 5, saveDir });
+    let asked = 0;
+    if (moved) await run({ ...settings, saveDir: elsewhere }, { shouldStop: () => ++asked >= 2 });
+    await expect(run({ ...settings, saveDir, ...(moved ? { resumeDir: elsewhere } : {}) }, killed)).rejects.toThrow('killed');
+    await run({ ...settings, saveDir, resume: true });
+    expect(sha(saveDir)).toBe(sha(fresh));
+  });
+
   it('refuses to resume with another setting, naming it', async () => {
     const saveDir = newFolder();
     await run({ saveDir, epochs: 1, mode: 'sgd' });

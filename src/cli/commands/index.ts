@@ -7,11 +7,13 @@ import { addData } from './data.ts';
 import { addDemo } from './demo.ts';
 import { addEval } from './eval.ts';
 import { addInspect } from './inspect.ts';
+import { addRobustBird } from './robust-bird.ts';
 import { addTrain } from './train.ts';
 
 export const commands: readonly ((program: Command) => void)[] = [
   addDemo,
   addTrain,
+  addRobustBird,
   addEval,
   addAttack,
   addInspect,

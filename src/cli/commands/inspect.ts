@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { readFileBytes } from '../../data/files.ts';
 import { SparrowError } from '../../errors.ts';
 import { type InferenceWork, inferenceMacs } from '../../sparse/flops.ts';
-import { decodeWeights, furtherIdentity, type HostTensors, type Identity, summariseLayers } from '../../train/checkpoint.ts';
+import { decodeWeights, type HostTensors, type Identity, identityOf, summariseLayers } from '../../train/checkpoint.ts';
 import * as engine from '../engine.ts';
 import { formatTable } from '../table.ts';
 import { type OutputOptions, printResult } from '../terminal.ts';
@@ -53,7 +53,7 @@ async function inspect(file: string, options: OutputOptions): Promise<void> {
   ]);
   rows.push(['total', '', String(total), String(active), density.toFixed(4), ...work(flops)]);
   const title = about
-    ? `${about.arch}${about.depthFactor ? ` ${about.depthFactor}-${about.widthFactor}` : ''}, width ${about.width}, ${about.dataset} (${about.classes} classes), ` +
+    ? `${about.arch}${about.depthFactor ? ` ${about.depthFactor}-${about.widthFactor}` : ''}, width ${about.width}${about.widths ? ', channels pruned' : ''}, ${about.dataset} (${about.classes} classes), ` +
       `after ${about.epoch} epochs and ${about.iteration} iterations\n\n`
     : '';
   const columns = ['layer', 'shape', 'weights', 'active', 'density', ...(flops ? ['FLOPs dense', 'at density'] : [])];
@@ -63,10 +63,8 @@ async function inspect(file: string, options: OutputOptions): Promise<void> {
 
 /** What a checkpoint says of itself; undefined for a plain state_dict. */
 function aboutOf(metadata: Record<string, string>) {
-  const { arch, dataset, classes, width, epoch, iteration } = metadata;
-  if (!arch) return undefined;
-  const [k, w, e, i] = [classes, width, epoch, iteration].map(Number);
-  return { arch, dataset, classes: k, width: w, ...furtherIdentity(metadata), epoch: e, iteration: i };
+  if (!metadata.arch) return undefined;
+  return { ...(identityOf(metadata) as Identity), epoch: Number(metadata.epoch), iteration: Number(metadata.iteration) };
 }
 
 /** The layers' multiply-adds. What a file holds can be shown without them, so a reason against is a notice and no failure. */

@@ -70,7 +70,8 @@ async function train(given: Partial<TrainConfig>, config: TrainConfig, options: 
   printResult(options, outcome.result, resultText(outcome.result, config.saveDir));
 }
 
-function resultText({ best, final, difference, density, seconds }: TrainResult, folder: string): string {
+/** Best and final scores as a table, and where they are. */
+export function resultText({ best, final, difference, density, seconds }: TrainResult, folder: string): string {
   const table = formatTable(
     ['test', `best (epoch ${best.epoch})`, `final (epoch ${final.epoch})`, 'difference'],
     [

@@ -1,7 +1,7 @@
 /** The registry of architectures: a model is one file, one row here and its name in names.ts. */
 import { UsageError } from '../../errors.ts';
+import type { Network } from '../channels.ts';
 import type { Maker } from '../layers.ts';
-import type { Module } from '../module.ts';
 import { type Architecture, architectures } from './names.ts';
 import { resnet18, resnet34, resnet50, resnet101, resnet152 } from './preact-resnet.ts';
 import { resnet8 } from './small-resnet.ts';
@@ -22,7 +22,7 @@ export interface ModelOptions {
   std: readonly number[];
 }
 
-export const models: Readonly<Record<Architecture, (make: Maker, options: ModelOptions) => Module>> = {
+export const models: Readonly<Record<Architecture, (make: Maker, options: ModelOptions) => Network>> = {
   resnet18,
   resnet34,
   resnet50,
@@ -37,7 +37,7 @@ export const models: Readonly<Record<Architecture, (make: Maker, options: ModelO
 };
 
 /** A new model with PyTorch's default initialisation. @throws UsageError for an unknown architecture, naming the known ones */
-export function createModel(arch: string, make: Maker, options: ModelOptions): Module {
+export function createModel(arch: string, make: Maker, options: ModelOptions): Network {
   const build = Object.hasOwn(models, arch) ? models[arch as Architecture] : undefined;
   if (!build) throw new UsageError(`unknown architecture '${arch}': use ${architectures.join(', ')}`);
   return build(make, options);

@@ -4,6 +4,7 @@
  */
 import * as F from '../../autograd/index.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { type ChannelGroup, Network, type PreActivation, residualGroups } from '../channels.ts';
 import { BatchNorm2d, ChannelNorm, Conv2d, Linear, type Maker, Sequential } from '../layers.ts';
 import { Module } from '../module.ts';
 import type { ModelOptions } from './index.ts';
@@ -37,6 +38,11 @@ export class PreActBlock extends Module {
     const skip = this.shortcut ? this.shortcut.forward(h) : x;
     return F.add(this.conv2.forward(this.bn2.relu(this.conv1.forward(h))), skip);
   }
+
+  layers(): PreActivation {
+    const { bn1, bn2, conv1, conv2 } = this;
+    return { norms: [bn1, bn2], convs: [conv1, conv2], shortcut: this.shortcut?.[0] as Conv2d | undefined };
+  }
 }
 
 /** y = conv3(relu(bn3(conv2(relu(bn2(conv1(h))))))) + skip with 1x1, 3x3 (strided) and 1x1 kernels; the last widens to four times `width`. */
@@ -68,9 +74,14 @@ export class PreActBottleneck extends Module {
     const inner = this.conv2.forward(this.bn2.relu(this.conv1.forward(h)));
     return F.add(this.conv3.forward(this.bn3.relu(inner)), skip);
   }
+
+  layers(): PreActivation {
+    const { bn1, bn2, bn3, conv1, conv2, conv3 } = this;
+    return { norms: [bn1, bn2, bn3], convs: [conv1, conv2, conv3], shortcut: this.shortcut?.[0] as Conv2d | undefined };
+  }
 }
 
-export class PreActResNet extends Module {
+export class PreActResNet extends Network {
   readonly normalize: ChannelNorm;
   readonly conv1: Conv2d;
   readonly layer1: Sequential;
@@ -112,6 +123,13 @@ export class PreActResNet extends Module {
     let h = this.conv1.forward(this.normalize.forward(x));
     for (const stage of [this.layer1, this.layer2, this.layer3, this.layer4]) h = stage.forward(h);
     return this.linear.forward(F.flatten(F.adaptiveAvgPool2d(this.bn.relu(h))));
+  }
+
+  channelGroups(): ChannelGroup[] {
+    const blocks = [...this.modules()].flatMap(([, m]) =>
+      m instanceof PreActBlock || m instanceof PreActBottleneck ? [m.layers()] : [],
+    );
+    return residualGroups(this.conv1, blocks, this.bn, this.linear);
   }
 }
 

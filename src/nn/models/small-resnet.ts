@@ -1,13 +1,13 @@
 /** A pre-activation residual network of three blocks behind a strided first convolution: what the demo trains in a minute without a GPU. */
 import * as F from '../../autograd/index.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { type ChannelGroup, Network, residualGroups } from '../channels.ts';
 import { BatchNorm2d, ChannelNorm, Conv2d, Linear, type Maker, Sequential } from '../layers.ts';
-import { Module } from '../module.ts';
 import type { ModelOptions } from './index.ts';
 import { PreActBlock } from './preact-resnet.ts';
 
 /** Widths w, w, 2w, 4w at half, half, a quarter and an eighth of the image's size. */
-class SmallResNet extends Module {
+class SmallResNet extends Network {
   readonly normalize: ChannelNorm;
   readonly conv1: Conv2d;
   readonly blocks: Sequential;
@@ -30,6 +30,11 @@ class SmallResNet extends Module {
   forward(x: Tensor): Tensor {
     const h = this.blocks.forward(this.conv1.forward(this.normalize.forward(x)));
     return this.linear.forward(F.flatten(F.adaptiveAvgPool2d(this.bn.relu(h))));
+  }
+
+  channelGroups(): ChannelGroup[] {
+    const blocks = [...this.modules()].flatMap(([, m]) => (m instanceof PreActBlock ? [m.layers()] : []));
+    return residualGroups(this.conv1, blocks, this.bn, this.linear);
   }
 }
 

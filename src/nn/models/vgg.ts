@@ -5,6 +5,7 @@
 import * as F from '../../autograd/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { type ChannelGroup, Network } from '../channels.ts';
 import { BatchNorm2d, ChannelNorm, Conv2d, Linear, type Maker } from '../layers.ts';
 import { Module } from '../module.ts';
 import type { ModelOptions } from './index.ts';
@@ -42,7 +43,7 @@ class Features extends Module {
   }
 }
 
-class Vgg extends Module {
+class Vgg extends Network {
   readonly normalize: ChannelNorm;
   readonly features: Features;
   readonly classifier: Linear;
@@ -63,6 +64,13 @@ class Vgg extends Module {
       throw new UsageError(`a vgg halves images five times: ${h}x${w} pixels are too few, 32x32 the least`);
     const features = this.features.forward(this.normalize.forward(x));
     return this.classifier.forward(F.flatten(F.adaptiveAvgPool2d(features)));
+  }
+
+  channelGroups(): ChannelGroup[] {
+    const layers = [...this.features.modules()].map(([, m]) => m);
+    const convs = layers.filter(m => m instanceof Conv2d);
+    const norms = layers.filter(m => m instanceof BatchNorm2d);
+    return convs.map((conv, i) => ({ writers: [conv], norms: [norms[i]], readers: [convs[i + 1] ?? this.classifier] }));
   }
 }
 

@@ -5,6 +5,7 @@
 import * as F from '../../autograd/index.ts';
 import { UsageError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { type ChannelGroup, Network, type PreActivation, residualGroups } from '../channels.ts';
 import { kaimingNormalValues } from '../init.ts';
 import { BatchNorm2d, ChannelNorm, Conv2d, Linear, type Maker, Sequential } from '../layers.ts';
 import { Module } from '../module.ts';
@@ -35,6 +36,11 @@ class WideBlock extends Module {
     const skip = this.convShortcut ? this.convShortcut.forward(h) : x;
     return F.add(this.conv2.forward(this.bn2.relu(this.conv1.forward(h))), skip);
   }
+
+  layers(): PreActivation {
+    const { bn1, bn2, conv1, conv2, convShortcut } = this;
+    return { norms: [bn1, bn2], convs: [conv1, conv2], shortcut: convShortcut };
+  }
 }
 
 /** Layers of one width; a module of its own because the names in checkpoints say `block1.layer.0`. */
@@ -54,7 +60,7 @@ class Stage extends Module {
   }
 }
 
-class WideResNet extends Module {
+class WideResNet extends Network {
   readonly normalize: ChannelNorm;
   readonly conv1: Conv2d;
   readonly block1: Stage;
@@ -88,6 +94,11 @@ class WideResNet extends Module {
     let h = this.conv1.forward(this.normalize.forward(x));
     for (const block of [this.block1, this.block2, this.block3]) h = block.forward(h);
     return this.fc.forward(F.flatten(F.adaptiveAvgPool2d(this.bn1.relu(h))));
+  }
+
+  channelGroups(): ChannelGroup[] {
+    const blocks = [...this.modules()].flatMap(([, m]) => (m instanceof WideBlock ? [m.layers()] : []));
+    return residualGroups(this.conv1, blocks, this.bn1, this.fc);
   }
 }
 

@@ -1,0 +1,158 @@
+/**
+ * Robust Bird (Chen et al. 2022, "Sparsity Winning Twice", section 3.1). Stage 1 trains a dense network until its early-bird ticket emerges. Of the network
+ * of that epoch the largest weights stay under a mask, or the channels with the largest gammas stay and the others are removed. Stage 2 trains
+ * what is left, its optimiser and its schedule beginning anew.
+ *
+ * Each stage is a run of its own, in a folder of its own, so an interrupted one resumes where it was.
+ */
+import { existsSync } from 'node:fs';
+import { readFileJson, writeFileAtomic } from '../../data/files.ts';
+import type { DataSet } from '../../data/types.ts';
+import { type Device, openDevice } from '../../device/index.ts';
+import type { DrawnTicket, RobustBirdOutcome, RobustBirdResult, RunHooks, TrainOutcome, TrainResult } from '../api.ts';
+import { deviceOptions } from '../config.ts';
+import { assertSameSettings, withDefaults } from '../flags.ts';
+import { RunFolder } from '../folder.ts';
+import { type NetworkFile, readNetworkFile } from '../network-file.ts';
+import { type RunOptions, trainRun } from '../run.ts';
+import { openRunData } from '../run-data.ts';
+import { type RobustBirdSettings, robustBirdFlags, stageConfig, stageFolder } from './settings.ts';
+import { assertPrunable, pruneChannels } from './ticket.ts';
+import { EarlyBirdWatch } from './watch.ts';
+
+/** Trains both stages; saves into `<saveDir>_stage1` and `<saveDir>_stage2`. */
+export async function trainRobustBird(
+  settings: RobustBirdSettings,
+  hooks: RunHooks = {},
+  options: Pick<RunOptions, 'device' | 'data'> = {},
+): Promise<RobustBirdOutcome> {
+  const last = new RunFolder(stageFolder(settings, 2));
+  const resuming = settings.resume && existsSync(last.file('robust-bird.json'));
+  if (resuming) assertSameSettings(robustBirdFlags, loadSettings(last), settings, stageFolder(settings, 2));
+  else if (settings.resume) hooks.onNotice?.(`nothing to resume in ${last.path} yet: starting from the beginning`);
+  const pretrained = settings.stage1Pretrained === undefined ? undefined : readNetworkFile(settings.stage1Pretrained);
+  const config = stageConfig(settings, 2);
+  const data = options.data ?? (await openRunData(config, hooks));
+  const device = options.device ?? (await openDevice(deviceOptions(config)));
+  try {
+    assertPrunable(device, data, config, settings, pretrained);
+    const stages = new Stages(settings, device, data, hooks, resuming);
+    return await stages.train(pretrained);
+  } finally {
+    if (!options.device) device.close();
+  }
+}
+
+function loadSettings(folder: RunFolder): RobustBirdSettings {
+  const saved = readFileJson(folder.file('robust-bird.json')) as RobustBirdSettings;
+  return withDefaults(robustBirdFlags, saved);
+}
+
+/** What stage 1 leaves to stage 2. */
+interface Beginning {
+  readonly ticket: DrawnTicket;
+  /** Absent where a pretrained checkpoint took its place. */
+  readonly result?: TrainResult;
+}
+
+class Stages {
+  private readonly first: RunFolder;
+  private readonly second: RunFolder;
+
+  constructor(
+    private readonly settings: RobustBirdSettings,
+    private readonly device: Device,
+    private readonly data: DataSet,
+    private readonly hooks: RunHooks,
+    private readonly resuming: boolean,
+  ) {
+    this.first = new RunFolder(stageFolder(settings, 1));
+    this.second = new RunFolder(stageFolder(settings, 2));
+  }
+
+  async train(pretrained: NetworkFile | undefined): Promise<RobustBirdOutcome> {
+    this.prepare();
+    const begun = pretrained ? { ticket: { emerged: false, epoch: null, checkpoint: pretrained.path } } : await this.stage1();
+    return begun ? this.stage2(begun) : { interrupted: true };
+  }
+
+  /** Proves that both folders can be written to, and forgets an earlier run in them. */
+  private prepare(): void {
+    const { settings, second } = this;
+    for (const folder of settings.stage1 === undefined ? [second] : [this.first, second]) {
+      folder.prepare();
+      if (!this.resuming) folder.discard();
+    }
+    writeFileAtomic(second.file('robust-bird.json'), `${JSON.stringify(settings, null, 2)}\n`);
+  }
+
+  /** Undefined: asked to stop. */
+  private async stage1(): Promise<Beginning | undefined> {
+    const { settings, first, hooks } = this;
+    const watch = new EarlyBirdWatch(first, settings.pruning, settings.density);
+    let result = this.resuming ? first.loadResult() : undefined;
+    if (result) watch.begin(result.final.epoch + 1);
+    else {
+      hooks.onNotice?.(`stage 1: ${settings.stage1} until the ticket emerges, ${settings.epochs1} epochs at most`);
+      const outcome = await this.run(1, { watch, label: 'Robust Bird, stage 1' });
+      if (outcome.interrupted) return undefined;
+      result = outcome.result;
+    }
+    watch.discardMasks();
+    const { epoch } = result.final;
+    const ticket = { emerged: watch.over, epoch, checkpoint: first.file('checkpoint.safetensors') };
+    hooks.onNotice?.(
+      ticket.emerged
+        ? `the ticket emerged in epoch ${epoch}: its mask is within ${watch.record().threshold} of those of the four epochs before`
+        : `no ticket emerged in ${epoch + 1} epochs: the network of the last is pruned`,
+    );
+    const withTicket = { ...result, ticket };
+    first.saveResult(withTicket);
+    return { ticket, result };
+  }
+
+  private async stage2({ ticket, result: before }: Beginning): Promise<RobustBirdOutcome> {
+    const { settings, second, hooks } = this;
+    const { pruning, density, stage1, stage2, epochs2 } = settings;
+    let drawn: DrawnTicket = ticket;
+    if (pruning === 'channel') drawn = { ...ticket, channels: await this.removeChannels(ticket) };
+    hooks.onNotice?.(
+      drawn.channels
+        ? `stage 2: ${stage2} with ${drawn.channels.kept} of ${drawn.channels.of} channels, ${epochs2} epochs`
+        : `stage 2: ${stage2} at density ${density}, ${epochs2} epochs`,
+    );
+    const start = drawn.channels ? second.file('ticket.safetensors') : ticket.checkpoint;
+    const outcome = await this.run(2, { start, label: pruning === 'channel' ? 'Robust Bird, channels' : 'Robust Bird' });
+    if (outcome.interrupted) return outcome;
+    const { flops, seconds } = outcome.result;
+    const trained = (key: 'trainingDense' | 'trainingReal') => flops[key] + (before?.flops[key] ?? 0);
+    const result: RobustBirdResult = {
+      ...outcome.result,
+      flops: { ...flops, trainingDense: trained('trainingDense'), trainingReal: trained('trainingReal') },
+      seconds: seconds + (before?.seconds ?? 0),
+      pruning,
+      stage1: stage1 ?? null,
+      ticket: drawn,
+    };
+    second.saveResult(result);
+    return { interrupted: false, result };
+  }
+
+  /** Writes the pruned network, which stage 2 starts from, as `ticket.safetensors`. */
+  private async removeChannels({ checkpoint: path }: DrawnTicket): Promise<NonNullable<DrawnTicket['channels']>> {
+    const { device, data, settings, hooks } = this;
+    const config = stageConfig(settings, 2);
+    const { checkpoint, channels } = await pruneChannels(device, data, config, settings.density, readNetworkFile(path), hooks);
+    this.second.saveCheckpoint(checkpoint, 'ticket');
+    return channels;
+  }
+
+  /** One stage, from where it stands. */
+  private run(stage: 1 | 2, options: RunOptions): Promise<TrainOutcome> {
+    const { settings, hooks, device, data } = this;
+    const folder = stage === 1 ? this.first : this.second;
+    const resume = this.resuming && existsSync(folder.file('checkpoint.safetensors'));
+    const named: RunHooks = { ...hooks, onProgress: p => hooks.onProgress?.({ ...p, label: `stage ${stage}: ${p.label}` }) };
+    return trainRun({ ...stageConfig(settings, stage), resume }, named, { ...options, device, data });
+  }
+}

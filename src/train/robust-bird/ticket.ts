@@ -1,0 +1,96 @@
+/** The network between the stages: what may be pruned, and the removal of channels. */
+import type { DataSet } from '../../data/types.ts';
+import type { Device } from '../../device/index.ts';
+import { FileError } from '../../errors.ts';
+import { groupWidth, keepChannels, type Network, widthsOf } from '../../nn/channels.ts';
+import { readState, writeState } from '../../nn/state.ts';
+import { assertChannelsReachable, channelScores, chooseChannels } from '../../sparse/channels.ts';
+import { assertReachable } from '../../sparse/densities.ts';
+import type { Pruning } from '../../sparse/early-bird.ts';
+import { maskedParameters } from '../../sparse/masks.ts';
+import type { DrawnTicket, RunHooks } from '../api.ts';
+import { assertTensors, type Checkpoint, identityOf } from '../checkpoint.ts';
+import type { TrainConfig } from '../config.ts';
+import { networkIdentity } from '../model.ts';
+import { createNetwork } from '../network.ts';
+import type { NetworkFile } from '../network-file.ts';
+
+/** The network of a file. @throws FileError if it is pruned already, or of another network */
+function loadDense(device: Device, data: DataSet, config: TrainConfig, { path, model: state, masks, metadata }: NetworkFile) {
+  const identity = identityOf(metadata);
+  if (masks.size > 0 || identity.widths) throw new FileError(`${path}: is pruned already; Robust Bird prunes a dense checkpoint`);
+  const { model } = createNetwork(device, data, config, { path, identity });
+  assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
+  writeState(model, state, path);
+  return model;
+}
+
+/**
+ * Checks what can be known before the first step.
+ * @param pretrained the checkpoint that takes the place of stage 1
+ * @throws UsageError for a density that cannot be reached, naming the nearest; FileError for a checkpoint that cannot be pruned
+ */
+export function assertPrunable(
+  device: Device,
+  data: DataSet,
+  config: TrainConfig,
+  { pruning, density }: { readonly pruning: Pruning; readonly density: number },
+  pretrained: NetworkFile | undefined,
+): void {
+  const model = pretrained ? loadDense(device, data, config, pretrained) : createNetwork(device, data, config).model;
+  try {
+    if (pruning === 'channel') assertChannelsReachable(model.channelGroups().map(groupWidth), density);
+    else
+      assertReachable(
+        [...maskedParameters(model)].map(([name, { shape, size }]) => ({ name, shape, size })),
+        density,
+        1,
+      );
+  } finally {
+    model.dispose();
+  }
+}
+
+/** A network without the channels that a density leaves out, as a checkpoint to start from. */
+export async function pruneChannels(
+  device: Device,
+  data: DataSet,
+  config: TrainConfig,
+  density: number,
+  file: NetworkFile,
+  hooks: RunHooks,
+): Promise<{ checkpoint: Checkpoint; channels: NonNullable<DrawnTicket['channels']> }> {
+  const model = loadDense(device, data, config, file);
+  try {
+    const groups = model.channelGroups();
+    const { kept, rescued } = chooseChannels(await channelScores(groups), density);
+    const names = Object.keys(widthsOf(model));
+    if (rescued.length > 0) {
+      const layers = rescued.map(group => names[group]).join(', ');
+      hooks.onNotice?.(`channel pruning would remove every channel of ${layers}: the one with the largest gamma is kept`);
+    }
+    const of = groups.reduce((n, group) => n + groupWidth(group), 0);
+    keepChannels(model, kept);
+    return { checkpoint: await checkpointOf(model, data, config, file), channels: { kept: kept.flat().length, of } };
+  } finally {
+    model.dispose();
+  }
+}
+
+async function checkpointOf(model: Network, data: DataSet, config: TrainConfig, { metadata }: NetworkFile): Promise<Checkpoint> {
+  const none = new Map();
+  return {
+    ...networkIdentity(config),
+    dataset: config.dataset,
+    classes: data.classes.length,
+    shape: data.shape,
+    widths: widthsOf(model),
+    model: await readState(model),
+    ...{ masks: none, momentum: none, fired: none, denseMomentum: none },
+    epoch: Number(metadata.epoch ?? 0),
+    iteration: Number(metadata.iteration ?? 0),
+    history: [],
+    random: null,
+    state: null,
+  };
+}
