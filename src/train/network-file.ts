@@ -7,19 +7,21 @@ import { createModel } from '../nn/models/index.ts';
 import type { Module } from '../nn/module.ts';
 import { writeState } from '../nn/state.ts';
 import { Random } from '../tensor/philox.ts';
-import { assertIdentity, assertTensors, decodeWeights, type HostTensors } from './checkpoint.ts';
+import { assertIdentity, assertTensors, decodeWeights, furtherIdentity, type HostTensors } from './checkpoint.ts';
 
 /** What messages call the file, what it holds, and what it says of itself. */
 export interface NetworkFile {
   readonly path: string;
   readonly model: HostTensors;
+  /** 1 where a weight is active, by its name; empty where the file has no masks. */
+  readonly masks: HostTensors;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** @throws FileError if the file cannot be read, or is not one */
 export function readNetworkFile(path: string): NetworkFile {
-  const { model, metadata } = decodeWeights(readFileBytes(path), path);
-  return { path, model, metadata };
+  const { model, masks, metadata } = decodeWeights(readFileBytes(path), path);
+  return { path, model, masks, metadata };
 }
 
 /**
@@ -44,6 +46,7 @@ export function loadNetwork(
   const make = { device, random: new Random(0) };
   const network = createModel(arch, make, {
     width: own.width,
+    ...furtherIdentity(metadata),
     classes,
     channels: data.shape[0],
     mean: data.mean,

@@ -6,6 +6,7 @@ import { addBench } from './bench.ts';
 import { addData } from './data.ts';
 import { addDemo } from './demo.ts';
 import { addEval } from './eval.ts';
+import { addExplain } from './explain.ts';
 import { addInspect } from './inspect.ts';
 import { addTrain } from './train.ts';
 
@@ -14,6 +15,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   addTrain,
   addEval,
   addAttack,
+  addExplain,
   addInspect,
   addData,
   addAdapters,
