@@ -90,9 +90,10 @@ function contourLines(
     // labels run up the falling diagonal, where they meet neither the marks nor each other
     const label = middles.filter(room).toSorted((a, b) => offDiagonal(a) - offDiagonal(b))[0];
     if (label) written.push(label);
-    return html`<path d="${path}" fill="none" stroke="${inkOf(level)}" opacity=".75"/>${
+    const [line, ground] = [lineOn(colour(level)), `rgb(${colour(level).join()})`];
+    return html`<path d="${path}" fill="none" stroke="${line}" opacity=".75"/>${
       label &&
-      html`<text x="${px(label[0])}" y="${px(label[1] + 3.5)}" text-anchor="middle" font-size="10" fill="${inkOf(level)}">${plain(level)}</text>`
+      html`<text x="${px(label[0])}" y="${px(label[1] + 3.5)}" text-anchor="middle" font-size="10" fill="${line}" stroke="${ground}" stroke-width="3" paint-order="stroke">${plain(level)}</text>`
     }`;
   });
   return html`${lines}`;

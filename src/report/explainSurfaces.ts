@@ -46,7 +46,7 @@ export function aroundImages({ about, classes, labels, around }: Explanation): M
 export function inWeightSpace({ about, weights, shape }: Explanation): Markup | undefined {
   if (!weights) return undefined;
   const { axis, clean, adv, density, recraft } = weights;
-  const range = rangeOf(Float32Array.of(...clean, ...adv));
+  const range = rangeOf(clean, adv);
   const attacked =
     recraft > 0 ? `attacked anew at every point by PGD-${recraft}` : `attacked once by ${about.attack}, at the centre`;
   const lead = html`Mean loss on the ${shape[0]} images when the weights move along two random directions that are normalised filter by filter: at 1 a filter has moved by its own length. Biases and batch normalisation stay${
@@ -76,10 +76,11 @@ export function inWeightSpace({ about, weights, shape }: Explanation): Markup | 
 }
 
 /** The smallest and the largest finite value. */
-function rangeOf(values: Float32Array): [number, number] {
-  const finite = values.filter(Number.isFinite);
-  if (finite.length === 0) return [0, 0];
-  return [finite.reduce((a, b) => Math.min(a, b)), finite.reduce((a, b) => Math.max(a, b))];
+function rangeOf(...grids: readonly Float32Array[]): [number, number] {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const values of grids)
+    for (const value of values) if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  return low <= high ? [low, high] : [0, 0];
 }
 
 /** A loss past what float32 holds is drawn as the largest that it does. */
