@@ -8,7 +8,7 @@ import { section } from './sections/section.ts';
 const mostCards = 100;
 /** How much of an image its Grad-CAM covers. */
 const cover = 0.55;
-/** The share of a saliency map's pixels that may be brighter than white: a few outliers would leave the others black. */
+/** The share of a saliency map's pixels past the end of its colours: a few outliers would leave the others dark. */
 const outliers = 0.01;
 
 export function imageCards(explanation: Explanation): Markup {
@@ -19,7 +19,7 @@ export function imageCards(explanation: Explanation): Markup {
     clean.cam &&
       html`Grad-CAM: where the map of <code>${about.layer}</code> (${about.map.slice(1).join(' × ')} positions${smoothing.length > 0 && `; ${smoothing.join(', ')}`}) speaks for the predicted class, from dark to light. `,
     clean.saliency &&
-      html`Saliency: how much a pixel moves the predicted class's logit; each map has its own scale, and its brightest hundredth is white. `,
+      html`Saliency: how much a pixel moves the predicted class's logit; each map has its own scale, whose end is passed by a hundredth of its pixels. `,
     html`✓ marks a right answer of the network, ✗ a wrong one.${shown < shape[0] && ` The first ${shown} of ${shape[0]} images.`}`,
   ];
   const cards = Array.from({ length: shown }, (_, i) => card(explanation, i));
@@ -75,7 +75,7 @@ function mapOf(maps: Float32Array, [, , height, width]: readonly number[], index
 const blend = (under: number[], over: number[]): number[] =>
   under.map((value, i) => Math.round(value * (1 - cover) + over[i] * cover));
 
-/** The map in the colours of heat, the brightest `outliers` of its pixels at the upper end. */
+/** The map in the colours of heat, the largest `outliers` of its pixels at their end. */
 function brightness(map: Map2, height: number, width: number): Pixels {
   const sorted = Array.from({ length: height * width }, (_, i) => map(Math.floor(i / width), i % width)).sort((a, b) => a - b);
   const most = sorted[Math.floor((sorted.length - 1) * (1 - outliers))] || sorted[sorted.length - 1];

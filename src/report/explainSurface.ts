@@ -76,7 +76,7 @@ function contourLines(
     left + (column / (size - 1)) * side,
     bottom - (row / (size - 1)) * side,
   ];
-  const written: (readonly [number, number])[] = [];
+  const written: (readonly [number, number])[] = [place([(size - 1) / 2, (size - 1) / 2])]; // the centre has a mark
   const room = ([x, y]: readonly [number, number]) =>
     x > left + labelRoom / 2 &&
     x < right - labelRoom / 2 &&
@@ -87,7 +87,7 @@ function contourLines(
     const segments = contour(values, size, level).map(ends => ends.map(place));
     const path = segments.map(([[x0, y0], [x1, y1]]) => `M${px(x0)} ${px(y0)}L${px(x1)} ${px(y1)}`).join('');
     const middles = segments.map(([a, b]) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2] as const);
-    // labels run up the falling diagonal, where they meet neither the marks nor each other
+    // labels keep to the diagonal from the upper left, where lines are met at an angle
     const label = middles.filter(room).toSorted((a, b) => offDiagonal(a) - offDiagonal(b))[0];
     if (label) written.push(label);
     const [line, ground] = [lineOn(colour(level)), `rgb(${colour(level).join()})`];

@@ -104,28 +104,26 @@ describe('explain', () => {
   });
 
   it('attacked anew at every point in weight space: the loss of the checkpoint at the centre, a higher one around it', async () => {
-    await explain('anew', '--figures', 'weights', '--recraft', '2');
+    await explain('anew', '--figures', 'weights', '--recraft', '2', '--batch-size', '6');
     const [once, anew] = ['all', 'anew'].map(out => numbersIn(out).get('weights.adv')!.data as Float32Array);
     expect(anew[12]).toBeCloseTo(once[12], 5);
     const mean = (values: Float32Array) => values.reduce((a, b) => a + b, 0) / values.length;
     expect(mean(anew)).toBeGreaterThan(mean(once));
   });
 
-  it('only the figures asked for, of a layer by its name, without smoothing', async () => {
-    const summary = await explain('cam', '--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen');
+  it('only the figures asked for, of a layer by its name, without smoothing; for people a table, and where the page is', async () => {
+    const out = join(folder, 'cam');
+    const plain = ['--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen', '--limit', '4'];
+    const { code, stdout } = await sparrow('explain', ...few, ...plain, '--out', out);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^4 images.*\n.*\nSA +\d.*\nRA pgd-2 .*\nsimilarity of Grad-CAM, clean and attacked +0\.\d+\n\nin /);
+    expect(stdout.trimEnd().endsWith(join(out, 'explain.html'))).toBe(true);
+    const summary = JSON.parse(readFileSync(join(out, 'explain.json'), 'utf8'));
     expect(summary).toMatchObject({ layer: 'conv1', map: [4, 16, 16], flip: false, eigen: false });
     expect(Object.keys(summary.similarity)).toEqual(['cam']);
     expect([summary.around, summary.weights]).toEqual([undefined, undefined]);
     const names = [...numbersIn('cam').keys()].sort();
     expect(names).toEqual(['adv', 'cam.adv', 'cam.clean', 'clean', 'labels', 'pred.adv', 'pred.clean']);
-  });
-
-  it('for people: a table, and where the page is', async () => {
-    const out = join(folder, 'table');
-    const { code, stdout } = await sparrow('explain', ...few, '--figures', 'saliency', '--out', out);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^6 images.*\n.*\nSA +\d.*\nRA pgd-2 .*\nsimilarity of saliency, clean and attacked +0\.\d+\n\nin /);
-    expect(stdout.trimEnd().endsWith(join(out, 'explain.html'))).toBe(true);
   });
 
   it('a wideresnet of another depth than the default, as its checkpoint says', async () => {
