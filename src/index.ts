@@ -16,6 +16,7 @@ export * from './nn/macs.ts';
 export * from './nn/models/index.ts';
 export { type Architecture, architectures } from './nn/models/names.ts';
 export * from './nn/module.ts';
+export * from './nn/observe.ts';
 export * from './nn/optim.ts';
 export * from './nn/schedule.ts';
 export * from './nn/state.ts';

@@ -2,10 +2,12 @@
  * What the commands need of the rest of the program, loaded only when a command runs: `--help` and wrong usage must answer at once
  * and without a GPU.
  */
+import type { WrittenExplanation } from '../report/explain.ts';
 import type { DemoOptions, DemoOutcome, EvalResult, Progress, RobustBirdOutcome, RunHooks, TrainOutcome } from '../train/api.ts';
 import type { EvalSettings } from '../train/attack-settings.ts';
 import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
+import type { ExplainSettings } from '../train/explain/settings.ts';
 import type { RobustBirdSettings } from '../train/robust-bird/settings.ts';
 import type { Robustness } from '../train/robustness.ts';
 
@@ -27,6 +29,12 @@ export async function score(config: TrainConfig, hooks: RunHooks): Promise<EvalR
 /** Scores a checkpoint under attacks; hands the attacked images back where they are asked for. */
 export async function robustness(settings: EvalSettings, hooks: RunHooks, keepImages: boolean): Promise<Robustness> {
   return (await import('../train/robustness.ts')).scoreRobustness(settings, hooks, keepImages);
+}
+
+/** Explains a checkpoint, and writes the page and the numbers into `folder`. */
+export async function explain(settings: ExplainSettings, folder: string, hooks: RunHooks): Promise<WrittenExplanation> {
+  const [engine, report] = await Promise.all([import('../train/explain/explain.ts'), import('../report/explain.ts')]);
+  return report.writeExplanation(folder, await engine.explain(settings, hooks));
 }
 
 /** Multiply-adds of one image for each layer of a checkpoint, by name. */

@@ -94,7 +94,7 @@ export function ballOf({ norm, eps }: Pick<EvalSettings, 'norm' | 'eps'>): Ball 
 }
 
 /** PGD in pixel units. */
-export function pgdOf(settings: EvalSettings, steps: number): AttackSettings {
+export function pgdOf(settings: Pick<EvalSettings, 'norm' | 'eps' | 'alpha' | 'randinit'>, steps: number): AttackSettings {
   const { norm, alpha, randinit } = settings;
   const stepSize = norm === 'linf' ? (alpha ?? 2) / 255 : (alpha ?? l2Step);
   return { ...ballOf(settings), stepSize, steps, randomInit: randinit };

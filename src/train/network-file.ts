@@ -14,6 +14,7 @@ import { assertIdentity, assertTensors, decodeWeights, type HostTensors, identit
 export interface NetworkFile {
   readonly path: string;
   readonly model: HostTensors;
+  /** 1 where a weight is active, by its name; empty where the file has no masks. */
   readonly masks: HostTensors;
   readonly metadata: Readonly<Record<string, string>>;
 }

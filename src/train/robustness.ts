@@ -62,13 +62,15 @@ export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = 
   }
 }
 
-/** The data set, of which only the asked split has to be whole. */
-function openSplit({ data, split, limit, checkpoint }: EvalSettings, dataset: string | undefined): Promise<DataSet> {
+/** The data set, of which only the asked split has to be whole. @throws UsageError without a name of it */
+export function openSplit({ data, split, limit, checkpoint }: SplitSettings, dataset: string | undefined): Promise<DataSet> {
   if (!dataset) throw new UsageError(`--dataset is required: ${checkpoint} does not name its data set`);
   const evaluated = { limit: 1, ...(limit !== undefined ? { evalLimit: limit } : {}) };
   const trained = { evalLimit: 1, ...(limit !== undefined ? { limit } : {}) };
   return openDataSet({ dataset, ...(data !== undefined ? { data } : {}), ...(split === 'train' ? trained : evaluated) });
 }
+
+type SplitSettings = Pick<EvalSettings, 'data' | 'split' | 'limit' | 'checkpoint'>;
 
 /** Which samples are still classified correctly, and where images are kept, what they are now. */
 interface Scores {
@@ -77,7 +79,8 @@ interface Scores {
   readonly images: Float32Array | undefined;
 }
 
-class Evaluation {
+/** The evaluation of a network on one split; `scored` and `crafting` are usually the same. */
+export class Evaluation {
   private readonly split: DeviceSplit;
   private readonly labels: Int32Array;
   private readonly classes: number;
@@ -87,7 +90,7 @@ class Evaluation {
   constructor(
     private readonly device: Device,
     private readonly data: DataSet,
-    private readonly settings: EvalSettings,
+    private readonly settings: Omit<EvalSettings, 'transferFrom'>,
     private readonly scored: Forward,
     private readonly crafting: Forward,
     private readonly hooks: RunHooks,

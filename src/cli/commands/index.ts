@@ -6,6 +6,7 @@ import { addBench } from './bench.ts';
 import { addData } from './data.ts';
 import { addDemo } from './demo.ts';
 import { addEval } from './eval.ts';
+import { addExplain } from './explain.ts';
 import { addInspect } from './inspect.ts';
 import { addRobustBird } from './robust-bird.ts';
 import { addTrain } from './train.ts';
@@ -16,6 +17,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   addRobustBird,
   addEval,
   addAttack,
+  addExplain,
   addInspect,
   addData,
   addAdapters,

@@ -1,0 +1,86 @@
+/** An explanation in numbers: what `sparrow explain --json` prints and `explain.json` holds. */
+import type { About, Explanation, ImageSurfaces, WeightSurfaces } from '../train/explain/explanation.ts';
+
+export interface ExplainSummary extends About {
+  readonly n: number;
+  /** Mean over images of the cosine between the map of the clean and that of the attacked image; NaN becomes null in JSON. */
+  readonly similarity: { readonly cam?: number; readonly saliency?: number };
+  readonly around?: {
+    readonly images: number;
+    readonly grid: number;
+    readonly radius: number;
+    /** Means over the images: loss at the image, the largest loss on the plane within the attack's ball, and the share of that part
+     * of the plane where the class predicted for the image stays. */
+    readonly centreLoss: number;
+    readonly ballLoss: number;
+    readonly kept: number;
+  };
+  readonly weights?: {
+    readonly grid: number;
+    readonly radius: number;
+    readonly density: number;
+    readonly recraft: number;
+    readonly clean: { readonly centreLoss: number; readonly largestLoss: number };
+    readonly adv: { readonly centreLoss: number; readonly largestLoss: number };
+  };
+}
+
+export function summariseExplanation({ about, shape, clean, adv, around, weights }: Explanation): ExplainSummary {
+  const [n] = shape;
+  const both = (key: 'cam' | 'saliency') => {
+    const [a, b] = [clean[key], adv[key]];
+    return a && b && { [key]: meanCosine(a, b, n) };
+  };
+  return {
+    ...about,
+    n,
+    similarity: { ...both('cam'), ...both('saliency') },
+    ...(around && { around: aroundNumbers(around, about) }),
+    ...(weights && { weights: weightNumbers(weights) }),
+  };
+}
+
+/** The mean over n maps of a·b/(|a||b|); a map of zeros counts 0. */
+function meanCosine(a: Float32Array, b: Float32Array, n: number): number {
+  const size = a.length / n;
+  let total = 0;
+  for (let i = 0; i < n; i++) {
+    let [ab, aa, bb] = [0, 0, 0];
+    for (let p = i * size; p < (i + 1) * size; p++) {
+      ab += a[p] * b[p];
+      aa += a[p] ** 2;
+      bb += b[p] ** 2;
+    }
+    total += ab / (Math.sqrt(aa * bb) || 1);
+  }
+  return total / n;
+}
+
+function aroundNumbers({ axis, count, loss, predicted }: ImageSurfaces, { norm }: About): ExplainSummary['around'] {
+  const grid = axis.length;
+  const points = grid * grid;
+  const inBall = Array.from({ length: points }, (_, p) => {
+    const [a, b] = [Math.abs(axis[p % grid]), Math.abs(axis[Math.floor(p / grid)])];
+    return (norm === 'linf' ? a + b : Math.hypot(a, b)) <= 1 + 1e-9;
+  });
+  const inside = inBall.flatMap((is, p) => (is ? [p] : []));
+  const centre = (points - 1) / 2;
+  const images = Array.from({ length: count }, (_, s) => s * points);
+  const mean = (of: (from: number) => number) => images.reduce((sum, from) => sum + of(from), 0) / count;
+  return {
+    images: count,
+    grid,
+    radius: axis[grid - 1],
+    centreLoss: mean(from => loss[from + centre]),
+    ballLoss: mean(from => Math.max(...inside.map(p => loss[from + p]))),
+    kept: mean(from => inside.filter(p => predicted[from + p] === predicted[from + centre]).length / inside.length),
+  };
+}
+
+function weightNumbers({ axis, clean, adv, density, recraft }: WeightSurfaces): ExplainSummary['weights'] {
+  const of = (values: Float32Array) => ({
+    centreLoss: values[(values.length - 1) / 2],
+    largestLoss: values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY),
+  });
+  return { grid: axis.length, radius: axis[axis.length - 1], density, recraft, clean: of(clean), adv: of(adv) };
+}
