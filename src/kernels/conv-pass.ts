@@ -17,6 +17,8 @@ export interface ConvShape {
   padding: number;
   dilation: number;
   groups: number;
+  /** About which share of the weights is not 0; 1 by default. It decides which kernel is taken, and nothing else. */
+  density?: number | undefined;
 }
 
 /** One dimension's taps of a pass: `count` taps, the first at kernel index `k0`, each next `ks` further, reading at `offset + step·t`. */
@@ -53,6 +55,7 @@ export interface ConvPass {
   kh: number;
   kw: number;
   flip: boolean;
+  density?: number | undefined;
 }
 
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);

@@ -10,6 +10,8 @@ export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
 const BUSY = 96;
+/** Density below which skipping zeros pays on lavapipe. SwiftShader computes both sides of a branch, so there it never does. */
+const WORTH_SKIPPING = 0.6;
 
 const matrix = (wm: number, wn: number, fm: number, fn: number, depth: number): MatrixTile => ({
   kernel: 'matrix',
@@ -35,7 +37,12 @@ const smallest = gemm(8, 8, 8, 8, 8);
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
-    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v: s.ow > 4 ? 2 : 1, r: 1, lanes: device.adapter.subgroupSize };
+    const lanes = device.adapter.subgroupSize;
+    const lavapipe = device.adapter.kind === 'lavapipe';
+    const v = s.ow > 8 && lavapipe ? 4 : s.ow > 4 ? 2 : 1;
+    // the same tile with and without: then the sums are the same to the bit
+    const skip = lavapipe && lanes === 8 && co > 8 && (s.density ?? 1) < WORTH_SKIPPING;
+    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: 1, lanes, skip };
   }
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;

@@ -46,7 +46,8 @@ export function convInputGrad(device: Device, g: Storage, w: Storage, gx: Storag
     for (let yb = 0; yb < s.stride; yb++) phases.push({ ya, yb, rows: phaseTaps(s, ya, s.kh), cols: phaseTaps(s, yb, s.kw) });
   }
   if (phases.some(f => f.rows.count * f.cols.count === 0)) fillFloat(device, gx, s.n * s.ci * s.h * s.w, 0);
-  const grad = { n: s.n, ci: s.co, h: s.oh, w: s.ow, co: s.ci, yh: s.h, yw: s.w, groups: s.groups, stride: 1, ys: s.stride };
+  const { groups, density } = s;
+  const grad = { n: s.n, ci: s.co, h: s.oh, w: s.ow, co: s.ci, yh: s.h, yw: s.w, groups, stride: 1, ys: s.stride, density };
   for (const phase of phases) {
     const oh = ceil(s.h - phase.ya, s.stride);
     const ow = ceil(s.w - phase.yb, s.stride);

@@ -86,6 +86,7 @@ export class Masks {
   /** Makes every inactive weight exactly 0. */
   apply(): void {
     for (const [name, p] of this.weights) {
+      this.tell(name);
       scope(p.device, () => copyInto(elementwise('mul', [p, this.masks.get(name)!]), p));
     }
   }
@@ -97,6 +98,12 @@ export class Masks {
       this.counts.set(name, counts.get(name)!);
     }
     this.apply();
+  }
+
+  /** Lets kernels know how much of a layer is left; of a step that was captured before they do not. */
+  private tell(name: string): void {
+    const p = this.weights.get(name)!;
+    p.density = this.nnz(name) / p.size;
   }
 
   /** The layers as rules see them. */
@@ -157,6 +164,7 @@ export class Masks {
       kept.dispose();
       grown.dispose();
       this.counts.set(layer.name, layer.nnz - drop + grow);
+      this.tell(layer.name);
     }
   }
 
@@ -201,6 +209,7 @@ export class Masks {
         name,
         Array.from(mask).reduce((a, b) => a + b, 0),
       );
+      this.tell(name);
     }
     this.random.draw = draw;
   }
