@@ -10,6 +10,7 @@ import { convShapes, shapeName } from '../../src/cli/bench/conv-shapes.ts';
 import { benchLaunch } from '../../src/cli/bench/launch.ts';
 import { benchLimits } from '../../src/cli/bench/limits.ts';
 import { benchStep } from '../../src/cli/bench/step.ts';
+import { circumstances } from '../../src/cli/bench/record.ts';
 import { outcomeText } from '../../src/cli/bench/text.ts';
 import type { Device } from '../../src/device/index.ts';
 import { convShape } from '../../src/tensor/conv.ts';
@@ -79,7 +80,7 @@ it('--suite limits measures every ceiling, and gives its memory back', async () 
   expect(limits.map(l => l.unit)).toEqual(['GFLOP/s', 'GFLOP/s', 'GB/s', 'GB/s', 'GB/s', 'us', 'us']);
   for (const l of limits) expect(l.value).toBeGreaterThan(0);
   expect(device.stats.live).toBe(before);
-  const where = { adapter: device.adapter, node: process.version, date: '', precision: device.precision };
+  const where = { ...circumstances(device.adapter), precision: device.precision };
   const text = outcomeText({ ...where, suite: 'limits', ok: true, limits });
   for (const l of limits) expect(text).toContain(l.title);
 });
