@@ -16,10 +16,10 @@ import type { StepPeer, StepResult } from './step.ts';
 import type { Timing } from './time.ts';
 
 const script = fileURLToPath(new URL('../../../bench/torch/measure.py', import.meta.url));
-const python = process.env.PYTHON ?? 'python3';
+const python = () => process.env.PYTHON ?? 'python3';
 
 /** Whether `python3`, or the interpreter that PYTHON names, has PyTorch. */
-export const hasTorch = (): boolean => existsSync(script) && spawnSync(python, ['-c', 'import torch']).status === 0;
+export const hasTorch = (): boolean => existsSync(script) && spawnSync(python(), ['-c', 'import torch']).status === 0;
 
 /** What measure.py prints, as far as it is read. */
 interface Measured {
@@ -83,7 +83,7 @@ async function measure(what: string[], { samples, adapter, onPart }: TorchOption
   const device = adapter.processor ? ['--device', 'cpu'] : [];
   const args = [script, ...what, ...device, '--modes', 'fp32', '--samples', String(samples)];
   try {
-    const { stdout } = await promisify(execFile)(python, args, { maxBuffer: 2 ** 26 });
+    const { stdout } = await promisify(execFile)(python(), args, { maxBuffer: 2 ** 26 });
     return JSON.parse(stdout) as Measured;
   } catch (error) {
     const { stderr = '', message } = error as Error & { stderr?: string };
