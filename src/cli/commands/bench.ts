@@ -36,7 +36,7 @@ const whatFlags = {
     help: 'run a suite; peers is conv, norm and step in turns with other libraries',
     default: undefined,
   }),
-  page: text({ help: 'draw the results in the files RESULTS (of --out) as FILE', default: undefined, placeholder: 'FILE.html' }),
+  page: text({ help: 'draw the given results as FILE', default: undefined, placeholder: 'FILE.html' }),
 };
 
 const howFlags = {
@@ -111,7 +111,7 @@ const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite'
   density: o => o.suite === 'step',
   sparseInit: o => o.suite === 'step',
   peers: o => contests.includes(o.suite ?? ''),
-  profile: o => o.suite !== undefined,
+  profile: o => o.suite !== undefined && o.suite !== 'peers',
 };
 
 export function addBench(program: Command): void {
