@@ -149,11 +149,10 @@ export const sparseFlags = {
     default: 'random',
     defaultText: 'random; with --rigl gradient',
   }),
-  death: choice(['magnitude', 'SET', 'threshold'], {
-    help: 'which weights are dropped',
+  death: choice(['magnitude', 'SET', 'threshold', 'CS_death'], {
+    help: 'which weights are dropped; CS_death by connection sensitivity, |weight x gradient|',
     default: 'magnitude',
     defaultText: 'magnitude; with --set SET',
-    later: ['CS_death'],
   }),
   deathThreshold: number({ help: '|w| at or below which --death threshold drops a weight', default: 0.001, min: 0 }),
   redistribution: choice(['none', 'momentum', 'magnitude', 'nonzeros'], {

@@ -92,11 +92,6 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
       '--dataset is required: data set: cifar10, cifar100, svhn, tinyimagenet, folder, shapes',
     ],
     ['no folder for the run', shapes.slice(0, 5), "--save-dir is required: the run's folder"],
-    [
-      'a name that is not there yet',
-      [...shapes, '--death', 'CS_death'],
-      "--death must be one of magnitude, SET, threshold for now: 'CS_death' is not available yet, got 'CS_death'",
-    ],
     ['an argument too many', [...shapes, 'now'], "too many arguments for 'train'. Expected 0 arguments but got 1."],
     ['a missing argument', ['inspect'], "missing required argument 'checkpoint'"],
     ['--yes without --install', ['adapters', '--yes'], '--yes goes with --install'],
