@@ -209,7 +209,7 @@ export const runFlags = {
     env: 'SPARROW_ADAPTER',
     free: true,
   }),
-  gpu: text({ help: 'which of several GPUs: part of its name; 0 is the first', default: '0', placeholder: 'NAME', free: true }),
+  gpu: text({ help: 'which of several GPUs: its number, or part of its name', default: '0', placeholder: 'N', free: true }),
   printFreq: integer({ help: 'iterations between progress lines', default: 50, min: 1, free: true }),
   profile: toggle({ help: 'print the time on the device by kernel when the run ends; slows it', free: true }),
 };
