@@ -7,7 +7,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileError } from '../errors.ts';
-import { ByteArray, latin1, type Pickled, unpickle } from './pickle.ts';
+import { latin1, type Pickled } from './pickle.ts';
+import { ByteArray, unpickle } from './pickle-arrays.ts';
 import { type Augmentation, type DataSet, rows, type Split, validationCut } from './types.ts';
 
 const PIXELS = 3 * 32 * 32;

@@ -20,6 +20,7 @@ import type { LayerMacs } from './accounting.ts';
 import { Average } from './average.ts';
 import {
   assertIdentity,
+  assertNormalisation,
   assertTensors,
   type Checkpoint,
   decodeCheckpoint,
@@ -133,9 +134,11 @@ export class Learner {
   }
 
   /** Starts from the weights of a checkpoint or a state_dict: those of the origin. */
-  startFrom({ path, model, masks }: NetworkFile): void {
+  startFrom(file: NetworkFile): void {
+    const { path, model, masks } = file;
     if (this.config.sparseInit === 'omp' && masks.size > 0)
       throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
+    assertNormalisation(file, this.data, path);
     this.load(model, path);
   }
 
