@@ -8,6 +8,7 @@ import type { EvalSettings } from '../train/attack-settings.ts';
 import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
 import type { ExplainSettings } from '../train/explain/settings.ts';
+import type { ExportResult, ExportSettings } from '../train/export-settings.ts';
 import type { RobustBirdSettings } from '../train/robust-bird/settings.ts';
 import type { Robustness } from '../train/robustness.ts';
 
@@ -35,6 +36,11 @@ export async function robustness(settings: EvalSettings, hooks: RunHooks, keepIm
 export async function explain(settings: ExplainSettings, folder: string, hooks: RunHooks): Promise<WrittenExplanation> {
   const [engine, report] = await Promise.all([import('../train/explain/explain.ts'), import('../report/explain.ts')]);
   return report.writeExplanation(folder, await engine.explain(settings, hooks));
+}
+
+/** Writes a checkpoint in the format of other programs. */
+export async function exportCheckpoint(settings: ExportSettings, hooks: RunHooks): Promise<ExportResult> {
+  return (await import('../train/export.ts')).exportCheckpoint(settings, hooks);
 }
 
 /** Multiply-adds of one image for each layer of a checkpoint, by name. */

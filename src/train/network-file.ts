@@ -71,7 +71,12 @@ export function loadNetwork(
   const classes = data.classes.length;
   const arch = metadata.arch ?? asked.arch;
   if (!arch) throw new FileError(`${path}: does not name its architecture: give --arch and --width`);
-  const { width = 64, depthFactor, widthFactor, widths }: Partial<Identity> = metadata.arch ? identityOf(metadata) : chosen(asked);
+  const {
+    width = 64,
+    depthFactor,
+    widthFactor,
+    widths,
+  }: Partial<Identity> = metadata.arch ? identityOf(metadata) : chosen(asked);
   const own = { arch, width, ...(depthFactor && { depthFactor }), ...(widthFactor && { widthFactor }) };
   assertIdentity(own, chosen(asked), path);
   if (metadata.classes && Number(metadata.classes) !== classes)

@@ -7,6 +7,7 @@ import { addData } from './data.ts';
 import { addDemo } from './demo.ts';
 import { addEval } from './eval.ts';
 import { addExplain } from './explain.ts';
+import { addExport } from './export.ts';
 import { addInspect } from './inspect.ts';
 import { addRobustBird } from './robust-bird.ts';
 import { addTrain } from './train.ts';
@@ -19,6 +20,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   addAttack,
   addExplain,
   addInspect,
+  addExport,
   addData,
   addAdapters,
   addBench,
