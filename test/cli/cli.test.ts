@@ -110,17 +110,20 @@ describe('help', () => {
   it('lists the commands and the exit codes', async () => {
     const { code, stdout, stderr } = await sparrow(['--help']);
     expect([code, stderr]).toEqual([0, '']);
-    for (const command of ['demo', 'train', 'eval', 'attack', 'inspect', 'data', 'adapters'])
+    for (const command of ['demo', 'train', 'sweep', 'eval', 'attack', 'inspect', 'export', 'data', 'adapters'])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
     expect(stdout).toContain('0 done    1 failed    2 wrong usage    130 interrupted');
   });
 
-  it.each(['train', 'eval', 'attack', 'demo', 'inspect', 'data', 'adapters'])('of %s has examples', async command => {
-    const { code, stdout } = await inProcess([command, '--help']);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(new RegExp(`Examples?:\\n(.*\\n)*? +sparrow ${command}`));
-    expect(stdout).toContain('Exit codes:');
-  });
+  it.each(['train', 'sweep', 'eval', 'attack', 'demo', 'inspect', 'export', 'data', 'adapters'])(
+    'of %s has examples',
+    async command => {
+      const { code, stdout } = await inProcess([command, '--help']);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(new RegExp(`Examples?:\\n(.*\\n)*? +sparrow ${command}`));
+      expect(stdout).toContain('Exit codes:');
+    },
+  );
 });
 
 describe('inspect', () => {
