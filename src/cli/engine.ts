@@ -69,9 +69,15 @@ export async function installLavapipe(confirm: (commands: string) => Promise<boo
   return (await import('../device/platform/node.ts')).installLavapipe(confirm);
 }
 
-/** Downloads a data set into `folder`, going on where an earlier attempt broke off. */
-export async function fetchDataset(name: string, folder: string, onProgress: (progress: Progress) => void): Promise<void> {
-  await (await import('../data/fetch.ts')).fetchDataSet(name, folder, { onProgress: downloadProgress(name, onProgress) });
+/** Downloads a data set into `folder`, going on where an earlier attempt broke off. @param from another server's folder than the publisher's */
+export async function fetchDataset(
+  name: string,
+  folder: string,
+  from: string | undefined,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
+  const options = { onProgress: downloadProgress(name, onProgress), ...(from !== undefined && { baseUrl: from }) };
+  await (await import('../data/fetch.ts')).fetchDataSet(name, folder, options);
 }
 
 /** Checks a data set's files. @throws FileError naming the first file that is missing or damaged */
