@@ -9,6 +9,7 @@ import { type Axis, combinations } from '../src/cli/sweep/plan.ts';
 import { evalFlags, resolveEvaluation } from '../src/train/attack-settings.ts';
 import { resolveConfig, trainFlags } from '../src/train/config.ts';
 import { exportFlags, resolveExport } from '../src/train/export-settings.ts';
+import { resolveRobustBird, robustBirdFlags } from '../src/train/robust-bird/settings.ts';
 import { parseCommand } from './cli/parse.ts';
 
 const folder = fileURLToPath(new URL('../recipes', import.meta.url));
@@ -32,6 +33,7 @@ function commandsOf(text: string): string[][] {
 
 const settings = {
   train: { flags: trainFlags, resolve: resolveConfig },
+  'robust-bird': { flags: robustBirdFlags, resolve: resolveRobustBird },
   eval: { flags: evalFlags, resolve: resolveEvaluation },
   export: { flags: exportFlags, resolve: resolveExport },
 } as const;

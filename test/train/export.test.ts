@@ -14,6 +14,7 @@ import { parsePth } from '../../src/data/pth.ts';
 import { encodePth } from '../../src/data/pth-writer.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { SparrowError } from '../../src/errors.ts';
+import { type Network, setWidths, widthsOf } from '../../src/nn/channels.ts';
 import { ChannelNorm, Linear, Sequential } from '../../src/nn/layers.ts';
 import { createModel } from '../../src/nn/models/index.ts';
 import { Module } from '../../src/nn/module.ts';
@@ -39,6 +40,7 @@ const nothing = { masks: new Map(), momentum: new Map(), fired: new Map(), dense
 async function network(identity: Identity) {
   const { shape, mean, std } = publishedStatistics(identity.dataset)!;
   const model = createModel(identity.arch, { device, random: new Random(5) }, { ...identity, mean, std });
+  if (identity.widths) setWidths(model, identity.widths, 'x');
   for (const [i, [name, t]] of [...model.state()].entries()) {
     const positive = /running_var|bn.*weight/.test(name);
     if (positive || /running_mean|bias/.test(name)) t.write(random(t.shape, i, positive ? 0.5 : -0.3, positive ? 1.5 : 0.3).data);
@@ -85,6 +87,20 @@ describe('ONNX', () => {
     const scale = Math.max(...expected.data.map(Math.abs));
     expect(Math.max(...logits.data.map((v, i) => Math.abs(v - expected.data[i]))) / scale).toBeLessThan(2e-5);
     model.dispose();
+  });
+
+  it('of a network whose channels were pruned has the channels that are left', async () => {
+    const identity: Identity = { arch: 'resnet8', dataset: 'shapes', classes: 10, width: 4 };
+    const whole = await network(identity);
+    const widths = Object.fromEntries(Object.entries(widthsOf(whole.model as Network)).map(([name, n]) => [name, n - 1]));
+    const { model, file, shape } = await network({ ...identity, widths });
+    const onnx = readOnnx(readFileSync((await write('onnx', file)).out));
+    expect(onnx.constants.get('conv1.weight')!.shape).toEqual([3, 3, 3, 3]);
+    const x = random([1, ...shape], 4, 0, 1);
+    const [expected] = await run(device, [x], images => model.forward(images));
+    const logits = runOnnx(onnx, x);
+    expect(Math.max(...logits.data.map((v, i) => Math.abs(v - expected.data[i])))).toBeLessThan(1e-4);
+    for (const m of [model, whole.model]) m.dispose();
   });
 
   it('refuses an operation that it has no node for, by its name', () => {
