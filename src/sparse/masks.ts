@@ -36,8 +36,8 @@ export interface UpdateOptions {
   growthRatio: number;
 }
 
-/** What growth by gradient or momentum looks at: a dense tensor by parameter name. */
-export type GrowthScores = ReadonlyMap<string, Tensor>;
+/** What rules that rank by gradient or momentum look at: dense tensors by parameter name. Those that no rule of the update needs may be absent. */
+export type DenseTensors = Partial<Record<'gradient' | 'momentum', ReadonlyMap<string, Tensor>>>;
 
 /** Weights that masks apply to: those of convolutions and linear layers (4-D and 2-D). */
 export function maskedParameters(model: Module): Map<string, Parameter> {
@@ -107,7 +107,7 @@ export class Masks {
   }
 
   /** The layers as rules see them. */
-  private states(momentum: ReadonlyMap<string, Tensor>): LayerState[] {
+  private states(momentum: ReadonlyMap<string, Tensor>, { gradient }: DenseTensors): LayerState[] {
     return this.layers.map(({ name, shape, size }) => ({
       name,
       shape,
@@ -116,6 +116,7 @@ export class Masks {
       weight: this.weights.get(name)!,
       mask: this.masks.get(name)!,
       momentum: momentum.get(name),
+      gradient: gradient?.get(name),
     }));
   }
 
@@ -123,17 +124,19 @@ export class Masks {
    * One update of every layer: drops active weights by the death rule, then grows as many by the growth rule among the inactive, the just-dropped included
    * (one that is dropped and grown at once keeps its value; others start at 0). Redistribution moves growth between layers, and leaves the sum. Ties go by
    * lowest index. Fully dense layers are left alone.
-   * @param scores what growth by gradient or momentum ranks @param momentum what is dropped loses its momentum too
+   * @param dense what rules rank by @param momentum what is dropped loses its momentum too
    */
   async update(
     options: UpdateOptions,
-    scores: GrowthScores = new Map(),
+    dense: DenseTensors = {},
     momentum: ReadonlyMap<string, Tensor> = new Map(),
   ): Promise<void> {
     const death: DeathRule = deathRules[options.death ?? 'magnitude'];
     const growth: GrowthRule = growthRules[options.growth];
     const redistribution: RedistributionRule | undefined = redistributionRules[options.redistribution ?? 'none'];
-    const layers = this.states(momentum).filter(l => l.nnz < l.size);
+    const layers = this.states(momentum, dense).filter(l => l.nnz < l.size);
+    for (const { name, gradient } of layers)
+      if (death.needs && !gradient) throw new Error(`death by ${options.death} needs the gradient of ${name}`);
     const [dying, weighing] = await measureLayers(layers, [
       death.measure && (l => death.measure!(l, options.deathThreshold ?? 0)),
       redistribution?.measure,
@@ -155,7 +158,7 @@ export class Masks {
     for (const [i, layer] of layers.entries()) {
       const { drop, grow } = counts[i];
       if (drop === 0 && grow === 0) continue;
-      const score = growth.needs && scores.get(layer.name);
+      const score = growth.needs && dense[growth.needs]?.get(layer.name);
       if (growth.needs && !score) throw new Error(`growth by ${options.growth} needs a score for ${layer.name}`);
       const { device } = layer.mask;
       const kept = scope(device, () => elementwise('sub', [layer.mask, death.select(layer, drop, dying[i])]));

@@ -117,7 +117,7 @@ describe('updates of Flying Bird and Flying Bird+', () => {
               before.set(name, { weight, velocity, mask, fired: await toRef(masks.fired.get(name)!), score });
             }
             const scores = new Map([...before].map(([name, b]) => [name, fromRef(device, b.score)]));
-            await masks.update({ ...options, growth }, scores, momentum);
+            await masks.update({ ...options, growth }, { gradient: scores, momentum: scores }, momentum);
             for (const [name, { weight, velocity, mask, fired, score }] of before) {
               const expected = flyingBirdUpdate(weight, velocity, mask, score, { ...options, r: options.rate });
               const found = await toRef(masks.masks.get(name)!);
@@ -160,7 +160,7 @@ describe('updates of Flying Bird and Flying Bird+', () => {
       const decisions = { prune: false, grow: false };
       await masks.update(
         { rate: Math.min(rate, 0.8), growth: 'gradient', decisions, pruneRatio: 0, growthRatio: 0 },
-        new Map([['0.weight', score]]),
+        { gradient: new Map([['0.weight', score]]) },
       );
       const after = await toRef(masks.masks.get('0.weight')!);
       const sizes = (stays: 0 | 1) =>
@@ -175,13 +175,15 @@ describe('updates of Flying Bird and Flying Bird+', () => {
     });
   });
 
-  it('needs scores for growth by gradient and by momentum', async () => {
+  it('needs scores for growth by gradient and by momentum, and the gradient for death by connection sensitivity', async () => {
     const model = modelOf([[8, 8]]);
     const masks = new Masks(model, 1);
     masks.initialise(0.5, 'uniform');
     const decisions = { prune: false, grow: false };
     const bare = { rate: 0.5, growth: 'gradient', decisions, pruneRatio: 0.4, growthRatio: 0.05 } as const;
     await expect(masks.update(bare)).rejects.toThrow('growth by gradient needs a score for 0.weight');
+    const sensitive = masks.update({ ...bare, growth: 'random', death: 'CS_death' });
+    await expect(sensitive).rejects.toThrow('death by CS_death needs the gradient of 0.weight');
     masks.dispose();
     model.dispose();
   });

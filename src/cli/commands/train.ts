@@ -31,6 +31,9 @@ Examples:
     sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/snip --density 0.2 --fix --sparse-init snip
   Go on after an interruption:
     sparrow train ... --save-dir runs/fb --resume
+  Score a checkpoint of the PyTorch code on test, and train on from it:
+    sparrow train --dataset cifar10 --data data --arch resnet18 --eval --pretrained model_RA_best.pth.tar
+    sparrow train --dataset cifar10 --data data --arch resnet18 --init model_RA_best.pth.tar --save-dir runs/more
   A small run without any data on disk:
     sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
 
