@@ -3,6 +3,7 @@ import { scaleLinear } from 'd3-scale';
 import {
   type Axis,
   colourOf,
+  type Figure,
   figureWidth,
   frame,
   ink,
@@ -43,7 +44,7 @@ export interface DotFigure {
 const longestName = 22;
 
 /** Nothing where no dot has a finite value. */
-export function dotFigure(figure: DotFigure): Markup | undefined {
+export function dotFigure(figure: DotFigure): Figure | undefined {
   const rows = figure.rows
     .map(({ name, dots }) => ({ name, dots: dots.filter(dot => Number.isFinite(dot.x)) }))
     .filter(row => row.dots.length > 0);

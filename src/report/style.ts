@@ -25,13 +25,16 @@ h3 { margin: 24px 0 10px; font-size: 1rem; }
 section { margin-top: 44px; }
 .kind { margin: 0 0 6px; color: var(--muted); font-size: .8rem; font-weight: 600; letter-spacing: .08em; text-transform: uppercase; }
 .facts-line { margin: 10px 0 0; color: var(--muted); }
+.notice { margin: 14px 0 0; padding: 8px 12px; max-width: 60em; border-left: 4px solid var(--wrong); background: var(--raised); }
+nav ul { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 18px 0 0; padding: 0; list-style: none; font-size: .9rem; }
+nav a { text-underline-offset: 3px; }
+:focus-visible { outline: 2px solid var(--run-0); outline-offset: 2px; }
 .lead { margin: 0 0 18px; max-width: 46em; color: var(--muted); text-wrap: pretty; }
 .note { margin: 0 0 12px; color: var(--muted); font-size: .9rem; }
 footer { margin-top: 56px; padding-bottom: 32px; color: var(--muted); font-size: .85rem; }
 a { color: inherit; }
 img { image-rendering: pixelated; }
 .scroll { overflow-x: auto; max-width: 100%; }
-.scroll:focus-visible { outline: 2px solid var(--run-0); outline-offset: 2px; }
 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: 5px 0 5px 14px; text-align: right; vertical-align: top; }
@@ -71,6 +74,7 @@ ${runColours.map((_, i) => `.run-${i} { --run: var(--run-${i}); }`).join('\n')}
 
 details { margin-top: 14px; }
 summary { cursor: pointer; }
+details > .figures { margin-top: 14px; }
 details .scroll { margin-top: 8px; max-height: 420px; overflow-y: auto; }
 
 ul.masks, ul.samples { margin: 0; padding: 0; list-style: none; display: grid; }
@@ -114,10 +118,8 @@ pre { margin: 0 0 12px; padding: 12px 14px; background: var(--raised); border-ra
   main, header, footer { max-width: none; padding: 0; }
   h2, h3 { break-after: avoid; }
   .figure, ul.masks li, ul.samples li, tr, pre, .facts div { break-inside: avoid; }
-  .glossary { margin: 26px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 5px 16px; max-width: 480px; font-size: .88rem; line-height: 1.45; }
-.glossary dt { font-weight: 600; }
-.glossary dd { margin: 0; color: var(--muted); }
-.figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  nav { display: none; }
+  .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   details:not([open]) { display: none; }
   img, .run::before { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

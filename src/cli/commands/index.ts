@@ -8,6 +8,7 @@ import { addDemo } from './demo.ts';
 import { addEval } from './eval.ts';
 import { addExplain } from './explain.ts';
 import { addInspect } from './inspect.ts';
+import { addReport } from './report.ts';
 import { addRobustBird } from './robust-bird.ts';
 import { addTrain } from './train.ts';
 
@@ -19,6 +20,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   addAttack,
   addExplain,
   addInspect,
+  addReport,
   addData,
   addAdapters,
   addBench,
