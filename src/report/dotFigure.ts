@@ -53,7 +53,7 @@ export function dotFigure(figure: DotFigure): Figure | undefined {
   const key = legend(figure.legend, titleHeight);
   const top = titleHeight + key.height + 8;
   const bottom = top + rows.length * figure.rowHeight + 4;
-  const nameWidth = Math.min(longestName, Math.max(...rows.map(row => [...row.name].length))) * 7.2 + 10;
+  const nameWidth = Math.min(longestName, Math.max(...rows.map(row => [...row.name].length))) * 8 + 10;
   const scale = scaleLinear(figure.domain, [nameWidth, figureWidth - 14]);
   const body = rows.map((row, i) => {
     const y = top + (i + 0.5) * figure.rowHeight + 2;

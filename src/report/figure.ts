@@ -66,7 +66,7 @@ export type Decision = 'prune' | 'grow';
 /** The sign of a decision, beside a curve's point at (x, y): a triangle above it for growth, one below it that hangs for pruning. */
 export function decisionSign(decision: Decision, x: number, y: number, colour: string, title?: string): Markup {
   const up = decision === 'grow' ? -1 : 1;
-  const path = `M${px(x)} ${px(y + up * 13)}l4.5 ${-up * 7}h-9z`;
+  const path = `M${px(x)} ${px(y + up * 16)}l4.5 ${-up * 7}h-9z`; // outside of a ring
   return html`<path class="${decision}" d="${path}" fill="${paper}" stroke="${colour}" stroke-width="1.4">${title && html`<title>${title}</title>`}</path>`;
 }
 
@@ -96,18 +96,21 @@ export function legend(entries: LegendEntry[], top: number): { markup: Markup; h
       html`<line x1="${px(start)}" x2="${px(start + swatch)}" y1="${y}" y2="${y}" stroke="${colourOf(style)}" stroke-width="2" stroke-dasharray="${dashOf(style)}"/>`
     }${
       decision
-        ? decisionSign(decision, start + swatch / 2, decision === 'grow' ? y + 10 : y - 10, muted)
+        ? decisionSign(decision, start + swatch / 2, decision === 'grow' ? y + 12 : y - 13, muted)
         : line !== 'bare' && symbol(style, start + swatch / 2, y, { hollow })
     }<text x="${px(start + swatch + 6)}" y="${y + 4}" fill="${ink}">${label}</text></g>`;
   });
   return { markup: html`${markup}`, height: entries.length > 0 ? y + rowHeight / 2 - top : 0 };
 }
 
+/** Characters of a title that fit at its size. */
+const longestTitle = 44;
+
 /** The SVG element: `title` is drawn and read aloud, `description` is read aloud only. */
 export function frame(title: string, description: string, height: number, body: Part): Figure {
   return new Figure(
     title,
-    html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${shorten(title, 50)}${[...title].length > 50 && html`<title>${title}</title>`}</text>${body}</svg>`,
+    html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${shorten(title, longestTitle)}${[...title].length > longestTitle && html`<title>${title}</title>`}</text>${body}</svg>`,
   );
 }
 

@@ -38,11 +38,14 @@ export function standAlone(figure: Figure): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n${inside}\n`;
 }
 
-/** Names of files from titles: 'Robust accuracy, test' is 'robust-accuracy-test'; a name that is taken gets a number. */
+/** Names of files from titles: 'Density: Flying Bird+' is 'density-flying-bird-plus'; a name that is taken gets a number. */
 export function fileNames(titles: readonly string[]): string[] {
   const taken = new Set<string>();
   for (const title of titles) {
-    const words = title.toLowerCase().match(/[a-z0-9]+/g) ?? ['figure'];
+    const words = title
+      .toLowerCase()
+      .replaceAll('+', ' plus ')
+      .match(/[a-z0-9]+/g) ?? ['figure'];
     const name = words.join('-').slice(0, 80);
     let own = name;
     for (let number = 2; taken.has(own); number++) own = `${name}-${number}`;

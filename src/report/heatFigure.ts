@@ -36,10 +36,10 @@ export function heatFigure({ title, x, y, cells, colour, square, box, descriptio
   const [rows, columns] = [cells.length, x.values.length];
   if (rows === 0 || columns === 0) return undefined;
   const longest = Math.min(longestName, Math.max(...y.names.map(name => [...name].length)));
-  const left = 22 + longest * characterWidth;
+  const left = 26 + longest * characterWidth;
   const width = figureWidth - left - 8;
   const rowHeight = square ? width / columns : Math.min(16, Math.max(4, 300 / rows));
-  const top = titleHeight + 44;
+  const top = titleHeight + 52;
   const bottom = top + rows * rowHeight;
   const cellWidth = width / columns;
   const [low, high] = colour.domain;

@@ -119,12 +119,13 @@ function curve(s: Series, index: number, count: number, xScale: Scale, yScale: S
 
 const finite = (s: Series): [number, number][] => s.points.filter(point => Number.isFinite(point[1]));
 
-/** The values' extent, widened by `room` on both sides where they are all the same. */
+/** The values' extent, widened on both sides where they are all the same: by a twentieth, at least by `room`. */
 function spread(values: number[], room: number): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   // a range too narrow for its ticks to be told apart counts as none
   const narrow = high - low <= 1e-9 * Math.max(room, Math.abs(low), Math.abs(high));
-  return narrow ? [low - room, high + room] : [low, high];
+  const wider = Math.max(room, 0.05 * Math.abs(low));
+  return narrow ? [low - wider, high + wider] : [low, high];
 }
 
 function describe(series: Series[], x: Axis, y: Axis): string {

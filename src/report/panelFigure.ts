@@ -86,7 +86,7 @@ function drawPanel(
 ): Markup {
   const [height] = yScale.range();
   const xScale = scaleLinear([-reach, reach], [0, width]);
-  const round = xScale.ticks(5).at(-1)!;
+  const round = xScale.ticks(5).findLast(tick => tick < 0.85 * reach)!; // clear of the next panel's numbers
   const label = shorten(name, 24);
   const heading =
     name !== '' &&

@@ -55,6 +55,7 @@ thead th { max-width: 11rem; hyphens: auto; overflow-wrap: break-word; }
 .layers tfoot { font-weight: 600; }
 .layers td, .layers tbody th { padding-top: 3px; padding-bottom: 3px; }
 .layers small { display: inline-block; min-width: 4.8em; margin-left: .4em; color: var(--muted); font-weight: 400; }
+.layers small + small { display: block; margin: -2px 0 0; }
 .results small { display: block; color: var(--muted); font-size: .8rem; line-height: 1.3; }
 .values, .settings { font-size: .85rem; }
 .values td, .values th, .settings td, .settings th { border-bottom: 1px solid var(--rule); white-space: nowrap; }
@@ -71,6 +72,7 @@ ${runColours.map((_, i) => `.run-${i} { --run: var(--run-${i}); }`).join('\n')}
 .glossary dd { margin: 0; color: var(--muted); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 32px 40px; align-items: start; }
 .figure { display: block; width: 100%; max-width: 480px; height: auto; overflow: visible; font-variant-numeric: tabular-nums; }
+@media (min-width: 1000px) { .figures:has(> :nth-child(4):last-child) { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 
 details { margin-top: 14px; }
 summary { cursor: pointer; }

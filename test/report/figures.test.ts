@@ -51,7 +51,7 @@ describe('the figures of a page', () => {
 
   it('of a dense run say nothing of masks', () => {
     expect(titles(figuresOf([dense]))).toEqual([
-      'Final accuracy on test: clean and under attack',
+      'Final accuracy on test, clean and attacked',
       'Robust accuracy',
       'Robust generalisation gap',
       'Standard accuracy',
@@ -64,7 +64,7 @@ describe('the figures of a page', () => {
 
   it('of several runs have a curve a run for each set, and maps for those that have them', () => {
     expect(titles(figuresOf([dense, adaptive, searched]))).toEqual([
-      'Final accuracy on test: clean and under attack',
+      'Final accuracy on test, clean and attacked',
       ...['test', 'validation', 'train'].map(set => `Robust accuracy, ${set}`),
       'Robust generalisation gap',
       ...['test', 'validation'].map(set => `Standard accuracy, ${set}`),
@@ -101,7 +101,7 @@ describe('the figures of a page', () => {
     const last = adaptive.metrics.at(-1)!;
     const gap = ((last.trainRa - last.testRa) * 100).toPrecision(4);
     expect(source).toContain(
-      `<desc>train RA − test RA (percentage points) against epoch. Flying Bird+ ends at ${Number(gap)} (epoch 6).</desc>`,
+      `<desc>gap (percentage points) against epoch. Flying Bird+ ends at ${Number(gap)} (epoch 6).</desc>`,
     );
     expect(titles(figuresOf([standard]))).not.toContain('Robust generalisation gap');
   });
@@ -250,7 +250,8 @@ describe('figures as files', () => {
   });
 
   it('have names of their own', () => {
-    expect(fileNames(['RA, test', 'ra test', 'ra test 2', '中文', '中文'])).toEqual([
+    expect(fileNames(['RA, test: FB+', 'RA, test', 'ra test', 'ra test 2', '中文', '中文'])).toEqual([
+      'ra-test-fb-plus',
       'ra-test',
       'ra-test-2',
       'ra-test-2-2',

@@ -38,7 +38,7 @@ const families: Family[] = [
   },
   {
     name: 'Robust generalisation gap',
-    axis: 'train RA − test RA (percentage points)',
+    axis: 'gap (percentage points)',
     factor: 100,
     quantities: [{ set: '', of: epoch => epoch.trainRa - epoch.testRa, adversarial: true, marked: true }],
   },
@@ -85,7 +85,7 @@ export function curves(runs: StyledRun[]): Section | undefined {
 
 function oneRun(family: Family, run: StyledRun): Figure | undefined {
   const series = family.quantities.map((quantity, i) => ({
-    name: quantity.set || 'train − test',
+    name: quantity.set || 'train RA − test RA',
     style: i,
     points: pointsOf(run, quantity, family.factor),
     ...(quantity.marked && marksOf(run)),

@@ -119,7 +119,7 @@ function cost(real: number, dense: number): Part {
 
 function overview(runs: StyledRun[], summaries: Summary[]): Figure | undefined {
   return dotFigure({
-    title: 'Final accuracy on test: clean and under attack',
+    title: 'Final accuracy on test, clean and attacked',
     x: { name: 'accuracy (%)', format: value => value.toFixed(value % 1 === 0 ? 0 : 1) },
     domain: [0, 100],
     rowHeight: 44,

@@ -77,7 +77,7 @@ function densityMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
   return heatFigure({
     title: titleFor('Density of each layer by epoch', run, runs),
     x: { name: 'epoch', format: plain, values: epochs.map(({ epoch }) => epoch) },
-    y: { name: 'layer, from input to output', names: names.map(layerName) },
+    y: { name: 'layer', names: names.map(layerName) },
     cells,
     colour: { name: 'weights kept (%)', format: plain, domain: [0, 100] },
     description: `Density of ${names.length} layers over ${epochs.length} epochs: ${moved.join('; ')}.`,

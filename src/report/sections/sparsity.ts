@@ -11,8 +11,8 @@ import { type Section, type StyledRun, section, titleFor } from './section.ts';
 export function sparsity(runs: StyledRun[]): Section | undefined {
   const figures = [
     ...kept(runs.filter(isMasked), runs.length === 1),
-    curve('Death rate', 'dropped at an update (% of the active)', runs.filter(hasUpdates), epoch => epoch.deathRate),
-    curve('Mask distance', 'weights whose mask changed (%)', runs.filter(isMasked), epoch => epoch.maskDistance),
+    curve('Death rate', 'death rate (% of active weights)', runs.filter(hasUpdates), epoch => epoch.deathRate),
+    curve('Mask distance', 'distance (% of the weights)', runs.filter(isMasked), epoch => epoch.maskDistance),
     ...runs.map(run => distanceMap(run, runs)),
   ].filter(figure => figure !== undefined);
   if (figures.length === 0) return undefined;

@@ -1,7 +1,7 @@
 /** Histograms of the active weights: all of a network's, and layer by layer. */
 import type { Figure } from '../figure.ts';
 import { grouped, percent, plain } from '../format.ts';
-import { activeWeights, histogram, reachOf } from '../histogram.ts';
+import { activeWeights, bins, histogram, reachOf } from '../histogram.ts';
 import { html } from '../markup.ts';
 import { type Panel, panelFigure } from '../panelFigure.ts';
 import { layerName } from './layers.ts';
@@ -19,7 +19,7 @@ interface ActiveLayers {
 export function weights(runs: StyledRun[]): Section | undefined {
   const active = runs.map(activeLayers).filter(({ layers }) => layers.size > 0);
   if (active.length === 0) return undefined;
-  const names = [...new Set(active.flatMap(({ layers }) => [...layers.keys()]))];
+  const names = layerNames(active);
   const whole = draw('Active weights of the whole network', active, 1, [
     panel(
       '',
@@ -39,10 +39,15 @@ export function weights(runs: StyledRun[]): Section | undefined {
   }).filter(figure => figure !== undefined);
   const figures = [...(whole ? [whole] : []), ...byLayer];
   if (figures.length === 0) return undefined;
-  const lead =
-    'Weights of convolutions and linear layers in the last checkpoint, those that a mask drops left out. What lies beyond four root mean squares is counted in the outermost bins.';
+  const lead = `Weights of convolutions and linear layers in the last checkpoint, those that a mask drops left out, as shares of all in each of ${bins} bins. What lies beyond four root mean squares is counted in the outermost bins.`;
   const folded = byLayer.length > 0 && html`<details><summary>By layer</summary><div class="figures">${byLayer}</div></details>`;
   return section('weights', 'Weights', [lead], html`<div class="figures">${whole}</div>${folded}`, figures);
+}
+
+/** Every layer once, from input to output: a masked run logs its layers in that order, others have them by name. */
+function layerNames(active: ActiveLayers[]): string[] {
+  const ordered = active.toSorted((a, b) => Number(b.run.masks.length > 0) - Number(a.run.masks.length > 0));
+  return [...new Set(ordered.flatMap(({ layers }) => [...layers.keys()]))];
 }
 
 function activeLayers(run: StyledRun): ActiveLayers {
@@ -56,11 +61,11 @@ function panel(name: string, parts: { run: StyledRun; values: Float32Array[] }[]
   const reach = Math.max(0, ...filled.map(({ values }) => reachOf(values)));
   const outlines = filled.map(({ run, values }) => {
     const count = values.reduce((sum, part) => sum + part.length, 0);
-    const bins = histogram(values, reach).map(share => share * 100);
+    const shares = histogram(values, reach).map(share => share * 100);
     return {
       style: run.style,
-      bins,
-      title: `${run.label}: ${grouped(count)} weights, at most ${percent(Math.max(...bins) / 100, 1)} in a bin`,
+      bins: shares,
+      title: `${run.label}: ${grouped(count)} weights, at most ${percent(Math.max(...shares) / 100, 1)} in a bin`,
     };
   });
   return { name, reach, outlines };
@@ -71,7 +76,7 @@ function draw(title: string, active: ActiveLayers[], columns: number, panels: Pa
     title,
     columns,
     x: { name: 'weight', format: plain },
-    y: { name: 'share of the active weights in a bin (%)', format: plain },
+    y: { name: 'share in a bin (%)', format: plain },
     panels,
     legend: active.map(({ run }) => ({ name: run.label, style: run.style, line: 'bare' })),
     highest: Math.max(0, ...panels.flatMap(({ outlines }) => outlines.flatMap(({ bins }) => bins))),

@@ -1,0 +1,13 @@
+import chromium from '@sparticuz/chromium';
+import { chromium as launcher } from 'playwright-core';
+const [file, width, out, dark, ...clips] = process.argv.slice(2);
+const browser = await launcher.launch({ executablePath: await chromium.executablePath(), args: [...chromium.args, '--no-sandbox'], headless: true });
+const page = await browser.newPage({ viewport: { width: Number(width), height: 1000 }, colorScheme: dark === 'dark' ? 'dark' : 'light' });
+await page.goto(`file://${file}`);
+await page.evaluate("document.querySelectorAll('details').forEach((d,i)=>{ if (d.querySelector('.figures')) d.open = true })");
+console.log(await page.evaluate('[document.documentElement.scrollWidth, document.documentElement.scrollHeight]'));
+const h = await page.evaluate('document.documentElement.scrollHeight') as number;
+const step = Number(width) > 700 ? 1500 : 2600;
+await page.setViewportSize({ width: Number(width), height: step });
+for (let y = 0, i = 0; y < h; y += step, i++) await page.screenshot({ path: `${out}-${i}.png`, clip: { x: 0, y, width: Number(width), height: Math.min(step, h - y) }, fullPage: true });
+await browser.close();
