@@ -48,7 +48,7 @@ export function readNetwork(path: string, order: string[] = []): { masks: LayerM
 }
 
 /** What a checkpoint holds beside the model, as `src/train/checkpoint.ts` names it. */
-const isBeside = /^(mask|momentum|fired|epochMask|denseMomentum|ema|mode)\./;
+const isBeside = /^(mask|momentum|fired|earlierMask|denseMomentum|ema|mode)\./;
 
 /** Sorts layers as `order` lists them, else by name with its numbers as numbers: a checkpoint may hold its tensors in any order. */
 function inNetworkOrder<T extends { name: string }>(layers: T[], order: string[]): T[] {

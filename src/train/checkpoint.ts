@@ -1,6 +1,6 @@
 /**
  * Checkpoints: safetensors files that PyTorch can read. The model's tensors stand under their state_dict names, beside them
- * `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training
+ * `mask.<name>` (U8, 0 or 1; within an epoch also `earlierMask.<name>`), `momentum.<name>` (F32) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training
  * mode keeps between steps. The metadata say what it is and everything a resumed run needs. The same state gives the same bytes: nothing
  * in them comes from a clock.
  */
@@ -25,6 +25,8 @@ export interface Weights {
   readonly momentum: HostTensors;
   /** 1 where a weight was ever active. */
   readonly fired: HostTensors;
+  /** The masks at the end of the last epoch; absent where they are still the same. */
+  readonly earlierMasks?: HostTensors;
   /** Momentum kept without the mask (growth by momentum). */
   readonly denseMomentum: HostTensors;
   /** The averaged weights and running statistics of a run with `--ema`; absent without. */
@@ -77,6 +79,8 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     tensors.set(`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
   for (const [name, { shape, data }] of checkpoint.fired)
     tensors.set(`fired.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
+  for (const [name, { shape, data }] of checkpoint.earlierMasks ?? [])
+    tensors.set(`earlierMask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
   for (const [name, { shape, data }] of checkpoint.denseMomentum)
     tensors.set(`denseMomentum.${name}`, { dtype: 'F32', shape, data });
   for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
@@ -121,6 +125,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
     mask: new Map(),
     momentum: new Map(),
     fired: new Map(),
+    earlierMask: new Map(),
     denseMomentum: new Map(),
     ema: new Map(),
   };
@@ -133,7 +138,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
     denseMomentum: groups.denseMomentum,
   };
   for (const [name, tensor] of tensors) {
-    const [, prefix, rest] = /^(mask|momentum|fired|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
+    const [, prefix, rest] = /^(mask|momentum|fired|earlierMask|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
     const group = prefix === 'mode' ? modeState : prefix ? groups[prefix] : model;
     group.set(rest ?? name, { shape: tensor.shape, data: toFloat32(tensor) });
   }
@@ -148,7 +153,13 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
   for (const [name, { data }] of weights.masks) {
     if (data.some(bit => bit !== 0 && bit !== 1)) throw new FileError(`${source}: mask.${name} holds values other than 0 and 1`);
   }
-  return { ...weights, ...(groups.ema.size ? { ema: groups.ema } : {}), ...(modeState.size ? { modeState } : {}), metadata };
+  return {
+    ...weights,
+    ...(groups.earlierMask.size ? { earlierMasks: groups.earlierMask } : {}),
+    ...(groups.ema.size ? { ema: groups.ema } : {}),
+    ...(modeState.size ? { modeState } : {}),
+    metadata,
+  };
 }
 
 /** A checkpoint that a run can continue from. @throws FileError if the file is not one, or newer than this program */
