@@ -59,6 +59,8 @@ export interface RunResult {
   adapter: string;
   seconds: number;
   seed: number;
+  /** What stage 1 of Robust Bird was, and what was pruned after it. */
+  stages?: string;
 }
 
 export interface RunData {
@@ -182,5 +184,6 @@ function toResult(raw: Json): RunResult {
     adapter: text(raw.adapter),
     seconds: number(raw.seconds),
     seed: number(raw.seed),
+    ...(raw.pruning !== undefined && { stages: `${text(raw.stage1) || 'pretrained'}, ${text(raw.pruning)}` }),
   };
 }

@@ -78,7 +78,7 @@ function settingsOf(run: RunData): string {
   const counts = (name: string): boolean =>
     name !== 'seed' && !(Object.hasOwn(trainFlags, name) && (trainFlags as Record<string, Flag<unknown>>)[name].free);
   const settings = Object.entries(run.config).filter(([name]) => counts(name));
-  const what = [run.label, dataSetOf(run), archOf(run), run.result !== undefined];
+  const what = [run.label, dataSetOf(run), archOf(run), run.result !== undefined, run.result?.stages];
   return JSON.stringify([what, settings.sort(([a], [b]) => (a < b ? -1 : 1))]);
 }
 

@@ -45,12 +45,18 @@ describe('the table of results', () => {
       run('Flying Bird', 5, 0.5, { adapter: 'gpu', printFreq: 7, data: 'elsewhere' }),
       single,
       { ...run('Flying Bird', 6, 0.5), result: undefined },
+      ...['sgd, unstructured', 'pgd, unstructured'].map((stages, i) => {
+        const bird = run('Robust Bird', i, 0.5);
+        return { ...bird, result: { ...bird.result, stages } };
+      }),
     ]);
     expect(rows.map(({ method, seeds, finished }) => [method, seeds, finished])).toEqual([
       ['Flying Bird (Flying Bird-1)', [1, 2, 3, 5], true],
       ['Flying Bird (Flying Bird-4)', [4], true],
       ['Dense', [1], true],
       ['Flying Bird (Flying Bird-6)', [6], false],
+      ['Robust Bird (Robust Bird-0)', [0], true],
+      ['Robust Bird (Robust Bird-1)', [1], true],
     ]);
   });
 

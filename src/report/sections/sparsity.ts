@@ -32,7 +32,7 @@ function lead(runs: StyledRun[]): Part[] {
   return [parts.filter(part => part !== false).join(' ')];
 }
 
-const isMasked = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.layers || epoch.density < 1);
+const isMasked = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.layers);
 const hasUpdates = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.events?.length);
 
 /** A page of one run: density and ITOP rate together, as they have one unit. Of several: a figure each. */
@@ -80,7 +80,7 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
     cells: matrix,
     square: true,
     colour: {
-      name: `normalised Hamming distance (% of the weights)`,
+      name: 'normalised Hamming distance (% of the entries)',
       format: value => percent(value, 1),
       domain: [0, largest],
       mark: { value: threshold, name: `threshold ${percent(threshold, 1)}` },
