@@ -48,6 +48,11 @@ export async function layerWork(model: HostTensors, identity: Identity, file: st
   return (await import('../train/layer-work.ts')).layerWork(model, identity, file);
 }
 
+/** What makes pages, figures and tables of runs. */
+export async function report(): Promise<typeof import('../report/index.ts')> {
+  return import('../report/index.ts');
+}
+
 export async function demo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
   return (await import('./demo.ts')).runDemo(options, hooks);
 }

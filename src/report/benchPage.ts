@@ -51,7 +51,7 @@ function adapterSection(at: AdapterResults, id: string): Markup {
     at.name,
     [],
     [facts, steps(at, styles), convolutions(at, styles), norms(at, styles), limits(at), failures(at)],
-  );
+  ).markup;
 }
 
 const passNames: Record<string, string> = {

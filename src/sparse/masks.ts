@@ -7,6 +7,7 @@ import type { Module, Parameter } from '../nn/module.ts';
 import { elementwise } from '../tensor/elementwise.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { randomUniform } from '../tensor/random.ts';
+import { sum } from '../tensor/reduce.ts';
 import { selectMask } from '../tensor/select.ts';
 import { copyInto } from '../tensor/shape.ts';
 import { ones, scope, type Tensor } from '../tensor/tensor.ts';
@@ -50,6 +51,8 @@ export class Masks {
   readonly masks = new Map<string, Tensor>();
   /** 1 where a weight was ever active: the in-time over-parameterisation of Liu et al. 2021. */
   readonly fired = new Map<string, Tensor>();
+  /** The masks as they were when `distance` was last asked. */
+  readonly earlier = new Map<string, Tensor>();
   private readonly counts = new Map<string, number>();
   private readonly weights: ReadonlyMap<string, Parameter>;
   /** The stream that masks are drawn from. */
@@ -63,6 +66,7 @@ export class Masks {
     for (const [name, p] of this.weights) {
       this.masks.set(name, ones(p.device, p.shape).keep());
       this.fired.set(name, ones(p.device, p.shape).keep());
+      this.earlier.set(name, ones(p.device, p.shape).keep());
       this.counts.set(name, p.size);
     }
   }
@@ -77,6 +81,7 @@ export class Masks {
         const chosen = selectMask(randomUniform(p.device, p.shape, this.random), kept);
         copyInto(chosen, this.masks.get(name)!);
         copyInto(chosen, this.fired.get(name)!);
+        copyInto(chosen, this.earlier.get(name)!);
       });
       this.counts.set(name, kept);
     });
@@ -94,7 +99,7 @@ export class Masks {
   /** Sets masks and their counts, by name, and zeroes the other weights. @param counts active weights of each */
   adopt(masks: ReadonlyMap<string, Tensor>, counts: ReadonlyMap<string, number>): void {
     for (const { name } of this.layers) {
-      for (const own of [this.masks, this.fired]) copyInto(masks.get(name)!, own.get(name)!);
+      for (const own of [this.masks, this.fired, this.earlier]) copyInto(masks.get(name)!, own.get(name)!);
       this.counts.set(name, counts.get(name)!);
     }
     this.apply();
@@ -201,13 +206,28 @@ export class Masks {
     return fired / total;
   }
 
-  /** Masks and fired weights from the host, and the state of the random stream. */
-  restore(masks: ReadonlyMap<string, ArrayLike<number>>, fired: ReadonlyMap<string, ArrayLike<number>>, draw: number): void {
+  /** The share of weights whose mask is another than when this was last asked: the normalised Hamming distance. Reads back once. */
+  async distance(): Promise<number> {
+    const [differing] = await measureLayers(this.states(new Map(), {}), [
+      ({ name, mask }) => sum(elementwise('abs', [elementwise('sub', [mask, this.earlier.get(name)!])])),
+    ]);
+    for (const [name, mask] of this.masks) copyInto(mask, this.earlier.get(name)!);
+    return differing.reduce((n, d) => n + d, 0) / this.layers.reduce((n, l) => n + l.size, 0);
+  }
+
+  /** Masks, fired weights and earlier masks (absent: the masks) from the host, and the state of the random stream. */
+  restore(
+    masks: ReadonlyMap<string, ArrayLike<number>>,
+    fired: ReadonlyMap<string, ArrayLike<number>>,
+    draw: number,
+    earlier: ReadonlyMap<string, ArrayLike<number>> = new Map(),
+  ): void {
     for (const { name } of this.layers) {
       const mask = masks.get(name);
       if (!mask) throw new Error(`no mask for ${name}`);
       this.masks.get(name)!.write(mask);
       this.fired.get(name)!.write(fired.get(name) ?? mask);
+      this.earlier.get(name)!.write(earlier.get(name) ?? mask);
       this.counts.set(
         name,
         Array.from(mask).reduce((a, b) => a + b, 0),
@@ -223,6 +243,6 @@ export class Masks {
   }
 
   dispose(): void {
-    for (const t of [...this.masks.values(), ...this.fired.values()]) t.dispose();
+    for (const t of [this.masks, this.fired, this.earlier].flatMap(group => [...group.values()])) t.dispose();
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Checkpoints: safetensors files that PyTorch can read. State_dicts are also read from PyTorch's own files. The model's tensors stand under their state_dict names, beside them
- * `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training
- * mode keeps between steps. The metadata say what it is and everything a resumed run needs. The same state gives the same bytes: nothing
- * in them comes from a clock.
+ * Checkpoints: safetensors files that PyTorch can read. State_dicts are also read from PyTorch's own files. The model's tensors stand under
+ * their state_dict names, beside them `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32), within an epoch `earlierMask.<name>` (U8) and, with
+ * weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training mode keeps between steps. The metadata say what it is and everything a
+ * resumed run needs. The same state gives the same bytes: nothing in them comes from a clock.
  */
 import { isPth, parsePth } from '../data/pth.ts';
 import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';
@@ -26,6 +26,8 @@ export interface Weights {
   readonly momentum: HostTensors;
   /** 1 where a weight was ever active. */
   readonly fired: HostTensors;
+  /** The masks at the end of the last epoch; absent where they are still the same. */
+  readonly earlierMasks?: HostTensors;
   /** Momentum kept without the mask (growth by momentum). */
   readonly denseMomentum: HostTensors;
   /** The averaged weights and running statistics of a run with `--ema`; absent without. */
@@ -90,6 +92,8 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     tensors.set(`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
   for (const [name, { shape, data }] of checkpoint.fired)
     tensors.set(`fired.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
+  for (const [name, { shape, data }] of checkpoint.earlierMasks ?? [])
+    tensors.set(`earlierMask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
   for (const [name, { shape, data }] of checkpoint.denseMomentum)
     tensors.set(`denseMomentum.${name}`, { dtype: 'F32', shape, data });
   for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
@@ -136,6 +140,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): WeightsFile {
     mask: new Map(),
     momentum: new Map(),
     fired: new Map(),
+    earlierMask: new Map(),
     denseMomentum: new Map(),
     ema: new Map(),
   };
@@ -148,7 +153,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): WeightsFile {
     denseMomentum: groups.denseMomentum,
   };
   for (const [name, tensor] of tensors) {
-    const [, prefix, rest] = /^(mask|momentum|fired|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
+    const [, prefix, rest] = /^(mask|momentum|fired|earlierMask|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
     const group = prefix === 'mode' ? modeState : prefix ? groups[prefix] : model;
     group.set(rest ?? name, { shape: tensor.shape, data: toFloat32(tensor) });
   }
@@ -166,6 +171,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): WeightsFile {
   const normalisation = takeNormalisation(model);
   return {
     ...weights,
+    ...(groups.earlierMask.size ? { earlierMasks: groups.earlierMask } : {}),
     ...(groups.ema.size ? { ema: groups.ema } : {}),
     ...(modeState.size ? { modeState } : {}),
     ...(normalisation && { normalisation }),

@@ -181,8 +181,8 @@ export class Learner {
     await onUpdate?.('after', { masks, velocity, model, update, dense });
   }
 
-  /** Everything that a checkpoint holds of this. */
-  async snapshot(): Promise<Weights & Identity & { random: unknown }> {
+  /** Everything that a checkpoint holds of this. @param within the epoch is not complete */
+  async snapshot(within: boolean): Promise<Weights & Identity & { random: unknown }> {
     const { config, data, masks, optimiser, average, trainer } = this;
     const read = async (tensors: ReadonlyMap<string, Tensor>) => {
       const out: HostTensors = new Map();
@@ -197,6 +197,7 @@ export class Learner {
       model: await readState(this.model),
       masks: await read(masks?.masks ?? new Map()),
       fired: await read(masks?.fired ?? new Map()),
+      ...(masks && within && this.moves ? { earlierMasks: await read(masks.earlier) } : {}),
       momentum: await read(optimiser.velocity),
       denseMomentum: await read(optimiser.denseVelocity),
       ...(average ? { ema: await readState(average.averaged) } : {}),
@@ -225,7 +226,7 @@ export class Learner {
     for (const [name, v] of velocity) v.write(checkpoint.momentum.get(name)!.data);
     for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
     const { maskDraw } = checkpoint.random as { maskDraw: number };
-    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw);
+    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw, flat(checkpoint.earlierMasks ?? new Map()));
   }
 
   dispose(): void {

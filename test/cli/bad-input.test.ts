@@ -88,6 +88,7 @@ const good = fresh();
 const goodFile = join(good, 'checkpoint.safetensors');
 beforeAll(async () => {
   expect((await sparrow([...onShapes, '--save-dir', good])).code).toBe(0);
+  expect(filesOf(good)).toContain('report.html');
 });
 
 describe('wrong usage: exit code 2', () => {

@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { run } from '../../src/cli/program.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/data/files.ts';
 import { encodeCheckpoint } from '../../src/train/checkpoint.ts';
+import { inProcess, type Outcome } from './in-process.ts';
 
 const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
 let folder: string;
@@ -19,33 +19,12 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
 function sparrow(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise(resolve => {
     execFile(process.execPath, [bin, ...args], { env: { ...process.env, ...env } }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, stdout, stderr });
     });
   });
-}
-
-async function inProcess(args: string[]): Promise<Outcome> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map(stream =>
-    vi.spyOn(process[stream], 'write').mockImplementation(text => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    return { code: await run(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
 }
 
 const shapes = ['train', '--dataset', 'shapes', '--arch', 'resnet18', '--save-dir', 'unused'];
@@ -110,12 +89,12 @@ describe('help', () => {
   it('lists the commands and the exit codes', async () => {
     const { code, stdout, stderr } = await sparrow(['--help']);
     expect([code, stderr]).toEqual([0, '']);
-    for (const command of ['demo', 'train', 'sweep', 'eval', 'attack', 'inspect', 'export', 'data', 'adapters'])
+    for (const command of ['demo', 'train', 'sweep', 'eval', 'attack', 'inspect', 'export', 'report', 'data', 'adapters'])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
     expect(stdout).toContain('0 done    1 failed    2 wrong usage    130 interrupted');
   });
 
-  it.each(['train', 'sweep', 'eval', 'attack', 'demo', 'inspect', 'export', 'data', 'adapters'])(
+  it.each(['train', 'sweep', 'eval', 'attack', 'demo', 'inspect', 'export', 'report', 'data', 'adapters'])(
     'of %s has examples',
     async command => {
       const { code, stdout } = await inProcess([command, '--help']);

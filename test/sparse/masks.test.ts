@@ -99,6 +99,8 @@ describe('updates of Flying Bird and Flying Bird+', () => {
           const weights = maskedParameters(model);
           const masks = new Masks(model, seed);
           masks.initialise(density, how);
+          const start = new Map<string, Ref>();
+          for (const [name, mask] of masks.masks) start.set(name, await toRef(mask));
           const momentum = new Map<string, Tensor>();
           for (const [name, p] of weights) momentum.set(name, fromRef(device, ref(p.shape)));
           for (const [u, options] of updates.entries()) {
@@ -131,6 +133,11 @@ describe('updates of Flying Bird and Flying Bird+', () => {
             }
             for (const t of scores.values()) t.dispose();
           }
+          let differing = 0;
+          for (const [name, mask] of start)
+            differing += nnz(zip(mask, await toRef(masks.masks.get(name)!), (a, b) => Number(a !== b)));
+          expect(await masks.distance()).toBeCloseTo(differing / masks.layers.reduce((n, l) => n + l.size, 0), 6);
+          expect(await masks.distance()).toBe(0);
           for (const t of momentum.values()) t.dispose();
           masks.dispose();
           model.dispose();

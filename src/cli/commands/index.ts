@@ -9,6 +9,7 @@ import { addEval } from './eval.ts';
 import { addExplain } from './explain.ts';
 import { addExport } from './export.ts';
 import { addInspect } from './inspect.ts';
+import { addReport } from './report.ts';
 import { addRobustBird } from './robust-bird.ts';
 import { addSweep } from './sweep.ts';
 import { addTrain } from './train.ts';
@@ -23,6 +24,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   addExplain,
   addInspect,
   addExport,
+  addReport,
   addData,
   addAdapters,
   addBench,

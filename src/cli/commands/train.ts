@@ -16,6 +16,7 @@ import {
 import * as engine from '../engine.ts';
 import { Interrupted } from '../interrupt.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
+import { writeRunPage } from '../run-page.ts';
 import { duration, formatTable, percent } from '../table.ts';
 import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 
@@ -46,7 +47,7 @@ export function addTrain(program: Command): void {
     .description(
       'Trains a network adversarially (--mode): dense by default, under a moving sparse mask with --fb, --fbp, --set, --rigl or --itop, ' +
         'under a fixed one with --fix. The folder given by --save-dir ' +
-        'gets config.json, metrics.jsonl, checkpoints and result.json.',
+        'gets config.json, metrics.jsonl, checkpoints, result.json and report.html.',
     );
   addFlags(command, 'Model and data', modelFlags);
   addFlags(command, 'Run', runFlags);
@@ -70,6 +71,7 @@ async function train(given: Partial<TrainConfig>, config: TrainConfig, options: 
     return engine.train(config, hooks);
   });
   if (outcome.interrupted) throw new Interrupted(`interrupted; saved in ${config.saveDir}, --resume continues it`);
+  await writeRunPage(config.saveDir);
   printResult(options, outcome.result, resultText(outcome.result, config.saveDir));
 }
 
