@@ -19,7 +19,7 @@ export interface HeatFigure {
   colour: Axis & { domain: [number, number]; mark?: { value: number; name: string } };
   /** Rows are as tall as columns are wide. */
   square?: boolean;
-  /** A square of cells to be framed: its first and last row and column. */
+  /** A square of cells to be framed: its first and last row and column, and what is written of it beside the colours. */
   box?: { first: number; last: number; name: string };
   /** What the picture shows, for those who do not see it. */
   description: string;
@@ -45,7 +45,7 @@ export function heatFigure({ title, x, y, cells, colour, square, box, descriptio
   const [low, high] = colour.domain;
   const shareOf = (value: number): number => (high > low ? (value - low) / (high - low) : 1);
   const body: Part = [
-    colourScale(colour, shareOf),
+    colourScale(colour, shareOf, box?.name),
     rectangles(cells, shareOf).map(
       ({ share, runs }) =>
         html`<path shape-rendering="crispEdges" fill="${rampHex(share)}" d="${runs.map(run => `M${px(left + run.from * cellWidth)} ${px(top + run.row * rowHeight)}h${px((run.to - run.from) * cellWidth)}v${px(rowHeight)}h${px((run.from - run.to) * cellWidth)}z`).join('')}"/>`,
@@ -85,8 +85,8 @@ function rectangles(cells: number[][], shareOf: (value: number) => number): { sh
   return [...byLevel].sort(([a], [b]) => a - b).map(([level, runs]) => ({ share: level / (levels - 1), runs }));
 }
 
-/** The colours below the title: their name, the ramp, its two ends and what is marked on it. */
-function colourScale(colour: HeatFigure['colour'], shareOf: (value: number) => number): Markup {
+/** The colours below the title: their name, the ramp, its two ends, what is marked on it and what is framed below. */
+function colourScale(colour: HeatFigure['colour'], shareOf: (value: number) => number, framed: string | undefined): Markup {
   const [width, height, y] = [150, 10, titleHeight + 18];
   const x = scaleLinear([0, 1], [0, width]);
   const [low, high] = colour.domain;
@@ -98,7 +98,7 @@ function colourScale(colour: HeatFigure['colour'], shareOf: (value: number) => n
   )}<text x="0" y="${y + 22}" font-size="11" fill="${muted}">${colour.format(low)}</text><text x="${width}" y="${y + 22}" font-size="11" text-anchor="end" fill="${muted}">${colour.format(high)}</text>${
     colour.mark &&
     html`<path d="M${px(mark!)} ${y - 3}v${height + 6}" stroke="${ink}" stroke-width="2"/><text x="${width + 12}" y="${y + 9}" font-size="11" fill="${ink}">${colour.mark.name}</text>`
-  }`;
+  }${framed && html`<text x="${width + 12}" y="${y + 22}" font-size="11" fill="${ink}">${framed}</text>`}`;
 }
 
 function frameBox(

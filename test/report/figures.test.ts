@@ -82,6 +82,15 @@ describe('the figures of a page', () => {
     ]);
   });
 
+  it('of a fixed mask have its layers, and no curves of what does not move', () => {
+    const [first] = adaptive.metrics;
+    const still = { density: 0.2, fired: 0.2, maskDistance: Number.NaN, events: [], layers: first.layers! };
+    const fixed = { ...adaptive, metrics: adaptive.metrics.map(epoch => ({ ...epoch, ...still })) };
+    const found = titles(figuresOf([fixed]));
+    expect(found).toContain('Density of each layer, from input to output');
+    expect(found.filter(title => /ever active|Death rate|Mask distance|by epoch/.test(title))).toEqual([]);
+  });
+
   it('name their axes with units', () => {
     for (const figure of figuresOf([dense, adaptive, searched]).slice(1))
       expect(figure.source, figure.title).toMatch(/>[^<]*(\(%\)|\(percentage points\)|\(nats\)|\(% of [^<]*\))<\/text>/);
@@ -176,7 +185,7 @@ describe('a heat map', () => {
 
   it('of mask distances frames the masks that were alike, and says what is in it', () => {
     const { source } = named(figuresOf([searched]), 'Distances between masks');
-    expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2\.<\/title>/g)).toHaveLength(2);
+    expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2 \(framed\)<\/title>/g)).toHaveLength(2);
     expect(source).toContain('threshold 8.0\u00A0%');
     expect(source).toContain('The ticket emerged at epoch 2.</desc>');
     const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };

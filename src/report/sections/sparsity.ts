@@ -10,7 +10,7 @@ import { type Section, type StyledRun, section, titleFor } from './section.ts';
 /** Nothing where no run has masks or distances between them. */
 export function sparsity(runs: StyledRun[]): Section | undefined {
   const figures = [
-    ...kept(runs.filter(isMasked), runs.length === 1),
+    ...(runs.some(hasMoved) ? kept(runs.filter(isMasked), runs.length === 1) : []),
     curve('Death rate', 'death rate (% of active weights)', runs.filter(hasUpdates), epoch => epoch.deathRate),
     curve('Mask distance', 'distance (% of the weights)', runs.filter(isMasked), epoch => epoch.maskDistance),
     ...runs.map(run => distanceMap(run, runs)),
@@ -21,18 +21,21 @@ export function sparsity(runs: StyledRun[]): Section | undefined {
 
 function lead(runs: StyledRun[]): Part[] {
   const parts = [
-    runs.some(isMasked) &&
+    runs.some(hasMoved) &&
       'Shares are of all maskable weights. The ITOP rate counts the weights that were active at any time so far.',
     runs.some(hasUpdates) && 'The death rate is the share of the active weights that an update at the end of the epoch drops.',
     runs.some(run => run.metrics.some(epoch => Number.isFinite(epoch.maskDistance))) &&
       'The mask distance is the normalised Hamming distance between the masks at the ends of this epoch and of the one before.',
     runs.some(run => run.distances) &&
-      'The map has the same distance between the masks that any two epochs would draw; the frame is around the masks that were close enough for the ticket to emerge.',
+      'The map has the normalised Hamming distances between the masks that any two epochs would draw; the frame is around those that were close enough for the ticket to emerge.',
   ];
   return [parts.filter(part => part !== false).join(' ')];
 }
 
 const isMasked = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.layers);
+/** Whether more, fewer or other weights became active in the course of training: a fixed mask has no curves. */
+const hasMoved = ({ metrics }: StyledRun): boolean =>
+  metrics.some(({ layers, density, fired }) => layers && (density !== metrics[0].density || fired !== metrics[0].fired));
 const hasUpdates = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.events?.length);
 
 /** A page of one run: density and ITOP rate together, as they have one unit. Of several: a figure each. */
@@ -85,7 +88,7 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
       domain: [0, largest],
       mark: { value: threshold, name: `threshold ${percent(threshold, 1)}` },
     },
-    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found}.` } }),
+    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found} (framed)` } }),
     description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${percent(largest, 1)}; the threshold is ${percent(threshold, 1)}. ${found}.`,
   });
 }
