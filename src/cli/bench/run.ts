@@ -1,11 +1,11 @@
 /** `sparrow bench` behind its flags: opens the device, runs what was asked for, and closes everything. */
 
 import type { AdapterKind, Device, KernelTime, Precision } from '../../device/index.ts';
-import { openDevice } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
+import { choicesOf } from '../../kernels/choices.ts';
 import type { Initialiser } from '../../sparse/densities.ts';
-import type { Progress } from '../../train/api.ts';
-import { deviceOptions } from '../../train/config.ts';
+import type { Progress, RunHooks } from '../../train/api.ts';
+import { openTunedDevice } from '../../train/kernels.ts';
 import { benchConv, type ConvResult } from './conv.ts';
 import type { ShapeSet } from './conv-shapes.ts';
 import { benchKernel, checkKernelName, type KernelResult } from './kernel.ts';
@@ -15,6 +15,7 @@ import { benchMemory, type MemoryResult } from './memory.ts';
 import { checkPeer, openPeer } from './peer.ts';
 import { type Circumstances, circumstances } from './record.ts';
 import { benchStep, type StepResult } from './step.ts';
+import { benchTune, type TuneResult } from './tune.ts';
 
 /** What `--suite` runs. */
 export type Suite = 'conv' | 'step' | 'launch' | 'memory' | 'limits';
@@ -22,6 +23,12 @@ export type Suite = 'conv' | 'step' | 'launch' | 'memory' | 'limits';
 export interface BenchOptions {
   readonly kernel?: string | undefined;
   readonly suite?: Suite | undefined;
+  /** Measures and keeps the kernels of a model. */
+  readonly tune: boolean;
+  /** Seconds. */
+  readonly budget: number;
+  readonly again: boolean;
+  readonly imageSize: number;
   readonly small: boolean;
   readonly samples: number;
   readonly arch: string;
@@ -48,6 +55,8 @@ interface Trained {
 }
 
 export type Outcome =
+  | ({ readonly tune: true; readonly ok: true; readonly arch: string; readonly imageSize: number } & Omit<Trained, 'trainStep'> &
+      TuneResult)
   | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
   | {
       readonly suite: 'conv';
@@ -61,25 +70,35 @@ export type Outcome =
   | ({ readonly suite: 'memory' } & Trained & MemoryResult)
   | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] };
 
-export type BenchOutcome = Circumstances & { readonly precision: Precision; readonly profile?: readonly KernelTime[] } & Outcome;
+export type BenchOutcome = Circumstances & {
+  readonly precision: Precision;
+  /** Kernels of this adapter that were chosen by measuring, on whatever sizes; absent where all ran with their defaults. */
+  readonly measuredKernels?: number;
+  readonly profile?: readonly KernelTime[];
+} & Outcome;
 
 /**
  * @throws UsageError for an unknown kernel, before a device is opened
  */
-export async function runBench(options: BenchOptions, onProgress: (progress: Progress) => void): Promise<BenchOutcome> {
+export async function runBench(
+  options: BenchOptions,
+  hooks: Pick<RunHooks, 'onNotice'> & Required<Pick<RunHooks, 'onProgress'>>,
+): Promise<BenchOutcome> {
   if (options.kernel !== undefined) checkKernelName(options.kernel);
   if (options.peers) checkPeer();
-  const device = await openDevice(deviceOptions(options));
+  const device = await openTunedDevice(options, hooks);
   try {
     if (options.profile && !device.profiler.available)
       throw new SparrowError(`--profile: ${device.adapter.description || device.adapter.kind} has no timestamp queries`);
     // the step suite takes its profile by itself, apart from what it times
     const profiled = options.profile && options.suite !== 'step';
     if (profiled) device.profiler.start();
-    const outcome = await measure(device, options, (label, done, total) => onProgress({ label, done, total }));
+    const measuredKernels = choicesOf(device).size;
+    const outcome = await measure(device, options, hooks.onProgress);
     return {
       ...circumstances(device.adapter),
       precision: device.precision,
+      ...(measuredKernels ? { measuredKernels } : {}),
       ...outcome,
       ...(profiled ? { profile: device.profiler.report() } : {}),
     };
@@ -90,17 +109,23 @@ export async function runBench(options: BenchOptions, onProgress: (progress: Pro
 
 type OnPart = (label: string, done: number, total: number) => void;
 
-async function measure(device: Device, options: BenchOptions, onPart: OnPart): Promise<Outcome> {
+async function measure(device: Device, options: BenchOptions, onProgress: (progress: Progress) => void): Promise<Outcome> {
+  const onPart: OnPart = (label, done, total) => onProgress({ label, done, total });
   const { kernel, suite, samples, width, trainStep } = options;
   if (kernel !== undefined) {
     const cases = await benchKernel(device, kernel, { small: options.small, samples, onCase: onPart });
     return { kernel, ok: cases.every(c => c.ok), cases };
   }
+  if (options.tune) {
+    const { arch, imageSize, budget, again, batchSize = usualBatch(device) } = options;
+    const result = await benchTune(device, { arch, width, batchSize, imageSize, budget, again }, onProgress);
+    return { tune: true, ok: true, arch, width, batchSize, imageSize, ...result };
+  }
   switch (suite!) {
     case 'conv':
       return conv(device, options, onPart);
     case 'step': {
-      const batchSize = options.batchSize ?? (device.adapter.kind === 'gpu' ? 128 : 8);
+      const batchSize = options.batchSize ?? usualBatch(device);
       const { arch, density, sparseInit, profile } = options;
       const training = { arch, width, batchSize, attackSteps: trainStep, density, sparseInit };
       const result = await benchStep(device, { ...training, samples, profile, onStep: onPart });
@@ -118,6 +143,9 @@ async function measure(device: Device, options: BenchOptions, onPart: OnPart): P
       return { suite: 'limits', ok: true, limits: await benchLimits(device, { samples, onPart }) };
   }
 }
+
+/** What a training step is measured with where nothing else is asked for. */
+const usualBatch = (device: Device): number => (device.adapter.kind === 'gpu' ? 128 : 8);
 
 async function conv(device: Device, options: BenchOptions, onShape: OnPart): Promise<Outcome> {
   const { batchSize = 8, samples, shapes: set } = options;

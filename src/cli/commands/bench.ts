@@ -21,12 +21,15 @@ Examples:
     sparrow bench --suite step --density 0.1
   What the adapter can do at most:
     sparrow bench --suite limits
+  Measure which kernels train a ResNet-18 fastest here, and keep that for later runs of this batch size:
+    sparrow bench --tune --arch resnet18 --width 64 --batch-size 8 --budget 300
   Memory of adversarial training, after 5 steps and after 50:
     sparrow bench --suite memory --width 16 --batch-size 32`;
 
 /** What is measured. */
 const whatFlags = {
   kernel: text({ help: 'run src/kernels/wgsl/NAME.wgsl against its reference', default: undefined, placeholder: 'NAME' }),
+  tune: toggle({ help: "measure the variants of a model's convolutions on this adapter and keep the fastest for later runs" }),
   suite: choice(['conv', 'step', 'launch', 'memory', 'limits'], { help: 'run a suite', default: undefined }),
 };
 
@@ -41,20 +44,28 @@ const howFlags = {
   batchSize: integer({
     help: 'images of a batch',
     default: undefined,
-    defaultText: 'conv 8, memory 32, step 128 on a GPU, else 8',
+    defaultText: 'conv 8, memory 32, step and --tune 128 on a GPU, else 8',
     min: 1,
   }),
   shapes: choice(['stages', 'all'], {
     help: '--suite conv: convolutions of a ResNet-18 in short, or many more',
     default: 'stages',
   }),
-  arch: { ...modelFlags.arch, help: `--suite step: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
+  arch: { ...modelFlags.arch, help: `--suite step, --tune: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
   width: integer({
-    help: '--suite step, memory: base width of the network',
+    help: '--suite step, memory, --tune: base width of the network',
     default: undefined,
-    defaultText: 'step 64, memory 16',
+    defaultText: 'step and --tune 64, memory 16',
     min: 1,
   }),
+  imageSize: integer({ help: '--tune: height and width of the images', default: 32, min: 1 }),
+  budget: number({
+    help: '--tune: seconds after which no further measurement begins',
+    default: 300,
+    above: 0,
+    placeholder: 'SECONDS',
+  }),
+  again: toggle({ help: '--tune: measure again what is known from before' }),
   steps: integer({
     help: '--suite memory: training steps; memory is looked at after step 5 and after the last',
     default: 50,
@@ -85,13 +96,16 @@ const howFlags = {
 const benchFlags = { ...whatFlags, ...howFlags };
 
 /** Flags that belong to one kind of run. */
-const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite'>) => boolean>> = {
+const onlyFor: Readonly<Record<string, (o: Partial<Pick<BenchOptions, 'kernel' | 'suite' | 'tune'>>) => boolean>> = {
+  imageSize: o => o.tune === true,
+  budget: o => o.tune === true,
+  again: o => o.tune === true,
   small: o => o.kernel !== undefined,
-  samples: o => o.suite !== 'memory',
-  batchSize: o => o.suite === 'conv' || o.suite === 'step' || o.suite === 'memory',
+  samples: o => o.suite !== 'memory' && !o.tune,
+  batchSize: o => o.tune || o.suite === 'conv' || o.suite === 'step' || o.suite === 'memory',
   shapes: o => o.suite === 'conv',
-  arch: o => o.suite === 'step',
-  width: o => o.suite === 'step' || o.suite === 'memory',
+  arch: o => o.tune || o.suite === 'step',
+  width: o => o.tune || o.suite === 'step' || o.suite === 'memory',
   steps: o => o.suite === 'memory',
   trainStep: o => o.suite === 'step' || o.suite === 'memory',
   density: o => o.suite === 'step',
@@ -104,7 +118,9 @@ export function addBench(program: Command): void {
   const command = program
     .command('bench')
     .summary('kernels against their references; speed and memory of convolutions and training')
-    .description('Checks and times one kernel (--kernel), or runs a suite (--suite). Exits with 1 when a check fails.');
+    .description(
+      'Checks and times one kernel (--kernel), runs a suite (--suite), or chooses kernels by measuring (--tune). Exits with 1 when a check fails.',
+    );
   addFlags(command, 'What', whatFlags);
   addFlags(command, 'How', howFlags);
   addOutputOptions(command)
@@ -119,34 +135,35 @@ export function addBench(program: Command): void {
 function resolve(given: Partial<Record<keyof typeof benchFlags, unknown>>): BenchOptions {
   const settings = withDefaults(benchFlags, given as never);
   checkSettings(benchFlags, settings);
-  const { kernel, suite } = settings;
-  if ((kernel === undefined) === (suite === undefined)) throw new UsageError('give either --kernel NAME or --suite NAME');
-  const chosen = { ...(kernel ? { kernel } : {}), ...(suite ? { suite } : {}) };
+  const { kernel, suite, tune } = settings;
+  if ([kernel !== undefined, suite !== undefined, tune].filter(Boolean).length !== 1)
+    throw new UsageError('give one of --kernel NAME, --suite NAME and --tune');
+  const chosen = { ...(kernel ? { kernel } : {}), ...(suite ? { suite } : {}), tune };
   for (const [key, fits] of Object.entries(onlyFor)) {
     if (!(key in given) || fits(chosen)) continue;
-    throw new UsageError(`${flagName(key)} has no effect with ${kernel === undefined ? `--suite ${suite}` : '--kernel'}`);
+    throw new UsageError(`${flagName(key)} has no effect with ${suite ? `--suite ${suite}` : tune ? '--tune' : '--kernel'}`);
   }
   if ('sparseInit' in given && settings.density === undefined)
     throw new UsageError('--sparse-init has no effect without --density');
-  const step = suite === 'step';
+  const step = suite === 'step' || tune;
   return { ...settings, samples: settings.samples ?? (step ? 5 : 9), width: settings.width ?? (step ? 64 : 16) };
 }
 
 async function bench(options: BenchOptions, output: OutputOptions & { save?: boolean }): Promise<void> {
   // the engine is loaded here: help and wrong usage answer without it
   const { runBench } = await import('../bench/run.ts');
-  const outcome = await withProgress(output, hooks => runBench(options, hooks.onProgress));
+  const outcome = await withProgress(output, hooks => runBench(options, hooks));
   printResult(output, outcome, outcomeText(outcome));
   if (output.save) {
     const { saveResult } = await import('../bench/record.ts');
-    const file = saveResult('kernel' in outcome ? 'kernel' : outcome.suite, outcome);
+    const file = saveResult('suite' in outcome ? outcome.suite : 'kernel' in outcome ? 'kernel' : 'tune', outcome);
     if (!output.quiet) process.stderr.write(`sparrow: saved in ${file}\n`);
   }
   if (!outcome.ok) throw new SparrowError(failure(outcome));
 }
 
 function failure(outcome: BenchOutcome): string {
-  if (!('kernel' in outcome)) return 'memory is not steady: live bytes or buffers made differ between the two looks';
+  if (!('cases' in outcome)) return 'memory is not steady: live bytes or buffers made differ between the two looks';
   const failed = outcome.cases.filter(c => !c.ok);
   return `${outcome.kernel}: ${failed.length} of ${outcome.cases.length} cases do not agree with the reference`;
 }
