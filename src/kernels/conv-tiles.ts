@@ -152,7 +152,7 @@ export function weightCandidates(device: Device, s: ConvShape): WeightTile[] {
   const [co, ci] = [s.co / s.groups, s.ci / s.groups];
   if (device.adapter.processor) {
     const lanes = device.adapter.subgroupSize;
-    const sizes = tapsWeightSizes.filter(({ tm, tc, v }) => tm < co + 4 && tc <= ci && 4 * v < s.ow + 4);
+    const sizes = tapsWeightSizes.filter(({ tm, tc, v }) => tm < co + 4 && tc <= (s.kw > 3 ? 1 : ci) && 4 * v < s.ow + 4);
     const tiles = sizes.map((size): TapsWeightTile => ({ kernel: 'taps', ...size, lanes, parallel: 512 }));
     return [...tiles, { ...byDefault, lanes: 0 } as TapsWeightTile, ...slices].filter(others);
   }
