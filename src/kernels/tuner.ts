@@ -11,7 +11,7 @@ import { elapsed, spread } from '../device/time.ts';
 import { type Choice, choicesOf, useChoices, type Variant } from './choices.ts';
 
 /** Milliseconds that a sample should last at least. */
-const SAMPLE = 20;
+const SAMPLE = 40;
 const MOST_RUNS = 1000;
 /** Samples of each that stays in. */
 const ROUNDS = 5;

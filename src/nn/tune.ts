@@ -40,8 +40,8 @@ export async function tuneModel(
 ): Promise<TunedConvolution[]> {
   const { budget = Number.POSITIVE_INFINITY, again = false, onWork } = options;
   saveChoices(device);
-  const end = performance.now() + 1000 * budget;
   const works = convolutionsOf(device, model, shape);
+  const end = performance.now() + 1000 * budget;
   const results: TunedConvolution[] = [];
   for (const work of works) {
     const known = choicesOf(device).get(convKey(work));

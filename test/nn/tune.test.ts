@@ -44,7 +44,7 @@ afterAll(() => {
 it('measures every pass once, the most work first and weight gradients last, and keeps the results', async () => {
   const seen: string[] = [];
   const onWork = (_: unknown, done: number, total: number) => seen.push(`${done}/${total}`);
-  const started = await tuneModel(device, model, shape, { onWork, budget: 0.01 });
+  const started = await tuneModel(device, model, shape, { onWork, budget: 0.05 });
   const measured = seen.length;
   expect(measured).toBeLessThan(6);
   const results = await tuneModel(device, model, shape, { onWork });
