@@ -40,7 +40,8 @@ const narrow = gemm(128, 1, 4, 1, 16);
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
-    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v: s.ow > 4 ? 2 : 1, r: 1, lanes: device.adapter.subgroupSize };
+    const [v, r] = s.ow > 4 ? [2, 1] : [1, Math.min(s.oh, 2)];
+    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
@@ -64,7 +65,7 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   if (device.adapter.processor) {
     const lanes = device.adapter.subgroupSize;
     const tm = co > 8 ? 16 : co > 4 ? 8 : 4;
-    return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: s.ow <= 4 ? 1 : 2, lanes, parallel: 512 };
+    return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: 1, lanes, parallel: 512 };
   }
   const most = device.limits.maxComputeWorkgroupStorageSize;
   if (device.precision === 'f16') {
@@ -93,10 +94,10 @@ export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes'>[] = [
 ];
 
 export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [
-  { tm: 16, tc: 2, v: 2 },
-  { tm: 8, tc: 2, v: 2 },
-  { tm: 8, tc: 2, v: 1 },
   { tm: 16, tc: 2, v: 1 },
+  { tm: 16, tc: 2, v: 2 },
+  { tm: 8, tc: 2, v: 1 },
+  { tm: 8, tc: 2, v: 2 },
   { tm: 16, tc: 1, v: 2 },
   { tm: 16, tc: 1, v: 1 },
   { tm: 32, tc: 1, v: 1 },

@@ -50,12 +50,13 @@ const withLanes = <T extends object>(sizes: readonly T[], usual: readonly T[]): 
   const distinct = [...new Map([...usual, ...sizes].map(size => [Object.values(size).join(), size])).values()];
   return [...(lanes ? distinct.map(size => ({ ...size, lanes })) : []), ...usual.map(size => ({ ...size, lanes: 0 }))];
 };
-const tapsTiles = withLanes([...tapsSizes, { q: 2, v: 3, r: 1 }], product({ q: [1, 2, 4], v: [1, 2], r: [1] })).map(
-  (t): TapsTile => ({ kernel: 'taps', ...t }),
-);
+const tapsTiles = withLanes(
+  [...tapsSizes, { q: 2, v: 3, r: 1 }],
+  product({ q: [1, 2, 4], v: [1, 2], r: [1, 2] }).filter(({ v, r }) => v * r <= 2),
+).map((t): TapsTile => ({ kernel: 'taps', ...t }));
 const tapsWeightTiles = withLanes(
   [...tapsWeightSizes, { tm: 4, tc: 3, v: 1 }],
-  product({ tm: [4, 8, 16], tc: [1, 2], v: [1, 2] }).filter(({ tm, tc, v }) => tm * tc * v <= 8 || tm * tc * v === 64),
+  product({ tm: [4, 8, 16], tc: [1, 2], v: [1] }),
 ).map((t): TapsWeightTile => ({ kernel: 'taps', ...t, parallel: 2048 }));
 // lavapipe compiles the large ones for half a minute each: there, of those only what it uses by default
 const cheap = device.adapter.kind !== 'lavapipe';
