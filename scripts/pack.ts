@@ -25,6 +25,11 @@ import { withoutSymbols } from './pack/elf.ts';
 const limit = 45 * 2 ** 20;
 const licence = { apache: 'scripts/pack/apache-2.0.txt', webgpu: 'node_modules/webgpu/LICENSE.md' };
 
+/** The package names its licence and has no copy of it. */
+const resvgLicence = `resvg, and its binding @resvg/resvg-wasm, are under the Mozilla Public License 2.0, https://mozilla.org/MPL/2.0/.
+They are distributed here unchanged. Their source: https://github.com/thx/resvg-js and https://github.com/linebender/resvg.
+`;
+
 function fail(message: string): never {
   process.stderr.write(`pack: ${message}\n`);
   process.exit(1);
@@ -71,7 +76,11 @@ chmodSync(join(folder, 'sparrow'), 0o755);
 copyFileSync(join(root, 'docs/pack.md'), join(folder, 'README.md'));
 
 copyBinary(process.execPath, join(lib, 'node'));
-const bundled = await bundleForNode({ sparrow: 'src/cli/main.ts', ...worker }, lib, ['webgpu', '@jsquash/jpeg']);
+const bundled = await bundleForNode({ sparrow: 'src/cli/main.ts', ...worker }, lib, [
+  'webgpu',
+  '@jsquash/jpeg',
+  '@resvg/resvg-wasm',
+]);
 writeFileSync(join(lib, 'package.json'), '{ "type": "module" }\n');
 writeFileSync(join(lib, 'commit'), `${commitOf(root) ?? ''}\n`);
 
@@ -84,6 +93,13 @@ const decoder = 'node_modules/@jsquash/jpeg';
 for (const file of ['package.json', 'decode.js', 'meta.js', 'utils.js', 'codec/dec'])
   cpSync(join(root, decoder, file), join(lib, decoder, file), { recursive: true });
 
+const rasteriser = 'node_modules/@resvg/resvg-wasm';
+for (const file of ['package.json', 'index.mjs', 'index_bg.wasm'])
+  cpSync(join(root, rasteriser, file), join(lib, rasteriser, file));
+const font = 'node_modules/@fontsource/public-sans';
+for (const file of ['package.json', ...[400, 600].map(weight => `files/public-sans-latin-${weight}-normal.woff2`)])
+  cpSync(join(root, font, file), join(lib, font, file));
+
 copyBinary(drivers.loader, join(lib, 'vulkan/libvulkan.so.1'));
 copyBinary(join(dirname(drivers.icd), 'libvk_swiftshader.so'), join(lib, 'vulkan/libvk_swiftshader.so'));
 copyFileSync(drivers.icd, join(lib, 'vulkan/vk_swiftshader_icd.json'));
@@ -93,6 +109,8 @@ copyFileSync(nodeLicence(), join(folder, 'licences/node.txt'));
 copyFileSync(join(root, licence.webgpu), join(folder, 'licences/dawn.txt'));
 copyFileSync(join(root, decoder, 'LICENSE'), join(folder, 'licences/jpeg-decoder.txt'));
 copyFileSync(join(root, decoder, 'codec/LICENSE.codec.md'), join(folder, 'licences/mozjpeg.txt'));
+copyFileSync(join(root, font, 'LICENSE'), join(folder, 'licences/public-sans.txt'));
+writeFileSync(join(folder, 'licences/resvg.txt'), resvgLicence);
 copyFileSync(join(root, licence.apache), join(folder, 'licences/vulkan-loader-and-swiftshader.txt'));
 writeFileSync(join(folder, 'licences/bundled-packages.txt'), bundledLicences(bundled));
 

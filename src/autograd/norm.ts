@@ -12,7 +12,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { add, gate, mul, rsqrt, square, sub } from './elementwise.ts';
 import { mean, sum } from './reduce.ts';
 import { reshape } from './shape.ts';
-import { isRecording, record } from './tape.ts';
+import { type Backward, isRecording, record } from './tape.ts';
 
 export interface NormOptions {
   /** Batch statistics (and their gradient) in train mode, the running ones in eval mode. */
@@ -31,7 +31,7 @@ export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions
     ? raw.batchStats(x, gamma, beta, o.eps, o.running)
     : raw.runningStats(gamma, beta, o.running.mean, o.running.var, o.eps);
   const y = raw.normalise(x, stats, relu);
-  return record('batchNorm', [x, gamma, beta], y, (g, [nx, ngamma, nbeta]) => {
+  const backward: Backward = (g, [nx, ngamma, nbeta]) => {
     if (isRecording()) return byFormula(relu ? gate(g, y) : g, x, gamma, o);
     const sums = (nx && o.train) || ngamma || nbeta ? raw.normSums(x, g, stats, relu) : undefined;
     const c = gamma.size;
@@ -40,7 +40,8 @@ export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions
       ngamma ? shapes.slice(sums!, [1, 0], [1, c]).reshape([c]) : undefined,
       nbeta ? shapes.slice(sums!, [0, 0], [1, c]).reshape([c]) : undefined,
     ];
-  });
+  };
+  return record('batchNorm', [x, gamma, beta], y, backward, { relu });
 }
 
 /**

@@ -7,7 +7,7 @@ import { record } from './tape.ts';
 
 export function maxPool2d(x: Tensor, o: PoolOptions): Tensor {
   const { y, at } = raw.maxPool2d(x, o);
-  return record('maxPool2d', [x], y, g => [maxPoolBackward(g, at, x.shape, o)]);
+  return record('maxPool2d', [x], y, g => [maxPoolBackward(g, at, x.shape, o)], { ...o });
 }
 
 function maxPoolBackward(g: Tensor, at: Tensor, xShape: Shape, o: PoolOptions): Tensor {

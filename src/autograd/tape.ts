@@ -20,7 +20,11 @@ interface Node {
   op: string;
   inputs: readonly Tensor[];
   backward: Backward;
+  attributes: Attributes;
 }
+
+/** What an operation was asked for beside its inputs, by name. */
+export type Attributes = Readonly<Record<string, unknown>>;
 
 const nodes = new WeakMap<Tensor, Node>();
 const leaves = new WeakSet<Tensor>();
@@ -42,10 +46,24 @@ export function isRecording(): boolean {
   return recording;
 }
 
-/** Records an operation; returns its output. For writing operations: see any file beside this one. */
-export function record(op: string, inputs: readonly Tensor[], output: Tensor, backward: Backward): Tensor {
-  if (recording && inputs.some(isTracked)) nodes.set(output, { id: nextId++, op, inputs, backward });
+/**
+ * Records an operation; returns its output. For writing operations: see any file beside this one.
+ * @param attributes what `history` tells of it beside its inputs
+ */
+export function record(
+  op: string,
+  inputs: readonly Tensor[],
+  output: Tensor,
+  backward: Backward,
+  attributes: Attributes = {},
+): Tensor {
+  if (recording && inputs.some(isTracked)) nodes.set(output, { id: nextId++, op, inputs, backward, attributes });
   return output;
+}
+
+/** How a tensor was made, where that was recorded. `id` is larger than those of its inputs' makers. */
+export function history(t: Tensor): Readonly<Pick<Node, 'id' | 'op' | 'inputs' | 'attributes'>> | undefined {
+  return nodes.get(t);
 }
 
 function withRecording<T>(on: boolean, work: () => T): T {

@@ -8,6 +8,7 @@ import type { EvalSettings } from '../train/attack-settings.ts';
 import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
 import type { ExplainSettings } from '../train/explain/settings.ts';
+import type { ExportResult, ExportSettings } from '../train/export-settings.ts';
 import type { RobustBirdSettings } from '../train/robust-bird/settings.ts';
 import type { Robustness } from '../train/robustness.ts';
 
@@ -37,9 +38,19 @@ export async function explain(settings: ExplainSettings, folder: string, hooks: 
   return report.writeExplanation(folder, await engine.explain(settings, hooks));
 }
 
+/** Writes a checkpoint in the format of other programs. */
+export async function exportCheckpoint(settings: ExportSettings, hooks: RunHooks): Promise<ExportResult> {
+  return (await import('../train/export.ts')).exportCheckpoint(settings, hooks);
+}
+
 /** Multiply-adds of one image for each layer of a checkpoint, by name. */
 export async function layerWork(model: HostTensors, identity: Identity, file: string): Promise<Map<string, number>> {
   return (await import('../train/layer-work.ts')).layerWork(model, identity, file);
+}
+
+/** What makes pages, figures and tables of runs. */
+export async function report(): Promise<typeof import('../report/index.ts')> {
+  return import('../report/index.ts');
 }
 
 export async function demo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
@@ -63,9 +74,15 @@ export async function installLavapipe(confirm: (commands: string) => Promise<boo
   return (await import('../device/platform/node.ts')).installLavapipe(confirm);
 }
 
-/** Downloads a data set into `folder`, going on where an earlier attempt broke off. */
-export async function fetchDataset(name: string, folder: string, onProgress: (progress: Progress) => void): Promise<void> {
-  await (await import('../data/fetch.ts')).fetchDataSet(name, folder, { onProgress: downloadProgress(name, onProgress) });
+/** Downloads a data set into `folder`, going on where an earlier attempt broke off. @param from another server's folder than the publisher's */
+export async function fetchDataset(
+  name: string,
+  folder: string,
+  from: string | undefined,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
+  const options = { onProgress: downloadProgress(name, onProgress), ...(from !== undefined && { baseUrl: from }) };
+  await (await import('../data/fetch.ts')).fetchDataSet(name, folder, options);
 }
 
 /** Checks a data set's files. @throws FileError naming the first file that is missing or damaged */

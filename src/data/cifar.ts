@@ -7,7 +7,9 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileError } from '../errors.ts';
-import { ByteArray, latin1, type Pickled, unpickle } from './pickle.ts';
+import { latin1, type Pickled } from './pickle.ts';
+import { ByteArray, unpickle } from './pickle-arrays.ts';
+import { imageStatistics } from './statistics.ts';
 import { type Augmentation, type DataSet, rows, type Split, validationCut } from './types.ts';
 
 const PIXELS = 3 * 32 * 32;
@@ -25,11 +27,9 @@ interface Layout {
 }
 
 interface Family {
-  name: string;
+  name: 'cifar10' | 'cifar100';
   title: string;
   classes: number;
-  mean: number[];
-  std: number[];
   augment: Augmentation;
   /** The binary layout first: where both are there, it is the one read. */
   layouts: Layout[];
@@ -41,8 +41,6 @@ const CIFAR10: Family = {
   name: 'cifar10',
   title: 'CIFAR-10',
   classes: 10,
-  mean: [0.4914, 0.4822, 0.4465],
-  std: [0.247, 0.2435, 0.2616],
   augment: { crop: 4, flip: true, rotate: 0 },
   layouts: [
     binary('cifar-10-batches-bin', { train: BATCHES.map(b => `${b}.bin`), test: 'test_batch.bin', names: 'batches.meta.txt' }, 1),
@@ -54,8 +52,6 @@ const CIFAR100: Family = {
   name: 'cifar100',
   title: 'CIFAR-100',
   classes: 100,
-  mean: [0.5071, 0.4865, 0.4409],
-  std: [0.2673, 0.2564, 0.2762],
   augment: { crop: 4, flip: true, rotate: 15 },
   layouts: [
     binary('cifar-100-binary', { train: ['train.bin'], test: 'test.bin', names: 'fine_label_names.txt' }, 2),
@@ -92,9 +88,7 @@ async function open(family: Family, data: string): Promise<DataSet> {
   return {
     name: family.name,
     classes,
-    shape: [3, 32, 32],
-    mean: family.mean,
-    std: family.std,
+    ...imageStatistics[family.name],
     augment: family.augment,
     train: rows(all, 0, cut),
     val: rows(all, cut, all.count),

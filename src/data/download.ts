@@ -66,7 +66,9 @@ export async function download(url: string, target: string, checksum: string, op
   await rm(tagFile(part), { force: true });
   if (found !== checksum) {
     await rm(part);
-    throw new FileError(`${url}: wrong checksum ${found}, expected ${checksum}; discarded, try again or use another server`);
+    throw new FileError(
+      `${url}: wrong checksum ${found}, expected ${checksum}; discarded; try again, or name another server by --from`,
+    );
   }
   await rename(part, target);
 }

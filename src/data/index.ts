@@ -4,8 +4,10 @@
  */
 import { UsageError } from '../errors.ts';
 import { shapes } from './shapes.ts';
+import { type ImageStatistics, imageStatistics } from './statistics.ts';
 import { type DataHooks, type DataSet, firstOf } from './types.ts';
 
+export type { ImageStatistics } from './statistics.ts';
 export type { Augmentation, DataHooks, DataSet, Split } from './types.ts';
 
 /** What the command line says about data. */
@@ -52,10 +54,9 @@ export const dataSetAliases: Readonly<Record<string, string>> = {
   tiny_imagenet: 'tinyimagenet',
 };
 
-/** [C, H, W] of a data set's images where it is known without opening it: not of `folder`, nor of an unknown name. */
-export function imageShape(dataset: string): readonly [number, number, number] | undefined {
-  if (!Object.hasOwn(DATA_SETS, dataset) || dataset === 'folder') return undefined;
-  return dataset === 'tinyimagenet' ? [3, 64, 64] : [3, 32, 32];
+/** Shape, means and deviations of a data set's images where they are known without opening it: not of `folder`, nor of an unknown name. */
+export function publishedStatistics(dataset: string): ImageStatistics | undefined {
+  return Object.hasOwn(imageStatistics, dataset) ? imageStatistics[dataset as keyof typeof imageStatistics] : undefined;
 }
 
 /**

@@ -1,85 +1,62 @@
 /**
- * A reader for the pickles of data sets: numbers, strings, lists, tuples, dictionaries and arrays of bytes, and nothing else.
- *
- * A pickle is a program for a stack machine that may call any function by name. This reader knows the opcodes that protocols 2 to 4
- * use for plain data, and exactly four names: NumPy's array constructor (under its old and its new module path), `ndarray`, `dtype`
- * and `_codecs.encode`, which is how Python 3 writes bytes in protocol 2. Any other opcode or name is an error, so reading a file
- * from the network runs nothing. The opcodes are those of CPython's Lib/pickletools.py, the array state that of
- * `numpy.ndarray.__reduce__`.
+ * A reader of Python's pickles that runs nothing: the opcodes that protocols 2 to 4 use for plain data, and for objects a `Dialect`, which says what names and calls
+ * stand for. Any other opcode or name is an error. The opcodes are those of CPython's Lib/pickletools.py.
  */
 import { FileError } from '../errors.ts';
 
-/** A NumPy array of dtype uint8 in row-major order. */
-export class ByteArray {
-  shape: number[] = [];
-  data: Uint8Array = new Uint8Array();
+/** Something that is no plain data. A dialect has classes of its own for what it builds. */
+export abstract class PickledObject {}
+
+/** Byte strings stay bytes (`latin1` decodes them); tuples are lists; dictionary keys, text, bytes or numbers, become strings. */
+export type Pickled = null | boolean | number | string | Uint8Array | Pickled[] | Map<string, Pickled> | PickledObject;
+
+/** What a pickle's names and calls mean. Each function may `fail`, which ends reading. */
+export interface Dialect {
+  /** How messages call what is expected. */
+  readonly expected: string;
+  /** What a name stands for. */
+  name(module: string, name: string, fail: Fail): Pickled;
+  /** What calling a named thing gives. */
+  call(callee: Pickled, args: Pickled[], fail: Fail): Pickled;
+  /** Gives an object its state. */
+  build(object: Pickled, state: Pickled, fail: Fail): void;
+  /** What lies outside of the pickle under this id. */
+  persistent?(id: Pickled, fail: Fail): Pickled;
 }
 
-/** What stands for NumPy's `dtype('u1')`. Its BUILD state (byte order and the like) says nothing more about single bytes. */
-class ByteType {}
-
-/** A name that REDUCE may call or take as an argument. */
-class Name {
-  readonly name: string;
-  constructor(name: string) {
-    this.name = name;
-  }
-}
-
-const NAMES: Record<string, string> = {
-  'numpy.core.multiarray _reconstruct': 'reconstruct',
-  'numpy._core.multiarray _reconstruct': 'reconstruct',
-  'numpy ndarray': 'ndarray',
-  'numpy dtype': 'dtype',
-  '_codecs encode': 'encode',
-};
-
-/** Byte strings stay bytes (`latin1` decodes them); dictionary keys, text or bytes, become strings. */
-export type Pickled =
-  | null
-  | boolean
-  | number
-  | string
-  | Uint8Array
-  | Pickled[]
-  | Map<string, Pickled>
-  | ByteArray
-  | ByteType
-  | Name;
+export type Fail = (what: string) => never;
 
 /** A byte string or text as text, each byte one character. Anything else is `undefined`. */
 export function latin1(value: Pickled | undefined): string | undefined {
   return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : typeof value === 'string' ? value : undefined;
 }
 
-/**
- * Reads one pickle.
- * @param bytes the whole file; arrays and byte strings of the result are views into it
- * @param file its name, for messages
- * @throws FileError if it is truncated, not a pickle, or holds more than plain data
- */
-export function unpickle(bytes: Uint8Array, file: string): Pickled {
-  return new Unpickler(bytes, file).run();
-}
-
-class Unpickler {
+/** Reads pickles that follow one another in `bytes`. */
+export class Unpickler {
   private readonly bytes: Uint8Array;
   private readonly view: DataView;
   private readonly file: string;
-  private at = 0;
+  private readonly dialect: Dialect;
+  /** Where the next pickle begins. */
+  at: number;
   private stack: Pickled[] = [];
   /** The stacks below each open MARK. */
   private readonly marks: Pickled[][] = [];
-  private readonly memo = new Map<number, Pickled>();
+  private memo = new Map<number, Pickled>();
 
-  constructor(bytes: Uint8Array, file: string) {
+  /** @param bytes byte strings of the results are views into them @param file what messages call them */
+  constructor(bytes: Uint8Array, file: string, dialect: Dialect, at = 0) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.file = file;
+    this.dialect = dialect;
+    this.at = at;
   }
 
+  /** Reads one pickle. @throws FileError if it is truncated, not a pickle, or holds more than plain data and what the dialect knows */
   run(): Pickled {
-    if (this.bytes[0] !== 0x80) throw new FileError(`${this.file}: not a pickle of protocol 2 to 4`);
+    this.memo = new Map();
+    if (this.bytes[this.at] !== 0x80) throw new FileError(`${this.file}: not a pickle of protocol 2 to 4`);
     for (;;) {
       const op = this.bytes[this.take(1)];
       if (op === 0x2e /* STOP */) return this.pop();
@@ -87,9 +64,9 @@ class Unpickler {
     }
   }
 
-  private fail(what: string): never {
-    throw new FileError(`${this.file}: ${what} (byte ${this.at}); expected a pickle of plain data and uint8 arrays`);
-  }
+  private readonly fail: Fail = what => {
+    throw new FileError(`${this.file}: ${what} (byte ${this.at}); expected ${this.dialect.expected}`);
+  };
 
   /** Moves past n bytes and returns where they start. */
   private take(n: number): number {
@@ -169,6 +146,12 @@ class Unpickler {
       case 0x4a: // BININT
         stack.push(this.view.getInt32(this.take(4), true));
         return;
+      case 0x47: // BINFLOAT
+        stack.push(this.view.getFloat64(this.take(8)));
+        return;
+      case 0x8a: // LONG1
+        stack.push(this.long(this.uint8()));
+        return;
       case 0x55: // SHORT_BINSTRING
       case 0x43: // SHORT_BINBYTES
         stack.push(this.block(this.uint8()));
@@ -228,26 +211,40 @@ class Unpickler {
         stack.push(this.recall(this.uint32()));
         return;
       case 0x63: // GLOBAL
-        stack.push(this.named(this.line(), this.line()));
+        stack.push(this.dialect.name(this.line(), this.line(), this.fail));
         return;
       case 0x93: {
-        const [module, name] = this.popMany(2); // STACK_GLOBAL
-        stack.push(this.named(latin1(module), latin1(name)));
+        const [module, name] = this.popMany(2).map(latin1); // STACK_GLOBAL
+        if (module === undefined || name === undefined) this.fail('a name that is not text');
+        stack.push(this.dialect.name(module, name, this.fail));
         return;
       }
-      case 0x52: {
-        const [callee, args] = this.popMany(2); // REDUCE
-        stack.push(this.call(callee, args));
+      case 0x51: {
+        const id = this.pop(); // BINPERSID
+        stack.push(this.dialect.persistent?.(id, this.fail) ?? this.fail('a reference to something outside of it'));
+        return;
+      }
+      case 0x52: // REDUCE
+      case 0x81: {
+        const [callee, args] = this.popMany(2); // NEWOBJ
+        if (!Array.isArray(args)) this.fail('a call without arguments');
+        stack.push(this.dialect.call(callee, args, this.fail));
         return;
       }
       case 0x62: {
         const state = this.pop(); // BUILD
-        this.build(this.top(), state);
+        this.dialect.build(this.top(), state, this.fail);
         return;
       }
       default:
         this.fail(`opcode 0x${op.toString(16).padStart(2, '0')}`);
     }
+  }
+
+  /** A whole number of n bytes, two's complement. */
+  private long(n: number): number {
+    const value = this.block(n).reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+    return Number(BigInt.asIntN(8 * n, value));
   }
 
   private append(items: Pickled[]): void {
@@ -260,48 +257,12 @@ class Unpickler {
     const map = this.top();
     if (!(map instanceof Map) || items.length % 2 !== 0) this.fail('items for what is not a dictionary');
     for (let i = 0; i < items.length; i += 2) {
-      map.set(latin1(items[i]) ?? this.fail('a dictionary key that is not a string'), items[i + 1]);
+      const key = typeof items[i] === 'number' ? String(items[i]) : latin1(items[i]);
+      map.set(key ?? this.fail('a dictionary key that is neither text nor a number'), items[i + 1]);
     }
   }
 
   private recall(key: number): Pickled {
     return this.memo.has(key) ? this.memo.get(key)! : this.fail(`nothing remembered as ${key}`);
   }
-
-  private named(module: string | undefined, name: string | undefined): Name {
-    const known = NAMES[`${module} ${name}`];
-    return known === undefined ? this.fail(`the name ${module}.${name}`) : new Name(known);
-  }
-
-  private call(callee: Pickled, args: Pickled): Pickled {
-    const name = callee instanceof Name ? callee.name : '';
-    if (!Array.isArray(args)) this.fail('a call without arguments');
-    if (name === 'reconstruct' && args[0] instanceof Name && args[0].name === 'ndarray') return new ByteArray();
-    if (name === 'dtype') return latin1(args[0]) === 'u1' ? new ByteType() : this.fail(`an array of type ${latin1(args[0])}`);
-    const [text, encoding] = args;
-    if (name === 'encode' && typeof text === 'string' && latin1(encoding) === 'latin1') return Buffer.from(text, 'latin1');
-    return this.fail('a call that is not an array constructor');
-  }
-
-  private build(object: Pickled, state: Pickled): void {
-    if (object instanceof ByteType) return;
-    if (!(object instanceof ByteArray) || !Array.isArray(state)) this.fail('state for what is not an array');
-    const [, shape, type, columnMajor, data] = state;
-    if (!Array.isArray(shape) || !shape.every(n => typeof n === 'number' && n >= 0)) this.fail('an array without a shape');
-    if (!(type instanceof ByteType)) this.fail('an array that is not of uint8');
-    if (!(data instanceof Uint8Array)) this.fail('an array without bytes');
-    object.shape = shape as number[];
-    const size = object.shape.reduce((a, b) => a * b, 1);
-    if (data.length !== size) this.fail(`an array of shape [${shape}] with ${data.length} bytes`);
-    object.data = columnMajor ? rowMajor(data, object.shape, msg => this.fail(msg)) : data;
-  }
-}
-
-/** A column-major matrix's bytes in row-major order. */
-function rowMajor(data: Uint8Array, shape: number[], fail: (what: string) => never): Uint8Array {
-  if (shape.length !== 2) fail(`a column-major array of ${shape.length} dimensions`);
-  const [height, width] = shape;
-  const out = new Uint8Array(data.length);
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) out[y * width + x] = data[x * height + y];
-  return out;
 }

@@ -8,6 +8,7 @@
  * bytes in every JavaScript engine.
  */
 import { Random, Stream } from '../tensor/philox.ts';
+import { imageStatistics } from './statistics.ts';
 import type { DataSet, Split } from './types.ts';
 
 const SIZE = 32;
@@ -119,9 +120,7 @@ export function shapes(options: { seed?: number; train?: number; val?: number; t
   return {
     name: 'shapes',
     classes: SHAPES.map(([name]) => name),
-    shape: [3, SIZE, SIZE],
-    mean: [0.317, 0.317, 0.317],
-    std: [0.158, 0.158, 0.158],
+    ...imageStatistics.shapes,
     augment: { crop: 0, flip: false, rotate: 0 },
     train: split(seed, 0, train),
     val: split(seed, 1, val),

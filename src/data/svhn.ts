@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { FileError } from '../errors.ts';
 import { readFileBytes } from './files.ts';
 import { parseMat } from './mat.ts';
+import { imageStatistics } from './statistics.ts';
 import { type DataSet, rows, type Split, validationCut } from './types.ts';
 
 const SIZE = 32;
@@ -31,9 +32,7 @@ export function openSvhn(data: string): DataSet {
   return {
     name: 'svhn',
     classes: Array.from({ length: 10 }, (_, digit) => String(digit)),
-    shape: [3, SIZE, SIZE],
-    mean: [0.4377, 0.4438, 0.4728],
-    std: [0.198, 0.201, 0.197],
+    ...imageStatistics.svhn,
     augment: { crop: 4, flip: false, rotate: 0 },
     train: rows(all, 0, cut),
     val: rows(all, cut, all.count),

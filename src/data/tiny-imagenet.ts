@@ -9,6 +9,7 @@ import { FileError } from '../errors.ts';
 import { readFileText } from './files.ts';
 import { classNames, type Listing, listByFolder, listByLines } from './images/listing.ts';
 import { type ImageOptions, readSplit } from './images/split.ts';
+import { imageStatistics } from './statistics.ts';
 import { type DataSet, rows, validationCut } from './types.ts';
 
 /** The folder that the published archive holds. */
@@ -46,9 +47,7 @@ export async function openTinyImageNet(data: string, options: ImageOptions = {})
   return {
     name: 'tinyimagenet',
     classes: titles(join(folder, 'words.txt'), classes),
-    shape: [3, 64, 64],
-    mean: [0.4802, 0.4481, 0.3975],
-    std: [0.2302, 0.2265, 0.2262],
+    ...imageStatistics.tinyimagenet,
     augment: { crop: 4, flip: true, rotate: 0 },
     train: rows(all, 0, cut),
     val: rows(all, cut, all.count),

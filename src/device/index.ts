@@ -17,7 +17,7 @@ export type AdapterKind = (typeof adapterKinds)[number];
 export interface OpenOptions {
   /** Default: the environment variable SPARROW_ADAPTER, else `auto`. */
   adapter?: AdapterKind;
-  /** Which of several GPUs, by part of its name. */
+  /** Which of several adapters of a kind: part of its name, or its number from 0. */
   gpu?: string;
   /** Default `f32`; `f16` has an effect where the adapter has matrix units. */
   precision?: Precision;

@@ -17,6 +17,8 @@ export interface ConvShape {
   padding: number;
   dilation: number;
   groups: number;
+  /** About which share of the weights is not 0; 1 by default. It decides which kernel is taken, and nothing else. */
+  density?: number | undefined;
 }
 
 /** One dimension's taps of a pass: `count` taps, the first at kernel index `k0`, each next `ks` further, reading at `offset + step·t`. */
@@ -53,6 +55,7 @@ export interface ConvPass {
   kh: number;
   kw: number;
   flip: boolean;
+  density?: number | undefined;
 }
 
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);
@@ -81,7 +84,8 @@ function phaseTaps(s: ConvShape, a: number, size: number): Taps {
 export function inputGradPasses(s: ConvShape): { passes: ConvPass[]; complete: boolean } {
   const passes: ConvPass[] = [];
   let complete = true;
-  const grad = { n: s.n, ci: s.co, h: s.oh, w: s.ow, co: s.ci, yh: s.h, yw: s.w, groups: s.groups, stride: 1, ys: s.stride };
+  const { groups, density } = s;
+  const grad = { n: s.n, ci: s.co, h: s.oh, w: s.ow, co: s.ci, yh: s.h, yw: s.w, groups, stride: 1, ys: s.stride, density };
   for (let ya = 0; ya < s.stride; ya++) {
     for (let yb = 0; yb < s.stride; yb++) {
       const [rows, cols] = [phaseTaps(s, ya, s.kh), phaseTaps(s, yb, s.kw)];

@@ -16,6 +16,8 @@ export interface TapsTile {
   r: number;
   /** Invocations of a workgroup that is one subgroup, whose invocations load weights for one another; 0: each loads for itself. */
   lanes: number;
+  /** Whether rows of taps whose weights are all 0 are skipped; needs `lanes`, and output channels (4·q) a multiple of them. */
+  skip?: boolean;
 }
 
 /** Register tile of conv_weight_grad: tm output x tc input channels, 4·v columns at a time. */
@@ -36,9 +38,11 @@ const WY = 4;
 
 /** One pass, with loads of vec4 where rows are aligned. */
 export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, tile: TapsTile): void {
-  const { q, v, r, lanes } = tile;
+  const { q, v, r, lanes, skip = false } = tile;
   const { rows, cols, stride } = s;
   const columns = Array.from({ length: cols.count }, (_, t) => cols.offset + cols.step * t);
+  const tilesW = ceil(s.ow, 4 * v);
+  const [first, last] = [Math.floor(Math.min(...columns) / 4), Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4)];
   const variant = {
     Q: q,
     V: v,
@@ -46,15 +50,16 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     S: stride,
     TW: cols.count,
     COL: columns,
-    M0: Math.floor(Math.min(...columns) / 4),
-    M1: Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4),
+    M0: first,
+    M1: last,
+    EDGES: edges(s, tile, tilesW, first, last),
+    SKIP: skip,
     VEC: s.w % 4 === 0,
     BLOCK: 16,
     LANES: lanes,
     WX,
     WY,
   };
-  const tilesW = ceil(s.ow, 4 * v);
   const tilesH = ceil(s.oh, r);
   const tilesCo = ceil(s.co / s.groups, 4 * q);
   const [gx, gz] = gridFor(tilesW * tilesH * s.n, lanes || WX);
@@ -66,6 +71,18 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   withPackedWeights(device, w, s, { tile: 4 * q, spare: lanes }, packed => {
     device.dispatch(program('conv_taps', 'rrw', variant), [x, packed, y], params, grid);
   });
+}
+
+/**
+ * Where the vec4s of x left and right of a tile's own come from: 0 from memory; 1 there are none, for the tile is a whole row; 2 from
+ * the neighbours in the subgroup, for rows do not reach over its ends.
+ */
+function edges(s: ConvPass, { v, lanes }: TapsTile, tilesW: number, first: number, last: number): 0 | 1 | 2 {
+  const own = s.stride * v;
+  if (s.w > 4 * own * tilesW) return 0;
+  if (tilesW === 1) return 1;
+  const reach = (first === -1 || first === 0) && (last === own - 1 || last === own);
+  return lanes > 0 && lanes % tilesW === 0 && reach ? 2 : 0;
 }
 
 /** gw = the gradient of sum(conv2d(x, w) · g) by w. */

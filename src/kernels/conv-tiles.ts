@@ -13,6 +13,8 @@ export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
 const BUSY = 96;
+/** Density below which skipping zeros pays on lavapipe. SwiftShader computes both sides of a branch, so there it never does. */
+const WORTH_SKIPPING = 0.6;
 
 const matrix = (wm: number, wn: number, fm: number, fn: number, depth: number): MatrixTile => ({
   kernel: 'matrix',
@@ -40,8 +42,8 @@ const narrow = gemm(128, 1, 4, 1, 16);
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
-    const [v, r] = s.ow > 4 ? [2, 1] : [1, Math.min(s.oh, 2)];
-    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r, lanes: device.adapter.subgroupSize };
+    const v = s.ow > 8 && device.adapter.kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
+    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: 1, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
@@ -57,6 +59,16 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   // the fastest of a scan on an H100, the larger ones first
   const tiles = co > 64 ? [gemm(16, 16, 8, 8, 16), gemm(8, 16, 8, 8, 16), gemm(8, 16, 8, 4, 16)] : [gemm(16, 8, 8, 8, 16)];
   return tiles.find(fits) ?? (gemmMemory(small) <= most ? small : smallest);
+}
+
+/**
+ * A tile that computes a pass, default or measured, with zeros skipped where the density of the weights makes that worth it. The tile is the
+ * same with and without: then the sums are the same to the bit. A tile that says itself whether it skips is left alone.
+ */
+export function skippingZeros(device: Device, s: ConvPass, tile: PassTile): PassTile {
+  if (device.adapter.kind !== 'lavapipe' || (s.density ?? 1) >= WORTH_SKIPPING || s.co / s.groups <= 8) return tile;
+  const able = tile.kernel === 'taps' && tile.skip === undefined && tile.lanes === 8 && (4 * tile.q) % tile.lanes === 0;
+  return able ? { ...tile, skip: true } : tile;
 }
 
 export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
@@ -81,8 +93,9 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
 // -- candidates --------------------------------------------------------------------------------------------------------------------------
 
 /** On adapters that are processors, with subgroups where they have any; the default also without. */
-export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes'>[] = [
+export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] = [
   { q: 4, v: 2, r: 1 },
+  { q: 4, v: 4, r: 1 },
   { q: 8, v: 2, r: 1 },
   { q: 2, v: 4, r: 1 },
   { q: 2, v: 2, r: 2 },

@@ -9,13 +9,13 @@ import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
 import { convMatrix, convMatrixWeightGrad } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, forwardPass, inputGradPasses } from './conv-pass.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
-import { defaultPassTile, defaultWeightTile, type PassTile, type WeightTile } from './conv-tiles.ts';
+import { defaultPassTile, defaultWeightTile, type PassTile, skippingZeros, type WeightTile } from './conv-tiles.ts';
 import { fillFloat } from './fill.ts';
 
 export type { ConvShape } from './conv-pass.ts';
 
 function run(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, chosen: PassTile | null): void {
-  const tile = chosen ?? defaultPassTile(device, s);
+  const tile = skippingZeros(device, s, chosen ?? defaultPassTile(device, s));
   if (tile.kernel === 'gemm') convGemm(device, x, w, y, s, tile);
   else if (tile.kernel === 'matrix') convMatrix(device, x, w, y, s, tile);
   else convTaps(device, x, w, y, s, tile);

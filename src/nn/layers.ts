@@ -58,7 +58,7 @@ export class Conv2d extends Module {
   forward(x: Tensor): Tensor {
     const s = convShape(x.shape, this.weight.shape, this.options);
     countMacs(this.weight, s.oh * s.ow * this.weight.size);
-    const y = F.conv2d(x, this.weight, this.options);
+    const y = F.conv2d(x, this.weight, { ...this.options, density: this.weight.density });
     return this.bias ? F.add(y, F.reshape(this.bias, [1, -1, 1, 1])) : y;
   }
 

@@ -7,6 +7,9 @@ import { Tensor } from '../tensor/tensor.ts';
 
 /** A trained tensor: lives until disposed, and is tracked. Updates are in place, so captured steps keep seeing it. */
 export class Parameter extends Tensor {
+  /** The share of its elements that a mask leaves; 1 without a mask. Tells convolutions whether skipping zeros pays. */
+  density = 1;
+
   constructor(value: Tensor) {
     super(value.device, value.storage, value.shape, value.dtype);
     this.keep();

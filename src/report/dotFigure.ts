@@ -3,6 +3,7 @@ import { scaleLinear } from 'd3-scale';
 import {
   type Axis,
   colourOf,
+  type Figure,
   figureWidth,
   frame,
   ink,
@@ -43,7 +44,7 @@ export interface DotFigure {
 const longestName = 22;
 
 /** Nothing where no dot has a finite value. */
-export function dotFigure(figure: DotFigure): Markup | undefined {
+export function dotFigure(figure: DotFigure): Figure | undefined {
   const rows = figure.rows
     .map(({ name, dots }) => ({ name, dots: dots.filter(dot => Number.isFinite(dot.x)) }))
     .filter(row => row.dots.length > 0);
@@ -52,7 +53,7 @@ export function dotFigure(figure: DotFigure): Markup | undefined {
   const key = legend(figure.legend, titleHeight);
   const top = titleHeight + key.height + 8;
   const bottom = top + rows.length * figure.rowHeight + 4;
-  const nameWidth = Math.min(longestName, Math.max(...rows.map(row => [...row.name].length))) * 7.2 + 10;
+  const nameWidth = Math.min(longestName, Math.max(...rows.map(row => [...row.name].length))) * 8 + 10;
   const scale = scaleLinear(figure.domain, [nameWidth, figureWidth - 14]);
   const body = rows.map((row, i) => {
     const y = top + (i + 0.5) * figure.rowHeight + 2;

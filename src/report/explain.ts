@@ -73,7 +73,7 @@ function settingsOf({ about }: Explanation): Markup {
     'How it was made',
     [],
     html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`,
-  );
+  ).markup;
 }
 
 /** The raw numbers by name. */

@@ -23,7 +23,7 @@ export function imageCards(explanation: Explanation): Markup {
     html`✓ marks a right answer of the network, ✗ a wrong one.${shown < shape[0] && ` The first ${shown} of ${shape[0]} images.`}`,
   ];
   const cards = Array.from({ length: shown }, (_, i) => card(explanation, i));
-  return section('images', 'What the network looks at', lead, html`<ul class="explained">${cards}</ul>`);
+  return section('images', 'What the network looks at', lead, html`<ul class="explained">${cards}</ul>`).markup;
 }
 
 function card(explanation: Explanation, index: number): Markup {

@@ -39,7 +39,7 @@ export function aroundImages({ about, classes, labels, around }: Explanation): M
     };
     return [surfaceFigure({ ...plane, values, name: lossName, range }), classFigure(areas)];
   });
-  return section('around', 'Loss around an image', [lead], html`<div class="planes">${pairs}</div>`);
+  return section('around', 'Loss around an image', [lead], html`<div class="planes">${pairs}</div>`).markup;
 }
 
 /** Two figures: the loss on clean and on attacked images. */
@@ -72,7 +72,7 @@ export function inWeightSpace({ about, weights, shape }: Explanation): Markup | 
         range,
       }),
     )}</div>`,
-  );
+  ).markup;
 }
 
 /** The smallest and the largest finite value. */

@@ -1,11 +1,21 @@
 /**
  * What every figure shares: how a run is drawn (colour, dash, symbol), the frame with title and legend, and the axes. A figure is one
- * SVG element that also stands alone: colours are CSS variables of the page with a fallback inside.
+ * SVG element that also stands alone: colours are CSS variables of the page with a fallback inside, which `standAlone` puts in.
  */
 import type { ScaleLinear } from 'd3-scale';
 import * as shape from 'd3-shape';
 import { shorten } from './format.ts';
-import { html, type Markup, type Part } from './markup.ts';
+import { html, Markup, type Part } from './markup.ts';
+
+/** An SVG element that knows its title. */
+export class Figure extends Markup {
+  readonly title: string;
+
+  constructor(title: string, source: Markup) {
+    super(source.source);
+    this.title = title;
+  }
+}
 
 /** Width of every figure in its own units; on a phone and in a third of a wide page its text is 11 to 12 px tall. */
 export const figureWidth = 400;
@@ -14,11 +24,14 @@ const fontSize = 13;
 const characterWidth = 7;
 
 export const ink = 'var(--ink, #1b2127)';
-const muted = 'var(--muted, #56616c)';
-const rule = 'var(--rule, #d8dee4)';
+export const muted = 'var(--muted, #56616c)';
+export const rule = 'var(--rule, #d8dee4)';
 export const paper = 'var(--paper, #ffffff)';
 
-/** Okabe and Ito's palette, told apart with every common colour blindness, darkest on white first; the page lightens it in the dark. */
+/**
+ * Okabe and Ito's palette, told apart with every common colour blindness; the page lightens it in the dark. In greyscale some of its colours
+ * meet, so a run also has a dash and a symbol of its own.
+ */
 export const runColours = ['#0072b2', '#d55e00', '#009e73', '#a9568a', '#000000', '#e69f00', '#56b4e9'];
 const dashes = ['', '7 3', '2 3', '10 3 2 3', '5 2'];
 const symbols = [
@@ -47,18 +60,31 @@ export function symbol(style: number, x: number, y: number, options: { hollow?: 
 /** A coordinate with two decimals. */
 export const px = (value: number): number => Math.round(value * 100) / 100;
 
+/** A decision of Flying Bird+ taken in an epoch: to prune further, or to grow further. */
+export type Decision = 'prune' | 'grow';
+
+/** The sign of a decision, beside a curve's point at (x, y): a triangle above it for growth, one below it that hangs for pruning. */
+export function decisionSign(decision: Decision, x: number, y: number, colour: string, title?: string): Markup {
+  const up = decision === 'grow' ? -1 : 1;
+  const path = `M${px(x)} ${px(y + up * 16)}l4.5 ${-up * 7}h-9z`; // outside of a ring
+  return html`<path class="${decision}" d="${path}" fill="${paper}" stroke="${colour}" stroke-width="1.4">${title && html`<title>${title}</title>`}</path>`;
+}
+
 export interface LegendEntry {
   name: string;
-  style: number;
-  line?: boolean;
+  /** Absent for the sign of a decision, which every run has in its own colour. */
+  style?: number;
+  /** Shows the run's line, with its symbol on it or bare. */
+  line?: 'marked' | 'bare';
   hollow?: boolean;
+  decision?: Decision;
 }
 
 /** Rows of a legend that starts at (0, top), broken where the width ends, and the height they take. */
 export function legend(entries: LegendEntry[], top: number): { markup: Markup; height: number } {
   const rowHeight = 18;
   let [x, y] = [0, top + rowHeight / 2];
-  const markup = entries.map(({ name, style, line, hollow }) => {
+  const markup = entries.map(({ name, style = 0, line, hollow, decision }) => {
     const label = shorten(name, 44);
     const swatch = line ? 30 : 12;
     const width = swatch + 6 + [...label].length * characterWidth + 16;
@@ -68,14 +94,24 @@ export function legend(entries: LegendEntry[], top: number): { markup: Markup; h
     return html`<g>${label !== name && html`<title>${name}</title>`}${
       line &&
       html`<line x1="${px(start)}" x2="${px(start + swatch)}" y1="${y}" y2="${y}" stroke="${colourOf(style)}" stroke-width="2" stroke-dasharray="${dashOf(style)}"/>`
-    }${symbol(style, start + swatch / 2, y, { hollow })}<text x="${px(start + swatch + 6)}" y="${y + 4}" fill="${ink}">${label}</text></g>`;
+    }${
+      decision
+        ? decisionSign(decision, start + swatch / 2, decision === 'grow' ? y + 12 : y - 13, muted)
+        : line !== 'bare' && symbol(style, start + swatch / 2, y, { hollow })
+    }<text x="${px(start + swatch + 6)}" y="${y + 4}" fill="${ink}">${label}</text></g>`;
   });
   return { markup: html`${markup}`, height: entries.length > 0 ? y + rowHeight / 2 - top : 0 };
 }
 
+/** Characters of a title that fit at its size. */
+const longestTitle = 44;
+
 /** The SVG element: `title` is drawn and read aloud, `description` is read aloud only. */
-export function frame(title: string, description: string, height: number, body: Part): Markup {
-  return html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${shorten(title, 50)}</text>${body}</svg>`;
+export function frame(title: string, description: string, height: number, body: Part): Figure {
+  return new Figure(
+    title,
+    html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${shorten(title, longestTitle)}${[...title].length > longestTitle && html`<title>${title}</title>`}</text>${body}</svg>`,
+  );
 }
 
 /** Height that a frame's title takes. */

@@ -1,7 +1,23 @@
 /** Curves over epochs: one line a series, symbols along it so that lines stay apart without colour. */
 import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
-import { type Axis, colourOf, dashOf, figureWidth, frame, legend, px, symbol, titleHeight, xAxis, yAxis } from './figure.ts';
+import {
+  type Axis,
+  colourOf,
+  type Decision,
+  dashOf,
+  decisionSign,
+  type Figure,
+  figureWidth,
+  frame,
+  type LegendEntry,
+  legend,
+  px,
+  symbol,
+  titleHeight,
+  xAxis,
+  yAxis,
+} from './figure.ts';
 import { html, type Markup } from './markup.ts';
 
 export interface Series {
@@ -12,6 +28,15 @@ export interface Series {
   points: [number, number][];
   /** The x of a point to be ringed. */
   ring?: number;
+  /** Decisions of Flying Bird+, drawn beside the point of their x. */
+  decisions?: DecisionMark[];
+}
+
+export interface DecisionMark {
+  x: number;
+  decision: Decision;
+  /** When it was taken, for the one who points at it. */
+  title: string;
 }
 
 export interface LineFigure {
@@ -27,16 +52,14 @@ const plotHeight = 190;
 const margin = { left: 52, right: 10, bottom: 40 };
 
 /** Nothing where no series has a finite point. */
-export function lineFigure({ title, x, y, series, yValues }: LineFigure): Markup | undefined {
+export function lineFigure({ title, x, y, series, yValues }: LineFigure): Figure | undefined {
   const drawn = series
     .map(s => ({ ...s, points: s.points.filter(point => Number.isFinite(point[0])) }))
     .filter(s => finite(s).length > 0);
   if (drawn.length === 0) return undefined;
 
-  const key = legend(
-    drawn.map(({ name, style }) => ({ name, style, line: true })),
-    titleHeight,
-  );
+  const curves = drawn.map(({ name, style }): LegendEntry => ({ name, style, line: 'marked' }));
+  const key = legend([...curves, ...decisionEntries(drawn)], titleHeight);
   const top = titleHeight + key.height + 10;
   const bottom = top + plotHeight;
   const right = figureWidth - margin.right;
@@ -61,6 +84,16 @@ export function lineFigure({ title, x, y, series, yValues }: LineFigure): Markup
 
 type Scale = ReturnType<typeof scaleLinear<number, number>>;
 
+/** What the signs on the curves mean, for those that occur. */
+function decisionEntries(series: Series[]): LegendEntry[] {
+  const taken = new Set(series.flatMap(s => s.decisions ?? []).map(mark => mark.decision));
+  const entries: LegendEntry[] = [
+    { name: 'decided to prune', decision: 'prune' },
+    { name: 'decided to grow', decision: 'grow' },
+  ];
+  return entries.filter(({ decision }) => taken.has(decision!));
+}
+
 function curve(s: Series, index: number, count: number, xScale: Scale, yScale: Scale, x: Axis, y: Axis): Markup {
   const path = line<[number, number]>(
     point => px(xScale(point[0])),
@@ -74,17 +107,25 @@ function curve(s: Series, index: number, count: number, xScale: Scale, yScale: S
   const read = (point: [number, number]): string => `${s.name}: ${y.format(point[1])} at ${x.name} ${x.format(point[0])}`;
   return html`<g><path d="${path ?? ''}" fill="none" stroke="${colourOf(s.style)}" stroke-width="2" stroke-dasharray="${dashOf(s.style)}" stroke-linejoin="round"/>${marked.map(
     point => symbol(s.style, xScale(point[0]), yScale(point[1]), { title: read(point) }),
-  )}${ringed && html`<circle cx="${px(xScale(ringed[0]))}" cy="${px(yScale(ringed[1]))}" r="7" fill="none" stroke="${colourOf(s.style)}" stroke-width="1.5"><title>best, ${read(ringed)}</title></circle>`}</g>`;
+  )}${ringed && html`<circle cx="${px(xScale(ringed[0]))}" cy="${px(yScale(ringed[1]))}" r="7" fill="none" stroke="${colourOf(s.style)}" stroke-width="1.5"><title>best, ${read(ringed)}</title></circle>`}${known.map(
+    point =>
+      (s.decisions ?? [])
+        .filter(mark => mark.x === point[0])
+        .map(mark =>
+          decisionSign(mark.decision, xScale(point[0]), yScale(point[1]), colourOf(s.style), `${s.name}: ${mark.title}`),
+        ),
+  )}</g>`;
 }
 
 const finite = (s: Series): [number, number][] => s.points.filter(point => Number.isFinite(point[1]));
 
-/** The values' extent, widened by `room` on both sides where they are all the same. */
+/** The values' extent, widened on both sides where they are all the same: by a twentieth, at least by `room`. */
 function spread(values: number[], room: number): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   // a range too narrow for its ticks to be told apart counts as none
   const narrow = high - low <= 1e-9 * Math.max(room, Math.abs(low), Math.abs(high));
-  return narrow ? [low - room, high + room] : [low, high];
+  const wider = Math.max(room, 0.05 * Math.abs(low));
+  return narrow ? [low - wider, high + wider] : [low, high];
 }
 
 function describe(series: Series[], x: Axis, y: Axis): string {

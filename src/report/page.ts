@@ -1,6 +1,8 @@
 /** The page: runs in, one HTML file out that needs nothing else, neither network nor script. */
+import type { Figure } from './figure.ts';
 import { plain } from './format.ts';
-import { html } from './markup.ts';
+import { html, type Markup } from './markup.ts';
+import { noticesOf } from './notices.ts';
 import type { RunData } from './run.ts';
 import { configuration, formulas } from './sections/configuration.ts';
 import { curves } from './sections/curves.ts';
@@ -8,7 +10,10 @@ import { headline } from './sections/headline.ts';
 import { layers } from './sections/layers.ts';
 import { masks } from './sections/masks.ts';
 import { samples } from './sections/samples.ts';
-import type { StyledRun } from './sections/section.ts';
+import type { Section, StyledRun } from './sections/section.ts';
+import { sparsity } from './sections/sparsity.ts';
+import { dataSetOf } from './sections/summary.ts';
+import { weights } from './sections/weights.ts';
 import { style } from './style.ts';
 
 export interface ReportOptions {
@@ -22,19 +27,40 @@ export interface ReportOptions {
 export function renderReport(runs: readonly RunData[], options: ReportOptions = {}): string {
   const styled = withOwnLabels(runs);
   const heading = options.title ?? styled.map(run => run.label).join('\u00A0· ');
+  const sections = sectionsOf(styled, options.samples);
   const page = html`<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/><meta name="color-scheme" content="light dark"/><title>${heading}</title>`;
-  const body = html`<header><p class="kind">Sparrow report</p><h1>${heading}</h1><p class="facts-line">${factsLine(styled)}</p></header><main>${
-    styled.length > 0 && [
-      headline(styled),
-      curves(styled),
-      layers(styled),
-      masks(styled),
-      samples(styled, options.samples ?? (styled.length > 1 ? 4 : 8)),
-      configuration(styled),
-      formulas(styled),
-    ]
-  }</main><footer>Accuracies are percentages of the images of a set; differences are percentage points.</footer>`;
+  const body = html`<header><p class="kind">Sparrow report</p><h1>${heading}</h1><p class="facts-line">${factsLine(styled)}</p>${noticesOf(
+    styled,
+  ).map(notice => html`<p class="notice">${notice}</p>`)}${contents(sections)}</header><main>${sections.map(
+    section => section.markup,
+  )}</main><footer>Accuracies are percentages of the images of a set; differences are percentage points.</footer>`;
   return `<!DOCTYPE html>\n${page}<style>${style}</style></head><body>${body}</body></html>\n`;
+}
+
+/** Every figure of the report of these runs, in the page's order. */
+export function figuresOf(runs: readonly RunData[]): Figure[] {
+  return sectionsOf(withOwnLabels(runs)).flatMap(section => section.figures);
+}
+
+function sectionsOf(runs: StyledRun[], shownSamples = runs.length > 1 ? 4 : 8): Section[] {
+  if (runs.length === 0) return [];
+  return [
+    headline(runs),
+    curves(runs),
+    sparsity(runs),
+    layers(runs),
+    weights(runs),
+    masks(runs),
+    samples(runs, shownSamples),
+    configuration(runs),
+    formulas(runs),
+  ].filter(section => section !== undefined);
+}
+
+/** Links to the sections. Nothing for a page that has next to none. */
+function contents(sections: Section[]): Markup | undefined {
+  if (sections.length < 3) return undefined;
+  return html`<nav aria-label="Sections"><ul>${sections.map(({ id, heading }) => html`<li><a href="#${id}">${heading}</a></li>`)}</ul></nav>`;
 }
 
 /** Gives each run its style and a label of its own: equal labels get their folder's name, then a number. */
@@ -54,7 +80,7 @@ function factsLine(runs: StyledRun[]): string {
   const epochs = Math.max(0, ...runs.map(run => run.metrics.length));
   const parts = [
     `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`,
-    distinct(runs.map(run => run.result?.dataset || run.config.dataset)),
+    distinct(runs.map(dataSetOf)),
     distinct(runs.map(run => run.result?.arch || run.config.arch)),
     epochs > 0 && `${plain(epochs)} ${epochs === 1 ? 'epoch' : 'epochs'}`,
     distinct(runs.map(run => run.result?.adapter)),

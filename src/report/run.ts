@@ -1,16 +1,24 @@
 /**
- * What a report knows of a run, and reading it from the run's folder: config.json, metrics.jsonl, result.json, the masks in its last
- * checkpoint and samples.safetensors. A piece that is missing is left out of `RunData` (a run may still be going, or have no masks);
- * a piece that is there and cannot be read is an error that names the file.
+ * What a report knows of a run, and reading it from the run's folder: config.json, metrics.jsonl, result.json, distances.json, the weights
+ * and masks in its last checkpoint and samples.safetensors. A piece that is missing is left out of `RunData` (a run may still be going, or
+ * have no masks); a piece that is there and cannot be read is an error that names the file.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { readFileText, readSafetensors } from '../data/files.ts';
-import type { StoredTensor } from '../data/safetensors.ts';
+import { readFileText } from '../data/files.ts';
 import { FileError } from '../errors.ts';
+import { type Distances, toDistances } from './distances.ts';
+import { type LayerMask, type LayerWeights, readNetwork, readSamples, type Samples } from './tensors.ts';
 
 /** One line of metrics.jsonl. Accuracies and rates are fractions; a value that was not measured is NaN. */
-export type EpochMetrics = Record<(typeof metricKeys)[number], number> & { layers?: LayerCount[] };
+export type EpochMetrics = Record<(typeof metricKeys)[number], number> & { layers?: LayerCount[]; events?: MaskUpdate[] };
+
+/** A mask update, by the iteration it followed; `prune` and `grow` are the decisions of Flying Bird+ taken for it. */
+export interface MaskUpdate {
+  iteration: number;
+  prune: boolean;
+  grow: boolean;
+}
 
 const metricKeys = [
   'epoch',
@@ -24,6 +32,7 @@ const metricKeys = [
   'density',
   'deathRate',
   'fired',
+  'maskDistance',
   'imagesPerSecond',
   'seconds',
 ] as const;
@@ -50,24 +59,8 @@ export interface RunResult {
   adapter: string;
   seconds: number;
   seed: number;
-}
-
-/** A layer's mask: `keep` holds 0 or 1 for each weight of `shape`, [co, ci, kh, kw] or [out, in]. */
-export interface LayerMask {
-  name: string;
-  shape: number[];
-  keep: ArrayLike<number>;
-}
-
-/** Clean and adversarial images [n, channels, height, width] in [0, 1] with their labels and what the model said. */
-export interface Samples {
-  shape: number[];
-  clean: ArrayLike<number>;
-  adv: ArrayLike<number>;
-  labels: number[];
-  predClean: number[];
-  predAdv: number[];
-  classes: string[];
+  /** What stage 1 of Robust Bird was, and what was pruned after it. */
+  stages?: string;
 }
 
 export interface RunData {
@@ -80,6 +73,10 @@ export interface RunData {
   result?: RunResult;
   /** In the network's order; empty where the run has no masks. */
   masks: LayerMask[];
+  /** Of every maskable layer, in the network's order; empty without a checkpoint. */
+  weights: LayerWeights[];
+  /** Between the masks that epochs would draw (Robust Bird's search for its ticket). */
+  distances?: Distances;
   samples?: Samples;
 }
 
@@ -90,12 +87,14 @@ export interface RunData {
 export function loadRun(folder: string): RunData {
   const path = (name: string): string => join(folder, name);
   if (!existsSync(folder)) throw new FileError(`${folder}: no such folder; give the folder of a run (its --save-dir)`);
+  if (!statSync(folder).isDirectory()) throw new FileError(`${folder}: is a file; give the folder of a run (its --save-dir)`);
   if (!['config.json', 'metrics.jsonl', 'result.json'].some(name => existsSync(path(name))))
     throw new FileError(`${folder}: not a run: it holds no config.json, metrics.jsonl or result.json; give a run's --save-dir`);
 
   const config = readJson(path('config.json')) ?? {};
   const rawResult = readJson(path('result.json'));
   const metrics = readMetrics(path('metrics.jsonl'));
+  const distances = readJson(path('distances.json'));
   const name = basename(resolve(folder));
   return {
     folder: name,
@@ -103,7 +102,11 @@ export function loadRun(folder: string): RunData {
     config,
     metrics,
     result: rawResult && toResult(rawResult),
-    masks: inNetworkOrder(readMasks(path('checkpoint.safetensors')), metrics.at(-1)?.layers),
+    ...readNetwork(
+      path('checkpoint.safetensors'),
+      metrics.at(-1)?.layers?.map(layer => layer.name),
+    ),
+    distances: distances && toDistances(distances, path('distances.json')),
     samples: readSamples(path('samples.safetensors')),
   };
 }
@@ -154,6 +157,10 @@ function toMetrics(line: Json): EpochMetrics {
   for (const key of metricKeys) values[key] = number(line[key]);
   if (Array.isArray(line.layers))
     values.layers = line.layers.map(object).map(l => ({ name: text(l.name), nnz: number(l.nnz), size: number(l.size) }));
+  if (Array.isArray(line.events))
+    values.events = line.events
+      .map(object)
+      .map(e => ({ iteration: number(e.iteration), prune: e.prune === true, grow: e.grow === true }));
   return values;
 }
 
@@ -177,65 +184,6 @@ function toResult(raw: Json): RunResult {
     adapter: text(raw.adapter),
     seconds: number(raw.seconds),
     seed: number(raw.seed),
+    ...(raw.pruning !== undefined && { stages: `${text(raw.stage1) || 'pretrained'}, ${text(raw.pruning)}` }),
   };
-}
-
-function readMasks(path: string): LayerMask[] {
-  if (!existsSync(path)) return [];
-  const prefix = 'mask.';
-  return [...readSafetensors(path).tensors]
-    .filter(([name]) => name.startsWith(prefix))
-    .map(([name, { shape, data }]) => ({ name: name.slice(prefix.length), shape: [...shape], keep: numbers(data) }))
-    .filter(({ shape, keep }) => shape.length >= 2 && keep.length > 0);
-}
-
-/** Sorts masks as `layers` lists them, else by name with its numbers as numbers: a checkpoint may hold its tensors in any order. */
-function inNetworkOrder(masks: LayerMask[], layers: LayerCount[] = []): LayerMask[] {
-  const rank = new Map(layers.map((layer, i) => [layer.name, i]));
-  const place = (mask: LayerMask): number => rank.get(mask.name) ?? layers.length;
-  return masks.toSorted((a, b) => place(a) - place(b) || a.name.localeCompare(b.name, 'en', { numeric: true }));
-}
-
-function readSamples(path: string): Samples | undefined {
-  if (!existsSync(path)) return undefined;
-  const { tensors, metadata } = readSafetensors(path);
-  const take = (name: string): { shape: number[]; data: ArrayLike<number> } => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new FileError(`${path}: no tensor '${name}'; the file is not a run's samples`);
-    return { shape: [...tensor.shape], data: numbers(tensor.data) };
-  };
-  const [clean, adv] = [take('clean'), take('adv')];
-  const [n, channels] = clean.shape;
-  if (clean.shape.length !== 4 || (channels !== 3 && channels !== 1))
-    throw new FileError(`${path}: 'clean' has shape [${clean.shape}]; images are [n, 3, height, width] or [n, 1, height, width]`);
-  if (`${adv.shape}` !== `${clean.shape}`)
-    throw new FileError(`${path}: 'adv' has shape [${adv.shape}] but 'clean' has [${clean.shape}]`);
-  const perImage = (name: string): number[] => {
-    const { data } = take(name);
-    if (data.length !== n) throw new FileError(`${path}: '${name}' holds ${data.length} values for ${n} images`);
-    return Array.from(data);
-  };
-  return {
-    shape: clean.shape,
-    clean: clean.data,
-    adv: adv.data,
-    labels: perImage('labels'),
-    predClean: perImage('pred.clean'),
-    predAdv: perImage('pred.adv'),
-    classes: classNames(metadata?.classes),
-  };
-}
-
-function classNames(source: string | undefined): string[] {
-  try {
-    const names: unknown = JSON.parse(source ?? '[]');
-    return Array.isArray(names) ? names.map(text) : [];
-  } catch {
-    return [];
-  }
-}
-
-/** Plain numbers of a tensor's data; int64 values arrive as bigint. */
-function numbers(data: StoredTensor['data']): ArrayLike<number> {
-  return data instanceof BigInt64Array || data instanceof BigUint64Array ? Array.from(data, Number) : data;
 }

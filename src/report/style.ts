@@ -25,13 +25,16 @@ h3 { margin: 24px 0 10px; font-size: 1rem; }
 section { margin-top: 44px; }
 .kind { margin: 0 0 6px; color: var(--muted); font-size: .8rem; font-weight: 600; letter-spacing: .08em; text-transform: uppercase; }
 .facts-line { margin: 10px 0 0; color: var(--muted); }
+.notice { margin: 14px 0 0; padding: 8px 12px; max-width: 60em; border-left: 4px solid var(--wrong); background: var(--raised); }
+nav ul { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 18px 0 0; padding: 0; list-style: none; font-size: .9rem; }
+nav a { text-underline-offset: 3px; }
+:focus-visible { outline: 2px solid var(--run-0); outline-offset: 2px; }
 .lead { margin: 0 0 18px; max-width: 46em; color: var(--muted); text-wrap: pretty; }
 .note { margin: 0 0 12px; color: var(--muted); font-size: .9rem; }
 footer { margin-top: 56px; padding-bottom: 32px; color: var(--muted); font-size: .85rem; }
 a { color: inherit; }
 img { image-rendering: pixelated; }
 .scroll { overflow-x: auto; max-width: 100%; }
-.scroll:focus-visible { outline: 2px solid var(--run-0); outline-offset: 2px; }
 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: 5px 0 5px 14px; text-align: right; vertical-align: top; }
@@ -52,6 +55,7 @@ thead th { max-width: 11rem; hyphens: auto; overflow-wrap: break-word; }
 .layers tfoot { font-weight: 600; }
 .layers td, .layers tbody th { padding-top: 3px; padding-bottom: 3px; }
 .layers small { display: inline-block; min-width: 4.8em; margin-left: .4em; color: var(--muted); font-weight: 400; }
+.layers small + small { display: block; margin: -2px 0 0; }
 .results small { display: block; color: var(--muted); font-size: .8rem; line-height: 1.3; }
 .values, .settings { font-size: .85rem; }
 .values td, .values th, .settings td, .settings th { border-bottom: 1px solid var(--rule); white-space: nowrap; }
@@ -68,9 +72,11 @@ ${runColours.map((_, i) => `.run-${i} { --run: var(--run-${i}); }`).join('\n')}
 .glossary dd { margin: 0; color: var(--muted); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 32px 40px; align-items: start; }
 .figure { display: block; width: 100%; max-width: 480px; height: auto; overflow: visible; font-variant-numeric: tabular-nums; }
+@media (min-width: 1000px) { .figures:has(> :nth-child(4):last-child) { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 
 details { margin-top: 14px; }
 summary { cursor: pointer; }
+details > .figures { margin-top: 14px; }
 details .scroll { margin-top: 8px; max-height: 420px; overflow-y: auto; }
 
 ul.masks, ul.samples { margin: 0; padding: 0; list-style: none; display: grid; }
@@ -114,10 +120,8 @@ pre { margin: 0 0 12px; padding: 12px 14px; background: var(--raised); border-ra
   main, header, footer { max-width: none; padding: 0; }
   h2, h3 { break-after: avoid; }
   .figure, ul.masks li, ul.samples li, tr, pre, .facts div { break-inside: avoid; }
-  .glossary { margin: 26px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 5px 16px; max-width: 480px; font-size: .88rem; line-height: 1.45; }
-.glossary dt { font-weight: 600; }
-.glossary dd { margin: 0; color: var(--muted); }
-.figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  nav { display: none; }
+  .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   details:not([open]) { display: none; }
   img, .run::before { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

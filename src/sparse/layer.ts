@@ -13,4 +13,6 @@ export interface LayerState {
   readonly mask: Tensor;
   /** The optimiser's momentum, 0 outside of the mask; absent where nothing was given. */
   readonly momentum: Tensor | undefined;
+  /** The dense gradient of the last batch; there where a rule needs it. */
+  readonly gradient: Tensor | undefined;
 }

@@ -7,6 +7,7 @@ import type { Module, Parameter } from '../nn/module.ts';
 import { elementwise } from '../tensor/elementwise.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { randomUniform } from '../tensor/random.ts';
+import { sum } from '../tensor/reduce.ts';
 import { selectMask } from '../tensor/select.ts';
 import { copyInto } from '../tensor/shape.ts';
 import { ones, scope, type Tensor } from '../tensor/tensor.ts';
@@ -36,8 +37,8 @@ export interface UpdateOptions {
   growthRatio: number;
 }
 
-/** What growth by gradient or momentum looks at: a dense tensor by parameter name. */
-export type GrowthScores = ReadonlyMap<string, Tensor>;
+/** What rules that rank by gradient or momentum look at: dense tensors by parameter name. Those that no rule of the update needs may be absent. */
+export type DenseTensors = Partial<Record<'gradient' | 'momentum', ReadonlyMap<string, Tensor>>>;
 
 /** Weights that masks apply to: those of convolutions and linear layers (4-D and 2-D). */
 export function maskedParameters(model: Module): Map<string, Parameter> {
@@ -50,6 +51,8 @@ export class Masks {
   readonly masks = new Map<string, Tensor>();
   /** 1 where a weight was ever active: the in-time over-parameterisation of Liu et al. 2021. */
   readonly fired = new Map<string, Tensor>();
+  /** The masks as they were when `distance` was last asked. */
+  readonly earlier = new Map<string, Tensor>();
   private readonly counts = new Map<string, number>();
   private readonly weights: ReadonlyMap<string, Parameter>;
   /** The stream that masks are drawn from. */
@@ -63,6 +66,7 @@ export class Masks {
     for (const [name, p] of this.weights) {
       this.masks.set(name, ones(p.device, p.shape).keep());
       this.fired.set(name, ones(p.device, p.shape).keep());
+      this.earlier.set(name, ones(p.device, p.shape).keep());
       this.counts.set(name, p.size);
     }
   }
@@ -77,6 +81,7 @@ export class Masks {
         const chosen = selectMask(randomUniform(p.device, p.shape, this.random), kept);
         copyInto(chosen, this.masks.get(name)!);
         copyInto(chosen, this.fired.get(name)!);
+        copyInto(chosen, this.earlier.get(name)!);
       });
       this.counts.set(name, kept);
     });
@@ -86,6 +91,7 @@ export class Masks {
   /** Makes every inactive weight exactly 0. */
   apply(): void {
     for (const [name, p] of this.weights) {
+      this.tell(name);
       scope(p.device, () => copyInto(elementwise('mul', [p, this.masks.get(name)!]), p));
     }
   }
@@ -93,14 +99,20 @@ export class Masks {
   /** Sets masks and their counts, by name, and zeroes the other weights. @param counts active weights of each */
   adopt(masks: ReadonlyMap<string, Tensor>, counts: ReadonlyMap<string, number>): void {
     for (const { name } of this.layers) {
-      for (const own of [this.masks, this.fired]) copyInto(masks.get(name)!, own.get(name)!);
+      for (const own of [this.masks, this.fired, this.earlier]) copyInto(masks.get(name)!, own.get(name)!);
       this.counts.set(name, counts.get(name)!);
     }
     this.apply();
   }
 
+  /** Lets kernels know how much of a layer is left; of a step that was captured before they do not. */
+  private tell(name: string): void {
+    const p = this.weights.get(name)!;
+    p.density = this.nnz(name) / p.size;
+  }
+
   /** The layers as rules see them. */
-  private states(momentum: ReadonlyMap<string, Tensor>): LayerState[] {
+  private states(momentum: ReadonlyMap<string, Tensor>, { gradient }: DenseTensors): LayerState[] {
     return this.layers.map(({ name, shape, size }) => ({
       name,
       shape,
@@ -109,6 +121,7 @@ export class Masks {
       weight: this.weights.get(name)!,
       mask: this.masks.get(name)!,
       momentum: momentum.get(name),
+      gradient: gradient?.get(name),
     }));
   }
 
@@ -116,17 +129,19 @@ export class Masks {
    * One update of every layer: drops active weights by the death rule, then grows as many by the growth rule among the inactive, the just-dropped included
    * (one that is dropped and grown at once keeps its value; others start at 0). Redistribution moves growth between layers, and leaves the sum. Ties go by
    * lowest index. Fully dense layers are left alone.
-   * @param scores what growth by gradient or momentum ranks @param momentum what is dropped loses its momentum too
+   * @param dense what rules rank by @param momentum what is dropped loses its momentum too
    */
   async update(
     options: UpdateOptions,
-    scores: GrowthScores = new Map(),
+    dense: DenseTensors = {},
     momentum: ReadonlyMap<string, Tensor> = new Map(),
   ): Promise<void> {
     const death: DeathRule = deathRules[options.death ?? 'magnitude'];
     const growth: GrowthRule = growthRules[options.growth];
     const redistribution: RedistributionRule | undefined = redistributionRules[options.redistribution ?? 'none'];
-    const layers = this.states(momentum).filter(l => l.nnz < l.size);
+    const layers = this.states(momentum, dense).filter(l => l.nnz < l.size);
+    for (const { name, gradient } of layers)
+      if (death.needs && !gradient) throw new Error(`death by ${options.death} needs the gradient of ${name}`);
     const [dying, weighing] = await measureLayers(layers, [
       death.measure && (l => death.measure!(l, options.deathThreshold ?? 0)),
       redistribution?.measure,
@@ -148,7 +163,7 @@ export class Masks {
     for (const [i, layer] of layers.entries()) {
       const { drop, grow } = counts[i];
       if (drop === 0 && grow === 0) continue;
-      const score = growth.needs && scores.get(layer.name);
+      const score = growth.needs && dense[growth.needs]?.get(layer.name);
       if (growth.needs && !score) throw new Error(`growth by ${options.growth} needs a score for ${layer.name}`);
       const { device } = layer.mask;
       const kept = scope(device, () => elementwise('sub', [layer.mask, death.select(layer, drop, dying[i])]));
@@ -157,6 +172,7 @@ export class Masks {
       kept.dispose();
       grown.dispose();
       this.counts.set(layer.name, layer.nnz - drop + grow);
+      this.tell(layer.name);
     }
   }
 
@@ -190,17 +206,33 @@ export class Masks {
     return fired / total;
   }
 
-  /** Masks and fired weights from the host, and the state of the random stream. */
-  restore(masks: ReadonlyMap<string, ArrayLike<number>>, fired: ReadonlyMap<string, ArrayLike<number>>, draw: number): void {
+  /** The share of weights whose mask is another than when this was last asked: the normalised Hamming distance. Reads back once. */
+  async distance(): Promise<number> {
+    const [differing] = await measureLayers(this.states(new Map(), {}), [
+      ({ name, mask }) => sum(elementwise('abs', [elementwise('sub', [mask, this.earlier.get(name)!])])),
+    ]);
+    for (const [name, mask] of this.masks) copyInto(mask, this.earlier.get(name)!);
+    return differing.reduce((n, d) => n + d, 0) / this.layers.reduce((n, l) => n + l.size, 0);
+  }
+
+  /** Masks, fired weights and earlier masks (absent: the masks) from the host, and the state of the random stream. */
+  restore(
+    masks: ReadonlyMap<string, ArrayLike<number>>,
+    fired: ReadonlyMap<string, ArrayLike<number>>,
+    draw: number,
+    earlier: ReadonlyMap<string, ArrayLike<number>> = new Map(),
+  ): void {
     for (const { name } of this.layers) {
       const mask = masks.get(name);
       if (!mask) throw new Error(`no mask for ${name}`);
       this.masks.get(name)!.write(mask);
       this.fired.get(name)!.write(fired.get(name) ?? mask);
+      this.earlier.get(name)!.write(earlier.get(name) ?? mask);
       this.counts.set(
         name,
         Array.from(mask).reduce((a, b) => a + b, 0),
       );
+      this.tell(name);
     }
     this.random.draw = draw;
   }
@@ -211,6 +243,6 @@ export class Masks {
   }
 
   dispose(): void {
-    for (const t of [...this.masks.values(), ...this.fired.values()]) t.dispose();
+    for (const t of [this.masks, this.fired, this.earlier].flatMap(group => [...group.values()])) t.dispose();
   }
 }

@@ -7,11 +7,13 @@ export interface ConvOptions {
   padding?: number;
   dilation?: number;
   groups?: number;
+  /** About which share of w is not 0; a kernel that skips zeros may then be taken. Without effect on the result. */
+  density?: number;
 }
 
 /** Sizes of a convolution. @throws Error where the shapes do not fit, naming both */
 export function convShape(x: Shape, w: Shape, options: ConvOptions = {}): ConvShape {
-  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const { stride = 1, padding = 0, dilation = 1, groups = 1, density } = options;
   const wrong = (what: string) => new Error(`conv2d of x [${x}] with w [${w}]: ${what}`);
   if (x.length !== 4 || w.length !== 4) throw wrong('x is [N, C, H, W] and w is [CO, CI/groups, KH, KW]');
   const [n, ci, h, width] = x;
@@ -20,7 +22,7 @@ export function convShape(x: Shape, w: Shape, options: ConvOptions = {}): ConvSh
   const oh = Math.floor((h + 2 * padding - dilation * (kh - 1) - 1) / stride) + 1;
   const ow = Math.floor((width + 2 * padding - dilation * (kw - 1) - 1) / stride) + 1;
   if (oh < 1 || ow < 1) throw wrong('the kernel is larger than the padded input');
-  return { n, ci, h, w: width, co, oh, ow, kh, kw, stride, padding, dilation, groups };
+  return { n, ci, h, w: width, co, oh, ow, kh, kw, stride, padding, dilation, groups, density };
 }
 
 /** y [N, CO, OH, OW] = conv2d(x [N, CI, H, W], w [CO, CI/groups, KH, KW]), cross-correlation as in PyTorch. */

@@ -55,6 +55,18 @@ export const victimFlags = {
     defaultText: "the checkpoint's, 64 where it names none",
     min: 1,
   }),
+  depthFactor: integer({
+    help: 'depth of wideresnet',
+    default: undefined,
+    defaultText: "the checkpoint's, 34 where it names none",
+    min: 1,
+  }),
+  widthFactor: integer({
+    help: 'widening factor of wideresnet',
+    default: undefined,
+    defaultText: "the checkpoint's, 10 where it names none",
+    min: 1,
+  }),
 };
 
 /** How it is attacked. */

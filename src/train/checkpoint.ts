@@ -1,9 +1,10 @@
 /**
- * Checkpoints: safetensors files that PyTorch can read. The model's tensors stand under their state_dict names, beside them
- * `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training
- * mode keeps between steps. The metadata say what it is and everything a resumed run needs. The same state gives the same bytes: nothing
- * in them comes from a clock.
+ * Checkpoints: safetensors files that PyTorch can read. State_dicts are also read from PyTorch's own files. The model's tensors stand under
+ * their state_dict names, beside them `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32), within an epoch `earlierMask.<name>` (U8) and, with
+ * weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training mode keeps between steps. The metadata say what it is and everything a
+ * resumed run needs. The same state gives the same bytes: nothing in them comes from a clock.
  */
+import { isPth, parsePth } from '../data/pth.ts';
 import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';
 import { FileError } from '../errors.ts';
 import type { Widths } from '../nn/channels.ts';
@@ -25,6 +26,8 @@ export interface Weights {
   readonly momentum: HostTensors;
   /** 1 where a weight was ever active. */
   readonly fired: HostTensors;
+  /** The masks at the end of the last epoch; absent where they are still the same. */
+  readonly earlierMasks?: HostTensors;
   /** Momentum kept without the mask (growth by momentum). */
   readonly denseMomentum: HostTensors;
   /** The averaged weights and running statistics of a run with `--ema`; absent without. */
@@ -62,6 +65,18 @@ export interface Checkpoint extends Weights, Identity {
   readonly state: unknown;
 }
 
+/** What a file holds: weights, what it says of itself, and the normalisation of the reference implementation's models, which is a part of their state_dicts. */
+export interface WeightsFile extends Weights {
+  readonly metadata: Record<string, string>;
+  readonly normalisation?: Normalisation;
+}
+
+/** Of the pixels' channels. */
+export interface Normalisation {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
 /** Rises when older programs would misread a file. */
 const formatVersion = 1;
 const counter = 'num_batches_tracked';
@@ -77,6 +92,8 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     tensors.set(`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
   for (const [name, { shape, data }] of checkpoint.fired)
     tensors.set(`fired.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
+  for (const [name, { shape, data }] of checkpoint.earlierMasks ?? [])
+    tensors.set(`earlierMask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(data) });
   for (const [name, { shape, data }] of checkpoint.denseMomentum)
     tensors.set(`denseMomentum.${name}`, { dtype: 'F32', shape, data });
   for (const [name, { shape, data }] of checkpoint.momentum) tensors.set(`momentum.${name}`, { dtype: 'F32', shape, data });
@@ -105,11 +122,13 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
 }
 
 /**
- * The weights in any safetensors file: a checkpoint, or a plain state_dict saved from PyTorch (then without masks and momentum).
+ * The weights in a file: a checkpoint, or a plain state_dict as safetensors or of `torch.save` (then without masks and momentum).
  * @param source what messages call the file @throws FileError if it is not valid, or newer than this program
  */
-export function decodeWeights(bytes: Uint8Array, source: string): Weights & { metadata: Record<string, string> } {
-  const { tensors, metadata } = parseSafetensors(bytes, source);
+export function decodeWeights(bytes: Uint8Array, source: string): WeightsFile {
+  const { tensors, metadata } = isPth(bytes)
+    ? { tensors: parsePth(bytes, source), metadata: {} }
+    : parseSafetensors(bytes, source);
   const version = Number(metadata.format_version);
   if (metadata.format === 'sparrow' && !(version <= formatVersion)) {
     throw new FileError(
@@ -121,6 +140,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
     mask: new Map(),
     momentum: new Map(),
     fired: new Map(),
+    earlierMask: new Map(),
     denseMomentum: new Map(),
     ema: new Map(),
   };
@@ -133,7 +153,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
     denseMomentum: groups.denseMomentum,
   };
   for (const [name, tensor] of tensors) {
-    const [, prefix, rest] = /^(mask|momentum|fired|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
+    const [, prefix, rest] = /^(mask|momentum|fired|earlierMask|denseMomentum|ema|mode)\.(.+)$/s.exec(name) ?? [];
     const group = prefix === 'mode' ? modeState : prefix ? groups[prefix] : model;
     group.set(rest ?? name, { shape: tensor.shape, data: toFloat32(tensor) });
   }
@@ -148,8 +168,47 @@ export function decodeWeights(bytes: Uint8Array, source: string): Weights & { me
   for (const [name, { data }] of weights.masks) {
     if (data.some(bit => bit !== 0 && bit !== 1)) throw new FileError(`${source}: mask.${name} holds values other than 0 and 1`);
   }
-  return { ...weights, ...(groups.ema.size ? { ema: groups.ema } : {}), ...(modeState.size ? { modeState } : {}), metadata };
+  const normalisation = takeNormalisation(model);
+  return {
+    ...weights,
+    ...(groups.earlierMask.size ? { earlierMasks: groups.earlierMask } : {}),
+    ...(groups.ema.size ? { ema: groups.ema } : {}),
+    ...(modeState.size ? { modeState } : {}),
+    ...(normalisation && { normalisation }),
+    metadata,
+  };
 }
+
+/** Where state_dicts of the reference implementation have the normalisation; here it is a layer without state. */
+export const normalisationNames = { mean: 'normalize.mean', std: 'normalize.std' } as const;
+
+function takeNormalisation(model: HostTensors): Normalisation | undefined {
+  const [mean, std] = [normalisationNames.mean, normalisationNames.std].map(name => {
+    const values = model.get(name)?.data;
+    model.delete(name);
+    return values && [...values];
+  });
+  return mean && std && { mean, std };
+}
+
+/** Checks that weights were trained on pixels normalised as those of a data set are. @throws FileError with both normalisations */
+export function assertNormalisation(
+  file: Pick<WeightsFile, 'normalisation'>,
+  data: Normalisation & { name: string },
+  source: string,
+): void {
+  const { normalisation } = file;
+  if (!normalisation) return;
+  const far = (a: readonly number[], b: readonly number[]) =>
+    a.length !== b.length || a.some((v, i) => Math.abs(v - b[i]) > 1e-4);
+  const words = ({ mean, std }: Normalisation) => `mean ${mean.map(short).join(' ')}, std ${std.map(short).join(' ')}`;
+  if (far(normalisation.mean, data.mean) || far(normalisation.std, data.std))
+    throw new FileError(
+      `${source}: normalises with ${words(normalisation)}; ${data.name} has ${words(data)}: give the data set it was trained on`,
+    );
+}
+
+const short = (value: number) => String(Number(value.toFixed(4)));
 
 /** A checkpoint that a run can continue from. @throws FileError if the file is not one, or newer than this program */
 export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint {

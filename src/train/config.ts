@@ -40,7 +40,11 @@ export const modelFlags = {
   width: integer({ help: 'base width of the network', default: 64, min: 1 }),
   depthFactor: integer({ help: 'depth of wideresnet, 6n + 4', default: 34, min: 1 }),
   widthFactor: integer({ help: 'widening factor of wideresnet', default: 10, min: 1 }),
-  init: text({ help: 'start from the weights of this checkpoint', default: undefined, placeholder: 'FILE' }),
+  init: text({
+    help: 'start from the weights of this checkpoint or state_dict (.safetensors, .pth)',
+    default: undefined,
+    placeholder: 'FILE',
+  }),
   scale: number({
     help: 'small-dense: the width at which the dense network has this fraction of its maskable weights',
     default: undefined,
@@ -149,11 +153,10 @@ export const sparseFlags = {
     default: 'random',
     defaultText: 'random; with --rigl gradient',
   }),
-  death: choice(['magnitude', 'SET', 'threshold'], {
-    help: 'which weights are dropped',
+  death: choice(['magnitude', 'SET', 'threshold', 'CS_death'], {
+    help: 'which weights are dropped; CS_death by connection sensitivity, |weight x gradient|',
     default: 'magnitude',
     defaultText: 'magnitude; with --set SET',
-    later: ['CS_death'],
   }),
   deathThreshold: number({ help: '|w| at or below which --death threshold drops a weight', default: 0.001, min: 0 }),
   redistribution: choice(['none', 'momentum', 'magnitude', 'nonzeros'], {
@@ -202,7 +205,12 @@ export const runFlags = {
   saveDir: text({ help: "the run's folder", default: undefined, placeholder: 'DIR', free: true }),
   resume: toggle({ help: "continue the run in the run's folder; from the beginning where there is none yet", free: true }),
   resumeDir: text({ help: 'continue the run of this folder', default: undefined, placeholder: 'DIR', free: true }),
-  pretrained: text({ help: 'the checkpoint that --eval scores', default: undefined, placeholder: 'FILE', free: true }),
+  pretrained: text({
+    help: 'the checkpoint or state_dict that --eval scores',
+    default: undefined,
+    placeholder: 'FILE',
+    free: true,
+  }),
   eval: toggle({ help: 'train nothing: score the checkpoint of --pretrained on test', free: true }),
   adapter: choice(['auto', 'gpu', 'lavapipe', 'swiftshader'], {
     help: 'what computes',
@@ -210,7 +218,7 @@ export const runFlags = {
     env: 'SPARROW_ADAPTER',
     free: true,
   }),
-  gpu: text({ help: 'which of several GPUs: part of its name; 0 is the first', default: '0', placeholder: 'NAME', free: true }),
+  gpu: text({ help: 'which of several GPUs: its number, or part of its name', default: '0', placeholder: 'N', free: true }),
   printFreq: integer({ help: 'iterations between progress lines', default: 50, min: 1, free: true }),
   profile: toggle({ help: 'print the time on the device by kernel when the run ends; slows it', free: true }),
 };

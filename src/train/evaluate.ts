@@ -3,7 +3,7 @@ import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
 import { writeState } from '../nn/state.ts';
 import type { EvalResult, RunHooks } from './api.ts';
-import { assertTensors, decodeWeights, identityOf } from './checkpoint.ts';
+import { assertNormalisation, assertTensors, decodeWeights, identityOf } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { openTunedDevice } from './kernels.ts';
@@ -13,11 +13,13 @@ import { openRunData } from './run-data.ts';
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration; of a run with `--ema` its average. */
 export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {}): Promise<EvalResult> {
   const path = config.pretrained!;
-  const { model: trained, ema: state = trained, metadata } = decodeWeights(readFileBytes(path), path);
+  const file = decodeWeights(readFileBytes(path), path);
+  const { model: trained, ema: state = trained, metadata } = file;
   const data = await openRunData(config, hooks);
   const device = await openTunedDevice(config, hooks);
   try {
     const { model } = createNetwork(device, data, config, { path, identity: identityOf(metadata) });
+    assertNormalisation(file, data, path);
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);
     const split = new DeviceSplit(device, data.test, data.shape, config.seed);

@@ -101,15 +101,12 @@ export function text<D extends string | undefined>(spec: Common<D>): Flag<string
   };
 }
 
-/**
- * One of some names. `later` are names that other programs of the field know and this version does not have yet;
- * `aliases` are further spellings of a name.
- */
+/** One of some names; `aliases` are further spellings of them. */
 export function choice<const N extends string, D extends N | undefined = never>(
   names: readonly N[],
-  spec: Common<D> & { later?: readonly string[]; aliases?: Readonly<Record<string, N>> },
+  spec: Common<D> & { aliases?: Readonly<Record<string, N>> },
 ): Flag<N | D> {
-  const { later = [], aliases = {}, ...row } = spec;
+  const { aliases = {}, ...row } = spec;
   return {
     placeholder: 'NAME',
     ...row,
@@ -117,8 +114,7 @@ export function choice<const N extends string, D extends N | undefined = never>(
     parse: value => (Object.hasOwn(aliases, value) ? aliases[value] : (value as N)),
     problem: value => {
       if (names.includes(value as N)) return null;
-      const available = names.length > 1 ? `must be one of ${names.join(', ')}` : `must be ${names[0]}`;
-      return later.includes(value as string) ? `${available} for now: '${value}' is not available yet` : available;
+      return names.length > 1 ? `must be one of ${names.join(', ')}` : `must be ${names[0]}`;
     },
   };
 }

@@ -1,5 +1,5 @@
 /** The work of a checkpoint's network, from what the file says of its architecture. */
-import { imageShape } from '../data/index.ts';
+import { publishedStatistics } from '../data/index.ts';
 import { openDevice } from '../device/index.ts';
 import { FileError } from '../errors.ts';
 import { setWidths } from '../nn/channels.ts';
@@ -16,7 +16,7 @@ import { assertTensors, type HostTensors, type Identity } from './checkpoint.ts'
  */
 export async function layerWork(model: HostTensors, identity: Identity, source: string): Promise<Map<string, number>> {
   const { arch, dataset, classes, width, depthFactor, widthFactor, widths } = identity;
-  const shape = identity.shape ?? imageShape(dataset);
+  const shape = identity.shape ?? publishedStatistics(dataset)?.shape;
   if (!shape) throw new FileError(`${source}: the images of the data set '${dataset}' have no known size`);
   const device = await openDevice();
   try {

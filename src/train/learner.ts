@@ -11,14 +11,16 @@ import { layerMacs } from '../nn/macs.ts';
 import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
 import { readState, writeState } from '../nn/state.ts';
+import { deathNeeds } from '../sparse/death/index.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
-import { Masks, type UpdateOptions } from '../sparse/masks.ts';
+import { type DenseTensors, Masks, type UpdateOptions } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { LayerMacs } from './accounting.ts';
 import { Average } from './average.ts';
 import {
   assertIdentity,
+  assertNormalisation,
   assertTensors,
   type Checkpoint,
   decodeCheckpoint,
@@ -44,6 +46,8 @@ export interface MaskedState {
   readonly velocity: ReadonlyMap<string, Tensor>;
   readonly model: Module;
   readonly update: UpdateOptions;
+  /** What its rules rank by. */
+  readonly dense: DenseTensors;
 }
 
 /** Called before and after every mask update. */
@@ -84,7 +88,7 @@ export class Learner {
     if (maskRule(config) !== 'dense') {
       this.masks = new Masks(model, seed);
       this.optimiser.masks = this.masks.masks;
-      if (this.growsBy('momentum')) this.optimiser.keepDenseVelocity(this.masks.masks.keys());
+      if (this.ranksBy('momentum')) this.optimiser.keepDenseVelocity(this.masks.masks.keys());
     }
     this.trainer = new Trainer(device, model, this.optimiser, train, {
       mode: config.mode,
@@ -94,7 +98,7 @@ export class Learner {
       attack: attackSettings(config, 'train'),
       augment: config.augment ? data.augment : undefined,
       seed,
-      keepGradients: this.growsBy('gradient') ? [...this.masks!.masks.keys()] : [],
+      keepGradients: this.ranksBy('gradient') ? [...this.masks!.masks.keys()] : [],
     });
   }
 
@@ -108,9 +112,9 @@ export class Learner {
     return !['dense', 'fixed', 'imp'].includes(maskRule(this.config));
   }
 
-  /** Whether masks grow by a tensor that has to be kept. */
-  private growsBy(what: 'gradient' | 'momentum'): boolean {
-    return this.moves && growthNeeds(this.config.growth) === what;
+  /** Whether masks move by a rule that ranks by a tensor, which has to be kept. */
+  private ranksBy(what: 'gradient' | 'momentum'): boolean {
+    return this.moves && (growthNeeds(this.config.growth) === what || deathNeeds(this.config.death) === what);
   }
 
   /** Takes effect for the steps that follow. */
@@ -130,9 +134,11 @@ export class Learner {
   }
 
   /** Starts from the weights of a checkpoint or a state_dict: those of the origin. */
-  startFrom({ path, model, masks }: NetworkFile): void {
+  startFrom(file: NetworkFile): void {
+    const { path, model, masks } = file;
     if (this.config.sparseInit === 'omp' && masks.size > 0)
       throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
+    assertNormalisation(file, this.data, path);
     this.load(model, path);
   }
 
@@ -163,20 +169,20 @@ export class Learner {
     return start.epoch;
   }
 
-  /** One mask update. Growth by gradient looks at the last step. */
+  /** One mask update. Rules that rank by gradient look at the last step. */
   async updateMasks(update: UpdateOptions, onUpdate: OnMaskUpdate | undefined): Promise<void> {
     const { model, average } = this;
     const masks = this.masks!;
     const { velocity, denseVelocity } = this.optimiser;
-    const scores = growthNeeds(update.growth) === 'gradient' ? this.trainer.gradients() : denseVelocity;
-    await onUpdate?.('before', { masks, velocity, model, update });
-    await masks.update(update, scores, velocity);
+    const dense = { gradient: this.trainer.gradients(), momentum: denseVelocity };
+    await onUpdate?.('before', { masks, velocity, model, update, dense });
+    await masks.update(update, dense, velocity);
     average?.apply(masks.masks);
-    await onUpdate?.('after', { masks, velocity, model, update });
+    await onUpdate?.('after', { masks, velocity, model, update, dense });
   }
 
-  /** Everything that a checkpoint holds of this. */
-  async snapshot(): Promise<Weights & Identity & { random: unknown }> {
+  /** Everything that a checkpoint holds of this. @param within the epoch is not complete */
+  async snapshot(within: boolean): Promise<Weights & Identity & { random: unknown }> {
     const { config, data, masks, optimiser, average, trainer } = this;
     const read = async (tensors: ReadonlyMap<string, Tensor>) => {
       const out: HostTensors = new Map();
@@ -191,6 +197,7 @@ export class Learner {
       model: await readState(this.model),
       masks: await read(masks?.masks ?? new Map()),
       fired: await read(masks?.fired ?? new Map()),
+      ...(masks && within && this.moves ? { earlierMasks: await read(masks.earlier) } : {}),
       momentum: await read(optimiser.velocity),
       denseMomentum: await read(optimiser.denseVelocity),
       ...(average ? { ema: await readState(average.averaged) } : {}),
@@ -219,7 +226,7 @@ export class Learner {
     for (const [name, v] of velocity) v.write(checkpoint.momentum.get(name)!.data);
     for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
     const { maskDraw } = checkpoint.random as { maskDraw: number };
-    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw);
+    this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw, flat(checkpoint.earlierMasks ?? new Map()));
   }
 
   dispose(): void {

@@ -266,7 +266,9 @@ export class Loop {
   }
 
   /** What the current epoch's metrics say of the masks as it ends. */
-  private async describeMasks(): Promise<Pick<EpochHistory, 'density' | 'deathRate' | 'fired' | 'layers' | 'events'>> {
+  private async describeMasks(): Promise<
+    Pick<EpochHistory, 'density' | 'deathRate' | 'fired' | 'maskDistance' | 'layers' | 'events'>
+  > {
     const { config, perEpoch, epoch } = this;
     const { masks } = this.learner;
     if (!masks) return { density: this.learner.remaining, deathRate: 0, fired: 1 };
@@ -274,6 +276,7 @@ export class Loop {
       density: masks.density(),
       deathRate: rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch),
       fired: await masks.firedRate(),
+      ...(this.learner.moves ? { maskDistance: await masks.distance() } : {}),
       layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })),
       events: this.state.events,
     };
@@ -292,7 +295,7 @@ export class Loop {
   private async checkpoint(): Promise<Checkpoint> {
     const { learner, epoch, state, history } = this;
     const iteration = epoch * this.perEpoch + state.done;
-    const snapshot = await learner.snapshot();
+    const snapshot = await learner.snapshot(state.done > 0);
     // the loss that shows it would be that of the next step: too late for the checkpoint that this one replaces
     for (const { data } of snapshot.model.values())
       if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);

@@ -20,6 +20,8 @@ export interface EpochHistory {
   readonly deathRate: number;
   /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
   readonly fired: number;
+  /** Weights whose mask is another than at the end of the epoch before, as a fraction of all maskable ones; absent where masks stay. */
+  readonly maskDistance?: number;
   /** Active weights of each masked layer; absent without a mask. */
   readonly layers?: readonly { readonly name: string; readonly nnz: number; readonly size: number }[];
   /** Mask updates of the epoch, by iteration; decisions of Flying Bird+ are those of that update. */

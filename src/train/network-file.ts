@@ -8,7 +8,16 @@ import { createModel } from '../nn/models/index.ts';
 import type { Module } from '../nn/module.ts';
 import { writeState } from '../nn/state.ts';
 import { Random } from '../tensor/philox.ts';
-import { assertIdentity, assertTensors, decodeWeights, type HostTensors, identityOf } from './checkpoint.ts';
+import {
+  assertIdentity,
+  assertNormalisation,
+  assertTensors,
+  decodeWeights,
+  type HostTensors,
+  type Identity,
+  identityOf,
+  type Normalisation,
+} from './checkpoint.ts';
 
 /** What messages call the file, what it holds, and what it says of itself. */
 export interface NetworkFile {
@@ -16,48 +25,74 @@ export interface NetworkFile {
   readonly model: HostTensors;
   /** 1 where a weight is active, by its name; empty where the file has no masks. */
   readonly masks: HostTensors;
+  /** Of a run with `--ema` the averaged network, which is what is scored. */
+  readonly average?: HostTensors;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly normalisation?: Normalisation;
+}
+
+/** What the command line says of a network. */
+export interface AskedNetwork {
+  arch?: string | undefined;
+  width?: number | undefined;
+  depthFactor?: number | undefined;
+  widthFactor?: number | undefined;
+}
+
+/** What was given of it. */
+function chosen(asked: AskedNetwork): Pick<Partial<Identity>, 'arch' | 'width' | 'depthFactor' | 'widthFactor'> {
+  const { arch, width, depthFactor, widthFactor } = asked;
+  return {
+    ...(arch && { arch }),
+    ...(width && { width }),
+    ...(depthFactor && { depthFactor }),
+    ...(widthFactor && { widthFactor }),
+  };
 }
 
 /** @throws FileError if the file cannot be read, or is not one */
 export function readNetworkFile(path: string): NetworkFile {
-  const { model, masks, metadata } = decodeWeights(readFileBytes(path), path);
-  return { path, model, masks, metadata };
+  const { model, masks, ema, metadata, normalisation } = decodeWeights(readFileBytes(path), path);
+  return { path, model, masks, metadata, ...(ema && { average: ema }), ...(normalisation && { normalisation }) };
 }
 
 /**
- * The network, in eval mode.
- * @param asked architecture and width, needed where the file names none; where it does they must agree
+ * The network that is scored, in eval mode.
+ * @param asked needed where the file does not say it; where it does they must agree
  * @throws FileError if the file does not fit the data set, what was asked for, or itself; UsageError for an unknown architecture
  */
 export function loadNetwork(
   device: Device,
-  { path, model, metadata }: NetworkFile,
+  file: NetworkFile,
   data: Pick<DataSet, 'name' | 'classes' | 'shape' | 'mean' | 'std'>,
-  asked: { arch?: string | undefined; width?: number | undefined },
+  asked: AskedNetwork,
 ): Module {
+  const { path, model, average = model, metadata } = file;
   const classes = data.classes.length;
   const arch = metadata.arch ?? asked.arch;
   if (!arch) throw new FileError(`${path}: does not name its architecture: give --arch and --width`);
-  const own = { arch, width: metadata.arch ? Number(metadata.width) : (asked.width ?? 64) };
-  const wanted = { ...(asked.arch ? { arch: asked.arch } : {}), ...(asked.width ? { width: asked.width } : {}) };
-  assertIdentity(own, wanted, path);
+  const {
+    width = 64,
+    depthFactor,
+    widthFactor,
+    widths,
+  }: Partial<Identity> = metadata.arch ? identityOf(metadata) : chosen(asked);
+  const own = { arch, width, ...(depthFactor && { depthFactor }), ...(widthFactor && { widthFactor }) };
+  assertIdentity(own, chosen(asked), path);
   if (metadata.classes && Number(metadata.classes) !== classes)
     throw new FileError(`${path}: was trained on ${metadata.classes} classes, ${data.name} has ${classes}: give its --dataset`);
+  assertNormalisation(file, data, path);
   const make = { device, random: new Random(0) };
-  const { depthFactor, widthFactor, widths } = identityOf(metadata);
   const network = createModel(arch, make, {
-    width: own.width,
-    ...(depthFactor && { depthFactor }),
-    ...(widthFactor && { widthFactor }),
+    ...own,
     classes,
     channels: data.shape[0],
     mean: data.mean,
     std: data.std,
   });
   if (widths) setWidths(network, widths, path);
-  assertTensors(model, new Map([...network.state()].map(([name, t]) => [name, t.shape])), path);
-  writeState(network, model, path);
+  assertTensors(average, new Map([...network.state()].map(([name, t]) => [name, t.shape])), path);
+  writeState(network, average, path);
   network.eval();
   return network;
 }

@@ -88,6 +88,7 @@ const good = fresh();
 const goodFile = join(good, 'checkpoint.safetensors');
 beforeAll(async () => {
   expect((await sparrow([...onShapes, '--save-dir', good])).code).toBe(0);
+  expect(filesOf(good)).toContain('report.html');
 });
 
 describe('wrong usage: exit code 2', () => {
@@ -181,7 +182,8 @@ describe('a bad checkpoint: exit code 1, one line that names it', () => {
   const rows: [string, () => string, RegExp][] = [
     ['missing', fresh, /cannot read .*: it does not exist$/],
     ['truncated', () => file(readFileSync(goodFile).subarray(0, 9000)), /is truncated: /],
-    ['not safetensors', () => file(Buffer.from('PK\x03\x04 this is some other file')), /is not a safetensors file \(/],
+    ['not safetensors', () => file(Buffer.from('GIF89a: this is some other file')), /is not a safetensors file \(/],
+    ['a .pth file cut short', () => file(Buffer.from('PK\x03\x04 this was longer')), /is not a whole zip archive \(/],
     ['empty', () => file(Buffer.alloc(0)), /is not a safetensors file \(0 bytes/],
     ['a header longer than the file', () => claimedLength(90_000_000n), /is truncated: its header claims 90000000 bytes/],
     ['a header of absurd length', () => claimedLength(2n ** 60n), /is not a safetensors file \(its first 8 bytes/],

@@ -9,6 +9,8 @@ import { benchConv } from '../../src/cli/bench/conv.ts';
 import { convShapes, shapeName } from '../../src/cli/bench/conv-shapes.ts';
 import { benchLaunch } from '../../src/cli/bench/launch.ts';
 import { benchLimits } from '../../src/cli/bench/limits.ts';
+import { benchNorm } from '../../src/cli/bench/norm.ts';
+import { circumstances } from '../../src/cli/bench/record.ts';
 import { benchStep } from '../../src/cli/bench/step.ts';
 import { outcomeText } from '../../src/cli/bench/text.ts';
 import type { Device } from '../../src/device/index.ts';
@@ -79,7 +81,7 @@ it('--suite limits measures every ceiling, and gives its memory back', async () 
   expect(limits.map(l => l.unit)).toEqual(['GFLOP/s', 'GFLOP/s', 'GB/s', 'GB/s', 'GB/s', 'us', 'us']);
   for (const l of limits) expect(l.value).toBeGreaterThan(0);
   expect(device.stats.live).toBe(before);
-  const where = { adapter: device.adapter, node: process.version, date: '', precision: device.precision };
+  const where = { ...circumstances(device.adapter), precision: device.precision };
   const text = outcomeText({ ...where, suite: 'limits', ok: true, limits });
   for (const l of limits) expect(text).toContain(l.title);
 });
@@ -109,6 +111,16 @@ describe('--suite conv', () => {
       expect(own.all.gflops).toBeCloseTo((3 * flops) / own.all.timing.median / 1e6, 6);
     }
   });
+});
+
+it('--suite norm counts what must be moved, forward and with the gradients', async () => {
+  const shapes = await benchNorm(device, { batchSize: 2, samples: 1 });
+  expect(shapes.map(s => s.sizes)).toEqual([64, 128, 256, 512].map((c, i) => [2, c, 32 >> i, 32 >> i]));
+  for (const { sizes, own } of shapes) {
+    const bytes = 4 * sizes.reduce((a, b) => a * b);
+    expect(own.forward.gbs).toBeCloseTo((3 * bytes) / own.forward.timing.median / 1e6, 9);
+    expect(own.all.gbs).toBeCloseTo((8 * bytes) / own.all.timing.median / 1e6, 9);
+  }
 });
 
 describe('bench/torch/measure.py', () => {

@@ -25,10 +25,14 @@ function benchIn(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Res
 
 describe('wrong usage', () => {
   it.each<[string, string[], string]>([
-    ['neither', [], 'give one of --kernel NAME, --suite NAME and --tune'],
-    ['both', ['--kernel', 'matmul', '--suite', 'conv'], 'give one of --kernel NAME, --suite NAME and --tune'],
+    ['neither', [], 'give one of --kernel NAME, --suite NAME, --tune and --page FILE.html'],
+    ['both', ['--kernel', 'matmul', '--suite', 'conv'], 'give one of --kernel NAME, --suite NAME, --tune and --page FILE.html'],
     ['an unknown kernel', ['--kernel', 'matmull'], `--kernel must be one of ${kernelNames.join(', ')}, got 'matmull'`],
-    ['an unknown suite', ['--suite', 'speed'], "--suite must be one of conv, step, launch, memory, limits, got 'speed'"],
+    [
+      'an unknown suite',
+      ['--suite', 'speed'],
+      "--suite must be one of conv, norm, step, launch, memory, limits, peers, got 'speed'",
+    ],
     ['too few steps', ['--suite', 'memory', '--steps', '5'], "--steps must be a whole number >= 6, got '5'"],
     ['a flag of another suite', ['--suite', 'conv', '--steps', '9'], '--steps has no effect with --suite conv'],
     ['a mask for convolutions', ['--suite', 'conv', '--density', '0.1'], '--density has no effect with --suite conv'],
@@ -40,11 +44,30 @@ describe('wrong usage', () => {
       ['--suite', 'step', '--arch', 'alexnet'],
       "--arch must be one of resnet18, resnet34, resnet50, resnet101, resnet152, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, wideresnet, resnet8, got 'alexnet'",
     ],
-    ['two tasks', ['--tune', '--suite', 'conv'], 'give one of --kernel NAME, --suite NAME and --tune'],
+    ['two tasks', ['--tune', '--suite', 'conv'], 'give one of --kernel NAME, --suite NAME, --tune and --page FILE.html'],
     ['a flag of tuning', ['--suite', 'step', '--budget', '9'], '--budget has no effect with --suite step'],
     ['no time to tune', ['--tune', '--budget', '0'], "--budget must be a number > 0, got '0'"],
     ['a flag that tuning has not', ['--tune', '--samples', '3'], '--samples has no effect with --tune'],
     ['a flag of suites', ['--kernel', 'matmul', '--peers'], '--peers has no effect with --kernel'],
+    [
+      'a shape with an even kernel',
+      ['--suite', 'conv', '--shapes', '64x32,64x32k2'],
+      "--shapes must be stages, all, or CI[-CO]xSIZE[kK][sS][nN],... as in 64x32,64-128x32k1s2n128, got '64x32,64x32k2'",
+    ],
+    ['shapes for batch norm', ['--suite', 'norm', '--shapes', '64x32'], '--shapes has no effect with --suite norm'],
+    [
+      'a mask beside other libraries',
+      ['--suite', 'step', '--peers', '--density', '0.1'],
+      '--density has no effect on other libraries: leave out --peers',
+    ],
+    [
+      'another network beside other libraries',
+      ['--suite', 'step', '--peers', '--arch', 'resnet8'],
+      '--peers has resnet18 only; leave out --arch',
+    ],
+    ['results without a page', ['--suite', 'conv', 'a.jsonl'], "'a.jsonl' has no effect without --page"],
+    ['a page without results', ['--page', 'a.html'], '--page: no results given; name at least one file that --out wrote'],
+    ['a page of a suite', ['--page', 'a.html', '--suite', 'conv', 'a.jsonl'], '--suite has no effect with --page'],
   ])('%s', async (_, args, message) => {
     expect(await bench(...args)).toEqual({ code: 2, stdout: '', stderr: `sparrow: ${message}\n` });
   });
@@ -139,6 +162,35 @@ describe('--tune', () => {
     const { code, stdout, stderr } = await benchIn({ ...own, SPARROW_CACHE: file }, ...tiny, '--quiet');
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/^sparrow: cannot write .*; set SPARROW_CACHE to a folder that can be written\n$/);
+  });
+});
+
+describe('--out and --page', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sparrow-bench-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('keeps results as lines, and draws the file', async () => {
+    const file = join(folder, 'new', 'results.jsonl');
+    for (const what of [
+      ['--kernel', 'fill', '--small'],
+      ['--suite', 'limits'],
+    ])
+      expect((await bench(...what, '--samples', '1', '--quiet', '--out', file)).code).toBe(0);
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    const results = lines.map(line => JSON.parse(line));
+    expect(results.map(({ kernel, suite }) => kernel ?? suite)).toEqual(['fill', 'limits']);
+    for (const result of results)
+      expect(result).toMatchObject({ webgpu: expect.stringMatching(/^\d+\.\d+/), node: process.version });
+    const page = join(folder, 'page.html');
+    const { code, stdout } = await bench('--page', page, file);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${page}: 0 results\n` });
+    expect(readFileSync(page, 'utf8')).toContain('SwiftShader');
+  });
+
+  it('says before the work that the file cannot be written', async () => {
+    const { code, stderr } = await bench('--suite', 'memory', '--steps', '100000', '--out', folder);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^sparrow: --out .*: cannot be written \(EISDIR.*\n$/);
   });
 });
 

@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { run } from '../../src/cli/program.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/data/files.ts';
 import { encodeCheckpoint } from '../../src/train/checkpoint.ts';
+import { inProcess, type Outcome } from './in-process.ts';
 
 const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
 let folder: string;
@@ -19,33 +19,12 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
 function sparrow(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise(resolve => {
     execFile(process.execPath, [bin, ...args], { env: { ...process.env, ...env } }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, stdout, stderr });
     });
   });
-}
-
-async function inProcess(args: string[]): Promise<Outcome> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map(stream =>
-    vi.spyOn(process[stream], 'write').mockImplementation(text => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    return { code: await run(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
 }
 
 const shapes = ['train', '--dataset', 'shapes', '--arch', 'resnet18', '--save-dir', 'unused'];
@@ -92,11 +71,6 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
       '--dataset is required: data set: cifar10, cifar100, svhn, tinyimagenet, folder, shapes',
     ],
     ['no folder for the run', shapes.slice(0, 5), "--save-dir is required: the run's folder"],
-    [
-      'a name that is not there yet',
-      [...shapes, '--death', 'CS_death'],
-      "--death must be one of magnitude, SET, threshold for now: 'CS_death' is not available yet, got 'CS_death'",
-    ],
     ['an argument too many', [...shapes, 'now'], "too many arguments for 'train'. Expected 0 arguments but got 1."],
     ['a missing argument', ['inspect'], "missing required argument 'checkpoint'"],
     ['--yes without --install', ['adapters', '--yes'], '--yes goes with --install'],
@@ -115,17 +89,20 @@ describe('help', () => {
   it('lists the commands and the exit codes', async () => {
     const { code, stdout, stderr } = await sparrow(['--help']);
     expect([code, stderr]).toEqual([0, '']);
-    for (const command of ['demo', 'train', 'eval', 'attack', 'inspect', 'data', 'adapters'])
+    for (const command of ['demo', 'train', 'sweep', 'eval', 'attack', 'inspect', 'export', 'report', 'data', 'adapters'])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
     expect(stdout).toContain('0 done    1 failed    2 wrong usage    130 interrupted');
   });
 
-  it.each(['train', 'eval', 'attack', 'demo', 'inspect', 'data', 'adapters'])('of %s has examples', async command => {
-    const { code, stdout } = await inProcess([command, '--help']);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(new RegExp(`Examples?:\\n(.*\\n)*? +sparrow ${command}`));
-    expect(stdout).toContain('Exit codes:');
-  });
+  it.each(['train', 'sweep', 'eval', 'attack', 'demo', 'inspect', 'export', 'report', 'data', 'adapters'])(
+    'of %s has examples',
+    async command => {
+      const { code, stdout } = await inProcess([command, '--help']);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(new RegExp(`Examples?:\\n(.*\\n)*? +sparrow ${command}`));
+      expect(stdout).toContain('Exit codes:');
+    },
+  );
 });
 
 describe('inspect', () => {

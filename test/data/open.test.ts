@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { dataSetNames, imageShape, openDataSet } from '../../src/data/index.ts';
+import { dataSetNames, openDataSet, publishedStatistics } from '../../src/data/index.ts';
 import { UsageError } from '../../src/errors.ts';
 import { writeCifar10Binary, writeCifar100Python } from './cifar-writer.ts';
 import { png, put, rgb } from './image-writer.ts';
@@ -33,7 +33,8 @@ describe('openDataSet', () => {
       const set = await openDataSet({ dataset, data: folder, limit: 10, evalLimit: 2 });
       expect(set.name).toBe(dataset);
       expect([set.train.count, set.test.count]).toEqual([10, 2]);
-      expect(imageShape(dataset) ?? [3, 64, 64]).toEqual(set.shape);
+      const { shape, mean, std } = set;
+      expect(publishedStatistics(dataset) ?? { shape: [3, 64, 64], mean, std }).toEqual({ shape, mean, std });
       expect(set.train.images.length).toBe(10 * set.shape[0] * set.shape[1] * set.shape[2]);
     }
   });

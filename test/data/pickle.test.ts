@@ -1,7 +1,8 @@
 /** The pickle reader: what Python writes is read, everything else is refused with the file's name, and nothing is ever called. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ByteArray, latin1, unpickle } from '../../src/data/pickle.ts';
+import { latin1 } from '../../src/data/pickle.ts';
+import { type ByteArray, unpickle } from '../../src/data/pickle-arrays.ts';
 import { FileError } from '../../src/errors.ts';
 import { array2, pickle2, pickle4, Raw } from './pickle-writer.ts';
 

@@ -340,6 +340,23 @@ describe('what is printed', () => {
     expect(stderr).not.toContain('Loader Message');
   });
 
+  it('which adapters there are, where none has the number or the name that was asked for', () => {
+    const { stdout, stderr } = run(`
+      import { openDevice } from './src/device/index.ts';
+      for (const gpu of ['0', 'Swift', '1', 'Voodoo'])
+        await openDevice({ gpu }).then(
+          device => { console.log(device.adapter.architecture); device.close(); },
+          error => console.log(error.message),
+        );`);
+    const refused = (gpu: string) =>
+      new RegExp(`^no swiftshader adapter \\(swiftshader: there is no '${gpu}', only 0: SwiftShader.*\\); run `);
+    const lines = stdout.trim().split('\n');
+    expect([lines.length, stderr]).toEqual([4, '']);
+    expect(lines.slice(0, 2)).toEqual(['swiftshader', 'swiftshader']);
+    expect(lines[2]).toMatch(refused('1'));
+    expect(lines[3]).toMatch(refused('Voodoo'));
+  });
+
   it('nothing by a command that the device refuses: the error is thrown at the next await', () => {
     const { stdout, stderr } = run(`
       import { openDevice } from './src/device/index.ts';

@@ -3,6 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Capture } from '../../src/device/index.ts';
 import { choicesOf, useChoices, type Variant } from '../../src/kernels/choices.ts';
 import { type ConvWork, convCandidates, convKey, convolutionsIn } from '../../src/kernels/conv-choices.ts';
+import { forwardPass } from '../../src/kernels/conv-pass.ts';
+import { defaultPassTile, skippingZeros } from '../../src/kernels/conv-tiles.ts';
 import { tuneConvolution } from '../../src/kernels/conv-tuner.ts';
 import { conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../src/tensor/conv.ts';
 import { capture, type Tensor } from '../../src/tensor/tensor.ts';
@@ -73,6 +75,25 @@ describe.each(works)('$pass', work => {
     use(work, candidate as unknown as Variant);
     expect(programsOf(work)).not.toEqual(byDefault);
   });
+});
+
+it('a tile, default or measured, skips zeros of few weights on lavapipe, where its channels fill subgroups', () => {
+  const tile = { kernel: 'taps', q: 2, v: 2, r: 1, lanes: 8 } as const;
+  const at = (density: number) => ({ ...forwardPass(shape), density });
+  const skips = device.adapter.kind === 'lavapipe' ? { skip: true } : {};
+  expect(skippingZeros(device, at(0.1), tile)).toEqual({ ...tile, ...skips });
+  if (device.adapter.subgroupSize === 8) {
+    const usual = defaultPassTile(device, at(0.1));
+    expect(skippingZeros(device, at(0.1), usual)).toEqual({ ...usual, ...skips });
+  }
+  const same = [
+    { ...tile, q: 1 },
+    { ...tile, lanes: 0 },
+    { ...tile, skip: false },
+  ];
+  for (const other of same) expect(skippingZeros(device, at(0.1), other)).toEqual(other);
+  expect(skippingZeros(device, at(0.9), tile)).toEqual(tile);
+  expect(convKey({ pass: 'forward', shape: { ...shape, density: 0.1 } })).toBe(convKey(works[0]));
 });
 
 it('keys tell passes and all sizes apart', () => {

@@ -1,5 +1,6 @@
 /**
- * The rules of mask updates beside those of Flying Bird, for a whole network: death by sign (SET, Mocanu et al. 2018) and by threshold, growth by neuron and
+ * The rules of mask updates beside those of Flying Bird, for a whole network: death by sign (SET, Mocanu et al. 2018), by threshold and by
+ * connection sensitivity (Lee et al. 2019), growth by neuron and
  * redistribution over layers (Dettmers and Zettlemoyer 2019). Plain loops over arrays.
  */
 import { type Ref, ref } from './array.ts';
@@ -8,13 +9,15 @@ export interface Layer {
   weight: Ref;
   velocity: Ref;
   mask: Ref;
-  /** What growth ranks. */
+  /** What growth by neuron ranks. */
   score: Ref;
+  /** What connection sensitivity and growth by gradient rank by. */
+  gradient: Ref;
 }
 
 export interface Rules {
   r: number;
-  death: 'magnitude' | 'SET' | 'threshold';
+  death: 'magnitude' | 'SET' | 'threshold' | 'CS_death';
   threshold: number;
   growth: 'gradient' | 'momentum_neuron';
   redistribution: 'none' | 'momentum' | 'magnitude' | 'nonzeros';
@@ -23,13 +26,17 @@ export interface Rules {
 const activeOf = (mask: Ref) => [...mask.data.keys()].filter(i => mask.data[i] === 1);
 const total = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
 
-/** The active weights that go: the first of `count` by |w|; for SET of each sign its share. */
-export function dying({ weight, mask }: Layer, { r, death, threshold }: Rules): number[] {
+/** The active weights that go: the first of `count` by |w|, for CS_death by |w·g|; for SET of each sign its share. */
+export function dying({ weight, mask, gradient }: Layer, { r, death, threshold }: Rules): number[] {
   const active = activeOf(mask);
   const size = (i: number) => Math.abs(weight.data[i]);
   const first = (among: number[], n: number) => among.sort((a, b) => size(a) - size(b) || a - b).slice(0, n);
   const wanted = Math.min(active.length, Math.ceil(r * active.length));
   if (death === 'magnitude') return first(active, wanted);
+  if (death === 'CS_death') {
+    const sensitivity = (i: number) => Math.abs(weight.data[i] * gradient.data[i]);
+    return active.sort((a, b) => sensitivity(a) - sensitivity(b) || a - b).slice(0, wanted);
+  }
   if (death === 'threshold') {
     const below = active.filter(i => size(i) <= threshold);
     return first(active, Math.min(below.length, Math.max(0, active.length - 1)));
@@ -105,7 +112,8 @@ export function updateNetwork(layers: Layer[], rules: Rules): Ref[] {
     if (i < 0) return layer.mask;
     const next = ref(layer.mask.shape, layer.mask.data);
     for (const at of gone[i]) next.data[at] = 0;
-    for (const at of growing(layer.score, next, counts[i], rules.growth)) next.data[at] = 1;
+    for (const at of growing(rules.growth === 'gradient' ? layer.gradient : layer.score, next, counts[i], rules.growth))
+      next.data[at] = 1;
     return next;
   });
 }

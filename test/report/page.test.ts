@@ -7,7 +7,7 @@ import { madeRun } from './runs.ts';
 
 const flyingBird = madeRun({ label: 'Flying Bird', seed: 3, epochs: 12, sa: 0.85, ra: 0.6, density: 0.2 });
 const dense = madeRun({ label: 'Dense', seed: 2, epochs: 12, sa: 0.86, ra: 0.62, density: 1 });
-const bare: RunData = { folder: 'bare', label: 'bare', config: {}, metrics: [], masks: [] };
+const bare: RunData = { folder: 'bare', label: 'bare', config: {}, metrics: [], masks: [], weights: [] };
 
 const sectionIds = (page: string): (string | undefined)[] =>
   parsePage(page)
@@ -55,6 +55,7 @@ describe('the results table', () => {
       ['gap', '+28.90'],
       ['Cost'],
       ['density', '20.00 %'],
+      ['ITOP rate', '39.63 %'],
       ['inference FLOPs', '277.7 M50.0 % of 555.4 M'],
       ['training FLOPs', '250 P31.3 % of 800 P'],
       ['best epoch', '101'],
@@ -110,11 +111,23 @@ describe('the page', () => {
   const page = renderReport([dense, flyingBird]);
 
   it('holds every section, and needs nothing from outside', () => {
-    expect(sectionIds(page)).toEqual(['results', 'curves', 'layers', 'masks', 'samples', 'configuration', 'flops']);
+    expect(sectionIds(page)).toEqual([
+      'results',
+      'curves',
+      'sparsity',
+      'layers',
+      'weights',
+      'masks',
+      'samples',
+      'configuration',
+      'flops',
+    ]);
     const { elements, errors } = parsePage(page);
     expect(errors).toEqual([]);
     const used = elements.flatMap(element => ['src', 'href', 'srcset'].map(name => attribute(element, name) ?? ''));
-    expect(used.filter(uri => uri !== '' && !uri.startsWith('data:image/png;base64,'))).toEqual([]);
+    expect(used.filter(uri => !/^(data:image\/png;base64,|#|$)/.test(uri))).toEqual([]);
+    const ids = new Set(elements.map(element => attribute(element, 'id')));
+    expect(used.filter(uri => uri.startsWith('#') && !ids.has(uri.slice(1)))).toEqual([]);
     expect(page).not.toMatch(/<script|<link|@import|url\(/);
   });
 
@@ -132,9 +145,12 @@ describe('the page', () => {
   it('leaves out what no run has', () => {
     expect(sectionIds(renderReport([bare]))).toEqual(['results']);
     expect(sectionIds(renderReport([{ ...bare, metrics: dense.metrics }]))).toEqual(['results', 'curves']);
-    expect(sectionIds(renderReport([{ ...flyingBird, masks: [], samples: undefined }]))).toEqual([
+    const withoutFiles = { ...flyingBird, masks: [], weights: [], samples: undefined };
+    expect(sectionIds(renderReport([withoutFiles]))).toEqual([
       'results',
       'curves',
+      'sparsity',
+      'layers',
       'configuration',
       'flops',
     ]);
@@ -197,7 +213,9 @@ const epochs = fc
     Array.from({ length: count }, (_, i) => {
       const keys = Object.keys(dense.metrics[0]) as (keyof EpochMetrics)[];
       const line = Object.fromEntries(keys.map((key, k) => [key, values[(i * 13 + k) % values.length]]));
-      return { ...line, ...(counted && { epoch: i + 1 }) } as EpochMetrics;
+      const events = [{ iteration: values[0], prune: i % 2 === 0, grow: i % 3 === 0 }];
+      const layers = ['a', 'b'].map((name, l) => ({ name, nnz: values[(i + l) % values.length], size: values[l] }));
+      return { ...line, layers, events, ...(counted && { epoch: i + 1 }) } as EpochMetrics;
     }),
   );
 const masks = fc.array(
@@ -251,9 +269,31 @@ const result = fc.tuple(fc.array(wild, { minLength: 17, maxLength: 17 }), words)
   seconds: v[16],
   seed: v[0],
 }));
+const weights = fc.array(
+  fc.tuple(words, fc.array(wild, { maxLength: 50 })).map(([name, values]) => ({ name, values: Float32Array.from(values) })),
+  { maxLength: 20 },
+);
+const distances = fc
+  .tuple(fc.integer({ min: 0, max: 12 }), fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean())
+  .map(([n, largest, found]) => ({
+    epochs: Array.from({ length: n }, (_, i) => i),
+    matrix: Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => (largest * Math.abs(i - j)) / n)),
+    threshold: 0.08,
+    ...(found && n > 0 && { emerged: n - 1 }),
+  }));
 const anyRun: fc.Arbitrary<RunData> = fc.record(
-  { folder: words, label: words, config: fc.dictionary(words, fc.jsonValue()), metrics: epochs, masks, result, samples },
-  { requiredKeys: ['folder', 'label', 'config', 'metrics', 'masks'] },
+  {
+    folder: words,
+    label: words,
+    config: fc.dictionary(words, fc.jsonValue()),
+    metrics: epochs,
+    masks,
+    weights,
+    distances,
+    result,
+    samples,
+  },
+  { requiredKeys: ['folder', 'label', 'config', 'metrics', 'masks', 'weights'] },
 );
 
 describe('any runs', () => {

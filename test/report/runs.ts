@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeSafetensors } from '../../src/data/files.ts';
 import type { StoredTensor } from '../../src/data/safetensors.ts';
-import type { EpochMetrics, LayerMask, RunData, RunResult, Samples } from '../../src/report/run.ts';
+import type { EpochMetrics, RunData, RunResult } from '../../src/report/run.ts';
+import type { LayerMask, LayerWeights, Samples } from '../../src/report/tensors.ts';
 import { Random } from '../../src/tensor/philox.ts';
 
 export const classes = ['circle', 'square', 'triangle', 'star', 'cross', 'ring', 'diamond', 'bar', 'hexagon', 'crescent'];
@@ -17,13 +18,30 @@ export interface Made {
   ra: number;
   /** 1: no masks. */
   density: number;
+  /** Flying Bird+: layers lose weights from epoch to epoch, by decisions to prune and to grow. */
+  adaptive?: boolean;
 }
 
-export function madeRun({ label, seed, epochs, sa, ra, density }: Made): RunData & { result: RunResult; samples: Samples } {
+export function madeRun({
+  label,
+  seed,
+  epochs,
+  sa,
+  ra,
+  density,
+  adaptive = false,
+}: Made): RunData & { result: RunResult; samples: Samples } {
   const noise = uniform(seed);
   const jitter = (size: number): number => (noise() - 0.5) * size;
   const masks =
     density < 1 ? networkShapes.map(([name, shape], i) => madeMask(name, shape, layerDensity(i, density), noise)) : [];
+  const counts = masks.map(({ name, keep }) => ({ name, nnz: Array.from(keep).filter(k => k !== 0).length, size: keep.length }));
+  const layersAt = (epoch: number) =>
+    counts.map(({ name, nnz, size }) => ({
+      name,
+      nnz: adaptive ? Math.min(size, Math.round(nnz * (1 + 0.05 * (epochs - 1 - epoch)))) : nnz,
+      size,
+    }));
   const metrics = Array.from({ length: epochs }, (_, i): EpochMetrics => {
     const progress = 1 - Math.exp((-4 * (i + 1)) / epochs);
     return {
@@ -38,6 +56,11 @@ export function madeRun({ label, seed, epochs, sa, ra, density }: Made): RunData
       density,
       deathRate: 0.5 * Math.cos((Math.PI / 2) * (i / epochs)),
       fired: density + 0.2 * progress,
+      maskDistance: density < 1 ? 0.1 * (1 - progress) : Number.NaN,
+      ...(density < 1 && {
+        layers: layersAt(i),
+        events: [{ iteration: 30 * (i + 1), prune: adaptive && i % 2 === 1, grow: adaptive && i % 3 === 2 }],
+      }),
       imagesPerSecond: 410 + jitter(40),
       seconds: 11 + jitter(1),
     };
@@ -88,6 +111,7 @@ export function madeRun({ label, seed, epochs, sa, ra, density }: Made): RunData
       seed,
     },
     masks,
+    weights: networkShapes.map(([name, shape], i) => madeWeights(name, shape, masks[i], noise)),
     samples: madeSamples(12, ra, sa, noise),
   };
 }
@@ -127,6 +151,17 @@ function madeMask(name: string, shape: number[], density: number, noise: () => n
   return { name, shape, keep };
 }
 
+/** Roughly normal weights, narrower in larger layers; 0 where the mask drops them. */
+function madeWeights(name: string, shape: number[], mask: LayerMask | undefined, noise: () => number): LayerWeights {
+  const size = shape.reduce((a, b) => a * b);
+  const width = Math.sqrt(2 / (size / shape[0]));
+  const values = Float32Array.from(
+    { length: size },
+    (_, i) => (mask ? mask.keep[i] : 1) * width * (noise() + noise() + noise() - 1.5),
+  );
+  return { name, values };
+}
+
 function madeSamples(n: number, ra: number, sa: number, noise: () => number): Samples {
   const side = 32;
   const clean = new Float32Array(n * 3 * side * side);
@@ -152,11 +187,23 @@ export function writeRun(folder: string, run: RunData): void {
   writeFileSync(join(folder, 'config.json'), JSON.stringify(run.config));
   writeFileSync(join(folder, 'metrics.jsonl'), run.metrics.map(epoch => `${JSON.stringify(epoch)}\n`).join(''));
   if (run.result) writeFileSync(join(folder, 'result.json'), JSON.stringify({ label: run.label, ...run.result }));
-  const masks = run.masks.flatMap(({ name, shape, keep }): [string, StoredTensor][] => [
-    [name, { dtype: 'F32', shape, data: Float32Array.from(keep) }],
-    [`mask.${name}`, { dtype: 'U8', shape, data: Uint8Array.from(keep) }],
+  const shapes = new Map(networkShapes);
+  const weights = run.weights.flatMap(({ name, values }): [string, StoredTensor][] => {
+    const tensor: StoredTensor = { dtype: 'F32', shape: shapes.get(name)!, data: Float32Array.from(values) };
+    return [
+      [name, tensor],
+      [`momentum.${name}`, tensor],
+    ];
+  });
+  const masks = run.masks.map(({ name, shape, keep }): [string, StoredTensor] => [
+    `mask.${name}`,
+    { dtype: 'U8', shape, data: Uint8Array.from(keep) },
   ]);
-  writeSafetensors(join(folder, 'checkpoint.safetensors'), new Map(masks));
+  writeSafetensors(join(folder, 'checkpoint.safetensors'), new Map([...weights, ...masks]));
+  if (run.distances) {
+    const { matrix, emerged = null, ...rest } = run.distances;
+    writeFileSync(join(folder, 'distances.json'), JSON.stringify({ ...rest, distances: matrix, emerged }));
+  }
   if (!run.samples) return;
   const { shape, clean, adv, labels, predClean, predAdv, classes } = run.samples;
   const images = (data: ArrayLike<number>): StoredTensor => ({ dtype: 'F32', shape, data: Float32Array.from(data) });

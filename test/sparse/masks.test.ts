@@ -99,6 +99,8 @@ describe('updates of Flying Bird and Flying Bird+', () => {
           const weights = maskedParameters(model);
           const masks = new Masks(model, seed);
           masks.initialise(density, how);
+          const start = new Map<string, Ref>();
+          for (const [name, mask] of masks.masks) start.set(name, await toRef(mask));
           const momentum = new Map<string, Tensor>();
           for (const [name, p] of weights) momentum.set(name, fromRef(device, ref(p.shape)));
           for (const [u, options] of updates.entries()) {
@@ -117,7 +119,7 @@ describe('updates of Flying Bird and Flying Bird+', () => {
               before.set(name, { weight, velocity, mask, fired: await toRef(masks.fired.get(name)!), score });
             }
             const scores = new Map([...before].map(([name, b]) => [name, fromRef(device, b.score)]));
-            await masks.update({ ...options, growth }, scores, momentum);
+            await masks.update({ ...options, growth }, { gradient: scores, momentum: scores }, momentum);
             for (const [name, { weight, velocity, mask, fired, score }] of before) {
               const expected = flyingBirdUpdate(weight, velocity, mask, score, { ...options, r: options.rate });
               const found = await toRef(masks.masks.get(name)!);
@@ -131,6 +133,11 @@ describe('updates of Flying Bird and Flying Bird+', () => {
             }
             for (const t of scores.values()) t.dispose();
           }
+          let differing = 0;
+          for (const [name, mask] of start)
+            differing += nnz(zip(mask, await toRef(masks.masks.get(name)!), (a, b) => Number(a !== b)));
+          expect(await masks.distance()).toBeCloseTo(differing / masks.layers.reduce((n, l) => n + l.size, 0), 6);
+          expect(await masks.distance()).toBe(0);
           for (const t of momentum.values()) t.dispose();
           masks.dispose();
           model.dispose();
@@ -160,7 +167,7 @@ describe('updates of Flying Bird and Flying Bird+', () => {
       const decisions = { prune: false, grow: false };
       await masks.update(
         { rate: Math.min(rate, 0.8), growth: 'gradient', decisions, pruneRatio: 0, growthRatio: 0 },
-        new Map([['0.weight', score]]),
+        { gradient: new Map([['0.weight', score]]) },
       );
       const after = await toRef(masks.masks.get('0.weight')!);
       const sizes = (stays: 0 | 1) =>
@@ -175,13 +182,15 @@ describe('updates of Flying Bird and Flying Bird+', () => {
     });
   });
 
-  it('needs scores for growth by gradient and by momentum', async () => {
+  it('needs scores for growth by gradient and by momentum, and the gradient for death by connection sensitivity', async () => {
     const model = modelOf([[8, 8]]);
     const masks = new Masks(model, 1);
     masks.initialise(0.5, 'uniform');
     const decisions = { prune: false, grow: false };
     const bare = { rate: 0.5, growth: 'gradient', decisions, pruneRatio: 0.4, growthRatio: 0.05 } as const;
     await expect(masks.update(bare)).rejects.toThrow('growth by gradient needs a score for 0.weight');
+    const sensitive = masks.update({ ...bare, growth: 'random', death: 'CS_death' });
+    await expect(sensitive).rejects.toThrow('death by CS_death needs the gradient of 0.weight');
     masks.dispose();
     model.dispose();
   });

@@ -26,7 +26,7 @@ const quarters = (shape: readonly number[], seed: number) => map(random(shape, s
 const decisions = { prune: false, grow: false };
 const rules = fc.record<Rules>({
   r: fc.constantFrom(0, 0.1, 0.3, 0.5),
-  death: fc.constantFrom('magnitude', 'SET', 'threshold'),
+  death: fc.constantFrom('magnitude', 'SET', 'threshold', 'CS_death'),
   threshold: fc.constantFrom(0, 0.3, 1),
   growth: fc.constantFrom('gradient', 'momentum_neuron'),
   redistribution: fc.constantFrom('none', 'momentum', 'magnitude', 'nonzeros'),
@@ -43,7 +43,8 @@ describe('an update by any rules', () => {
         const masks = new Masks(model, seed);
         masks.initialise(density, 'uniform');
         const layers: Layer[] = [];
-        const [scores, momentum] = [new Map<string, Tensor>(), new Map<string, Tensor>()];
+        const tensors = () => new Map<string, Tensor>();
+        const [scores, gradients, momentum] = [tensors(), tensors(), tensors()];
         for (const [l, [name, p]] of [...weights].entries()) {
           const mask = await toRef(masks.masks.get(name)!);
           const inMask = (values: Ref) => zip(values, mask, (v, m) => v * m);
@@ -52,15 +53,17 @@ describe('an update by any rules', () => {
             velocity: inMask(quarters(p.shape, seed + 3 * l + 1)),
             mask,
             score: quarters(p.shape, seed + 3 * l + 2),
+            gradient: quarters(p.shape, seed + 3 * l + 100),
           };
           layers.push(layer);
           p.write(layer.weight.data);
           scores.set(name, fromRef(device, layer.score));
+          gradients.set(name, fromRef(device, layer.gradient));
           momentum.set(name, fromRef(device, layer.velocity));
         }
         const { r, threshold, ...names } = rule;
         const numbers = { rate: r, deathThreshold: threshold, decisions, pruneRatio: 0, growthRatio: 0 };
-        await masks.update({ ...numbers, ...names }, scores, momentum);
+        await masks.update({ ...numbers, ...names }, { gradient: gradients, momentum: scores }, momentum);
         const expected = updateNetwork(layers, rule);
         let [before, after] = [0, 0];
         for (const [l, [name, p]] of [...weights].entries()) {
@@ -75,7 +78,7 @@ describe('an update by any rules', () => {
           expect(v.data.every((w, i) => w === kept(layers[l].velocity)[i])).toBe(true);
         }
         expect(after).toBe(before);
-        for (const t of [...scores.values(), ...momentum.values()]) t.dispose();
+        for (const t of [...scores.values(), ...gradients.values(), ...momentum.values()]) t.dispose();
         masks.dispose();
         model.dispose();
       },

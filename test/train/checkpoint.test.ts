@@ -44,6 +44,7 @@ function sample(): Checkpoint {
     masks: new Map([['conv1.weight', filled([4, 3, 3, 3], i => (i % 4 ? 0 : 1))]]),
     momentum: new Map([['conv1.weight', filled([4, 3, 3, 3], i => -i)]]),
     fired: new Map([['conv1.weight', filled([4, 3, 3, 3], () => 1)]]),
+    earlierMasks: new Map([['conv1.weight', filled([4, 3, 3, 3], i => i % 2)]]),
     denseMomentum: new Map([['conv1.weight', filled([4, 3, 3, 3], i => i / 3)]]),
   };
 }
@@ -72,6 +73,7 @@ describe('a checkpoint', () => {
       'mask.conv1.weight': 'U8',
       'momentum.conv1.weight': 'F32',
       'fired.conv1.weight': 'U8',
+      'earlierMask.conv1.weight': 'U8',
       'denseMomentum.conv1.weight': 'F32',
     });
     expect(tensors.get('bn1.num_batches_tracked')!.data).toEqual(BigInt64Array.of(774400n));

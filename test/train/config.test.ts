@@ -106,10 +106,6 @@ describe('validation', () => {
     expect(() => resolve(given)).toThrow(message);
   });
 
-  it.each<[keyof TrainConfig, string]>([['death', 'CS_death']])('says that --%s %s is known but not there yet', (key, value) => {
-    expect(() => resolve({ [key]: value })).toThrow(`for now: '${value}' is not available yet`);
-  });
-
   it('takes the seed 0', () => {
     expect(resolve({ seed: 0 }).seed).toBe(0);
   });

@@ -57,6 +57,7 @@ const methods: Record<string, Partial<TrainConfig>> = {
   'FB, momentum_neuron, by magnitude': { fb: true, growth: 'momentum_neuron', redistribution: 'magnitude' },
   'FB, threshold death, by nonzeros': { fb: true, death: 'threshold', deathThreshold: 0.05, redistribution: 'nonzeros' },
   'FB, SET death, linear decay': { fb: true, death: 'SET', decaySchedule: 'linear' },
+  'FB, CS_death': { fb: true, death: 'CS_death' },
   ...Object.fromEntries(
     (['igq', 'uniform', 'erk', 'er', 'random', 'magnitude', 'snip', 'grasp', 'synflow'] as const).map(sparseInit => [
       `fixed ${sparseInit}`,
@@ -66,9 +67,9 @@ const methods: Record<string, Partial<TrainConfig>> = {
 };
 
 /** What an update found, by layer. */
-type Snapshot = Map<string, { mask: Float32Array; weight: Float32Array; nnz: number }>;
+type Snapshot = Map<string, { mask: Float32Array; weight: Float32Array; gradient: Float32Array | undefined; nnz: number }>;
 
-async function snapshot({ masks, model, velocity }: MaskedState): Promise<Snapshot> {
+async function snapshot({ masks, model, velocity, dense }: MaskedState): Promise<Snapshot> {
   const found: Snapshot = new Map();
   for (const [name, p] of maskedParameters(model)) {
     const [mask, weight, v] = [await masks.masks.get(name)!.floats(), await p.floats(), await velocity.get(name)!.floats()];
@@ -76,27 +77,24 @@ async function snapshot({ masks, model, velocity }: MaskedState): Promise<Snapsh
     expect([name, nnz]).toEqual([name, masks.nnz(name)]);
     expect([name, mask.every(m => m === 0 || m === 1)]).toEqual([name, true]);
     expect([name, mask.every((m, i) => m === 1 || (weight[i] === 0 && v[i] === 0))]).toEqual([name, true]);
-    found.set(name, { mask, weight, nnz });
+    found.set(name, { mask, weight, gradient: await dense.gradient?.get(name)?.floats(), nnz });
   }
   return found;
 }
 
-/** The active weights that a death rule must leave: the largest, by sign for SET. Of equal ones the first go. */
-function survivors(
-  { mask, weight, nnz }: { mask: Float32Array; weight: Float32Array; nnz: number },
-  update: UpdateOptions,
-): number[] {
+/** The active weights that a death rule must leave: the largest, by sign for SET, by |w·g| for CS_death. Of equal ones the first go. */
+function survivors({ mask, weight, gradient, nnz }: NonNullable<ReturnType<Snapshot['get']>>, update: UpdateOptions): number[] {
   const { drop } = updateCounts(nnz, mask.length, update.rate, update.decisions, update);
   const active = [...mask.keys()].filter(i => mask[i] === 1);
-  const without = (among: number[], count: number) =>
-    among.sort((a, b) => Math.abs(weight[a]) - Math.abs(weight[b]) || a - b).slice(count);
+  const rank = (i: number) => Math.abs(update.death === 'CS_death' ? Math.fround(weight[i] * gradient![i]) : weight[i]);
+  const without = (among: number[], count: number) => among.sort((a, b) => rank(a) - rank(b) || a - b).slice(count);
   if (nnz === mask.length) return active;
   if (update.death === 'threshold') {
     const limit = Math.fround(update.deathThreshold!);
     const below = active.filter(i => Math.abs(weight[i]) <= limit).length;
     return without(active, Math.min(below, Math.max(0, nnz - 1)));
   }
-  if (update.death === 'magnitude') return without(active, drop);
+  if (update.death === 'magnitude' || update.death === 'CS_death') return without(active, drop);
   const positive = active.filter(i => weight[i] > 0);
   const share = Math.round((drop * positive.length) / nnz);
   const others = active.filter(i => !(weight[i] > 0));

@@ -67,6 +67,7 @@ describe('a training run', () => {
     expect(Math.abs(rows[0].density - 0.2) * total).toBeLessThanOrEqual(rows[0].layers!.length);
     expect(rows.flatMap(r => r.events!.map(e => e.iteration))).toEqual([3, 6]);
     expect(rows[1].fired).toBeGreaterThan(rows[1].density);
+    for (const { maskDistance, density } of rows) expect([maskDistance! > 0, maskDistance! <= 2 * density]).toEqual([true, true]);
     const result = JSON.parse(readFileSync(join(saveDir, 'result.json'), 'utf8'));
     expect(result.difference.ra).toBeCloseTo(result.best.testRa - result.final.testRa, 12);
     expect(result.flops.inferenceReal).toBeLessThan(result.flops.inferenceDense);
@@ -86,8 +87,8 @@ describe('a training run', () => {
           await run({ ...settings, saveDir, resume: i > 0 }, { shouldStop: () => ++asked >= stop });
         }
         expect(sha(saveDir)).toBe(sha(whole));
-        expect(metrics(saveDir).map(r => [r.epoch, r.trainRa, r.valRa])).toEqual(
-          metrics(whole).map(r => [r.epoch, r.trainRa, r.valRa]),
+        expect(metrics(saveDir).map(r => [r.epoch, r.trainRa, r.valRa, r.maskDistance])).toEqual(
+          metrics(whole).map(r => [r.epoch, r.trainRa, r.valRa, r.maskDistance]),
         );
       }),
       { numRuns: 2 },

@@ -1,6 +1,9 @@
 /** What every result of `sparrow bench` says of where it was measured, and the files in which results are kept. */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { cpus } from 'node:os';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AdapterDescription } from '../../device/index.ts';
 import { FileError } from '../../errors.ts';
@@ -10,6 +13,10 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 export interface Circumstances {
   readonly adapter: AdapterDescription;
   readonly node: string;
+  /** Version of the npm package `webgpu`, and with it of Dawn. */
+  readonly webgpu: string;
+  /** The processor, with how many of its cores there are. */
+  readonly cpu: string;
   /** Of the checkout or the offline pack, with `+` where files differ from it; absent outside of both. */
   readonly commit?: string;
   /** ISO 8601. */
@@ -18,7 +25,10 @@ export interface Circumstances {
 
 export function circumstances(adapter: AdapterDescription): Circumstances {
   const commit = process.env.SPARROW_COMMIT || commitOf(root);
-  return { adapter, node: process.version, ...(commit ? { commit } : {}), date: new Date().toISOString() };
+  const { version: webgpu } = createRequire(import.meta.url)('webgpu/package.json') as { version: string };
+  const [core] = cpus();
+  const cpu = `${core?.model.trim() ?? 'unknown'} x ${cpus().length}`;
+  return { adapter, node: process.version, webgpu, cpu, ...(commit ? { commit } : {}), date: new Date().toISOString() };
 }
 
 /** The commit of a checkout, with `+` where files differ from it. @param folder ends with a slash */
@@ -33,19 +43,17 @@ export function commitOf(folder: string): string | undefined {
   }
 }
 
-/**
- * Appends a result as one line to `bench/results/NAME.jsonl` of the checkout.
- * @returns the file @throws FileError where it cannot be written
- */
-export function saveResult(name: string, result: object): string {
-  const folder = `${root}bench/results`;
-  const file = `${folder}/${name}.jsonl`;
-  if (!existsSync(`${root}bench`)) throw new FileError('--save works in a checkout of the project only (bench/results)');
+/** Makes the file of `--out` with its folder where it is missing: before the work, not after it. @throws FileError where it cannot be written */
+export const checkOut = (file: string): void => append(file, '');
+
+/** Appends a result as one line. @throws FileError where the file cannot be written */
+export const appendResult = (file: string, result: object): void => append(file, `${JSON.stringify(result)}\n`);
+
+function append(file: string, text: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
-    appendFileSync(file, `${JSON.stringify(result)}\n`);
+    mkdirSync(dirname(file), { recursive: true });
+    appendFileSync(file, text);
   } catch (error) {
-    throw new FileError(`${file}: cannot be written (${(error as Error).message})`);
+    throw new FileError(`--out ${file}: cannot be written (${(error as Error).message})`);
   }
-  return file;
 }

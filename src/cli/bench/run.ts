@@ -5,20 +5,25 @@ import { SparrowError } from '../../errors.ts';
 import { choicesOf } from '../../kernels/choices.ts';
 import type { Initialiser } from '../../sparse/densities.ts';
 import type { Progress, RunHooks } from '../../train/api.ts';
+import { deviceOptions } from '../../train/config.ts';
 import { openTunedDevice } from '../../train/kernels.ts';
-import { benchConv, type ConvResult } from './conv.ts';
-import type { ShapeSet } from './conv-shapes.ts';
+import { benchConv, type ConvPass, type ConvResult } from './conv.ts';
+import { shapeTitle } from './conv-shapes.ts';
+import type { Peers } from './entry.ts';
 import { benchKernel, checkKernelName, type KernelResult } from './kernel.ts';
 import { benchLaunch, type LaunchResult } from './launch.ts';
 import { benchLimits, type LimitResult } from './limits.ts';
 import { benchMemory, type MemoryResult } from './memory.ts';
-import { checkPeer, openPeer } from './peer.ts';
+import { benchNorm, type NormPass, type NormResult } from './norm.ts';
+import { type SmallestRatio, smallestRatios } from './passes.ts';
+import { installedPeers } from './peer.ts';
 import { type Circumstances, circumstances } from './record.ts';
 import { benchStep, type StepResult } from './step.ts';
+import { addTorchConv, addTorchStep, hasTorch } from './torch.ts';
 import { benchTune, type TuneResult } from './tune.ts';
 
 /** What `--suite` runs. */
-export type Suite = 'conv' | 'step' | 'launch' | 'memory' | 'limits';
+export type Suite = 'conv' | 'norm' | 'step' | 'launch' | 'memory' | 'limits' | 'peers';
 
 export interface BenchOptions {
   readonly kernel?: string | undefined;
@@ -30,16 +35,19 @@ export interface BenchOptions {
   readonly again: boolean;
   readonly imageSize: number;
   readonly small: boolean;
-  readonly samples: number;
+  /** By default what suits the suite. */
+  readonly samples?: number | undefined;
   readonly arch: string;
-  readonly width: number;
+  /** By default what suits the suite. */
+  readonly width?: number | undefined;
   /** By default what suits the suite, for `step` also the adapter. */
   readonly batchSize?: number | undefined;
   readonly steps: number;
   readonly trainStep: number;
   readonly density?: number | undefined;
   readonly sparseInit: Initialiser;
-  readonly shapes: ShapeSet;
+  /** As `--shapes` is written. */
+  readonly shapes: string;
   readonly peers: boolean;
   readonly profile: boolean;
   readonly adapter: AdapterKind;
@@ -54,21 +62,39 @@ interface Trained {
   readonly trainStep: number;
 }
 
+export interface ConvOutcome {
+  readonly suite: 'conv';
+  readonly ok: true;
+  readonly batchSize: number;
+  readonly shapes: readonly ConvResult[];
+  /** Beside other libraries: where each comes nearest. */
+  readonly smallest?: readonly SmallestRatio<ConvPass>[];
+  /** The adapter's ceilings, measured in the same run. */
+  readonly limits: readonly LimitResult[];
+}
+
+export interface NormOutcome {
+  readonly suite: 'norm';
+  readonly ok: true;
+  readonly batchSize: number;
+  readonly shapes: readonly NormResult[];
+  readonly smallest?: readonly SmallestRatio<NormPass>[];
+  readonly limits: readonly LimitResult[];
+}
+
+export type StepOutcome = { readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & StepResult;
+
 export type Outcome =
   | ({ readonly tune: true; readonly ok: true; readonly arch: string; readonly imageSize: number } & Omit<Trained, 'trainStep'> &
       TuneResult)
   | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
-  | {
-      readonly suite: 'conv';
-      readonly ok: true;
-      readonly batchSize: number;
-      readonly peer?: string;
-      readonly shapes: readonly ConvResult[];
-    }
-  | ({ readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & StepResult)
+  | ConvOutcome
+  | NormOutcome
+  | StepOutcome
   | ({ readonly suite: 'launch'; readonly ok: true } & LaunchResult)
   | ({ readonly suite: 'memory' } & Trained & MemoryResult)
-  | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] };
+  | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] }
+  | { readonly suite: 'peers'; readonly ok: true; readonly parts: readonly [StepOutcome, ConvOutcome, NormOutcome] };
 
 export type BenchOutcome = Circumstances & {
   readonly precision: Precision;
@@ -85,7 +111,8 @@ export async function runBench(
   hooks: Pick<RunHooks, 'onNotice'> & Required<Pick<RunHooks, 'onProgress'>>,
 ): Promise<BenchOutcome> {
   if (options.kernel !== undefined) checkKernelName(options.kernel);
-  if (options.peers) checkPeer();
+  const withPeers = options.peers || options.suite === 'peers';
+  const libraries = withPeers ? installedPeers() : [];
   const device = await openTunedDevice(options, hooks);
   try {
     if (options.profile && !device.profiler.available)
@@ -94,7 +121,10 @@ export async function runBench(
     const profiled = options.profile && options.suite !== 'step';
     if (profiled) device.profiler.start();
     const measuredKernels = choicesOf(device).size;
-    const outcome = await measure(device, options, hooks.onProgress);
+    const peers = withPeers ? { libraries, adapter: device.adapter, gpu: deviceOptions(options).gpu ?? '' } : undefined;
+    const { onProgress } = hooks;
+    const onPart: Bench['onPart'] = (label, done, total) => onProgress({ label, done, total });
+    const outcome = await measure({ device, options, peers, onPart, onProgress });
     return {
       ...circumstances(device.adapter),
       precision: device.precision,
@@ -107,53 +137,90 @@ export async function runBench(
   }
 }
 
-type OnPart = (label: string, done: number, total: number) => void;
+/** What the suites work with. */
+interface Bench {
+  readonly device: Device;
+  readonly options: BenchOptions;
+  readonly peers: Peers | undefined;
+  onPart(label: string, done: number, total: number): void;
+  onProgress(progress: Progress): void;
+}
 
-async function measure(device: Device, options: BenchOptions, onProgress: (progress: Progress) => void): Promise<Outcome> {
-  const onPart: OnPart = (label, done, total) => onProgress({ label, done, total });
-  const { kernel, suite, samples, width, trainStep } = options;
+/** Timed samples where it is not said how many. */
+const SAMPLES = 9;
+const STEP_SAMPLES = 5;
+/** Samples of the ceilings beside a suite. */
+const LIMIT_SAMPLES = 3;
+
+async function measure(bench: Bench): Promise<Outcome> {
+  const { device, options, onPart } = bench;
+  const { kernel, suite, samples = SAMPLES, trainStep } = options;
   if (kernel !== undefined) {
     const cases = await benchKernel(device, kernel, { small: options.small, samples, onCase: onPart });
     return { kernel, ok: cases.every(c => c.ok), cases };
   }
   if (options.tune) {
-    const { arch, imageSize, budget, again, batchSize = usualBatch(device) } = options;
-    const result = await benchTune(device, { arch, width, batchSize, imageSize, budget, again }, onProgress);
+    const { arch, width = 64, imageSize, budget, again, batchSize = usualBatch(device) } = options;
+    const result = await benchTune(device, { arch, width, batchSize, imageSize, budget, again }, bench.onProgress);
     return { tune: true, ok: true, arch, width, batchSize, imageSize, ...result };
   }
   switch (suite!) {
     case 'conv':
-      return conv(device, options, onPart);
-    case 'step': {
-      const batchSize = options.batchSize ?? usualBatch(device);
-      const { arch, density, sparseInit, profile } = options;
-      const training = { arch, width, batchSize, attackSteps: trainStep, density, sparseInit };
-      const result = await benchStep(device, { ...training, samples, profile, onStep: onPart });
-      return { suite: 'step', ok: true, arch, width, batchSize, trainStep, ...result };
-    }
+      return conv(bench, await limits(bench));
+    case 'norm':
+      return norm(bench, await limits(bench));
+    case 'step':
+      return step(bench);
     case 'launch':
       return { suite: 'launch', ok: true, ...(await benchLaunch(device, { samples, onStep: onPart })) };
     case 'memory': {
-      const { batchSize = 32, steps } = options;
-      const onStep = (step: number) => onPart('training step', step, steps);
+      const { width = 16, batchSize = 32, steps } = options;
+      const onStep = (at: number) => onPart('training step', at, steps);
       const result = await benchMemory(device, { width, batchSize, steps, attackSteps: trainStep, onStep });
       return { suite: 'memory', width, batchSize, trainStep, ...result };
     }
     case 'limits':
       return { suite: 'limits', ok: true, limits: await benchLimits(device, { samples, onPart }) };
+    case 'peers': {
+      // the step first: its peak of memory counts from the opening of the device
+      const trained = await step(bench);
+      const ceilings = await limits(bench);
+      return { suite: 'peers', ok: true, parts: [trained, await conv(bench, ceilings), await norm(bench, ceilings)] };
+    }
   }
 }
 
-/** What a training step is measured with where nothing else is asked for. */
+/** Images of a training step where nothing else is asked for. */
 const usualBatch = (device: Device): number => (device.adapter.kind === 'gpu' ? 128 : 8);
 
-async function conv(device: Device, options: BenchOptions, onShape: OnPart): Promise<Outcome> {
-  const { batchSize = 8, samples, shapes: set } = options;
-  const peer = options.peers ? await openPeer() : undefined;
-  try {
-    const shapes = await benchConv(device, { shapes: set, batchSize, samples, peer, onShape });
-    return { suite: 'conv', ok: true, batchSize, ...(peer ? { peer: peer.name } : {}), shapes };
-  } finally {
-    peer?.close();
-  }
+const limits = ({ device, onPart }: Bench) => benchLimits(device, { samples: LIMIT_SAMPLES, onPart });
+
+async function conv({ device, options, peers, onPart }: Bench, ceilings: readonly LimitResult[]): Promise<ConvOutcome> {
+  const { batchSize = 8, samples = SAMPLES } = options;
+  const alone = await benchConv(device, { shapes: options.shapes, batchSize, samples, peers, onShape: onPart });
+  const shapes = peers && hasTorch() ? await addTorchConv(alone, torchOptions(device, samples, onPart)) : alone;
+  const smallest = peers && smallestRatios<ConvPass, ConvResult>(shapes, r => shapeTitle(r.sizes, batchSize));
+  return { suite: 'conv', ok: true, batchSize, shapes, ...(smallest ? { smallest } : {}), limits: ceilings };
 }
+
+async function norm({ device, options, peers, onPart }: Bench, ceilings: readonly LimitResult[]): Promise<NormOutcome> {
+  const { batchSize = 8, samples = SAMPLES } = options;
+  const shapes = await benchNorm(device, { batchSize, samples, peers, onShape: onPart });
+  const smallest = peers && smallestRatios<NormPass, NormResult>(shapes, r => r.shape);
+  return { suite: 'norm', ok: true, batchSize, shapes, ...(smallest ? { smallest } : {}), limits: ceilings };
+}
+
+async function step({ device, options, peers, onPart }: Bench): Promise<StepOutcome> {
+  const { arch, width = 64, trainStep, density, sparseInit, profile, samples = STEP_SAMPLES } = options;
+  const batchSize = options.batchSize ?? usualBatch(device);
+  const training = { arch, width, batchSize, attackSteps: trainStep, density, sparseInit };
+  const result = await benchStep(device, { ...training, samples, profile, peers, onStep: onPart });
+  const outcome: StepOutcome = { suite: 'step', ok: true, arch, width, batchSize, trainStep, ...result };
+  return peers && hasTorch() ? addTorchStep(outcome, torchOptions(device, samples, onPart)) : outcome;
+}
+
+const torchOptions = (device: Device, samples: number, onPart: Bench['onPart']) => ({
+  samples,
+  adapter: device.adapter,
+  onPart: (part: string) => onPart(part, 0, 1),
+});

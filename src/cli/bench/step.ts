@@ -2,8 +2,10 @@
 import type { Device, KernelTime } from '../../device/index.ts';
 import { layerMacs } from '../../nn/macs.ts';
 import { inferenceMacs, passesPerImage } from '../../sparse/flops.ts';
-
-import { spread, type Timing } from './time.ts';
+import { type PeerResult, type PeerRounds, type Ratio, takeTurns } from './contest.ts';
+import type { Entry, Peers } from './entry.ts';
+import { enterStep, type Losses, type PreparedStep } from './step-peers.ts';
+import type { Timing } from './time.ts';
 import { imageShape, Training, type TrainingOptions } from './training.ts';
 
 export interface StepOptions extends TrainingOptions {
@@ -11,7 +13,16 @@ export interface StepOptions extends TrainingOptions {
   readonly samples: number;
   /** Times further steps by kernel. */
   readonly profile: boolean;
+  /** Take turns with them. */
+  readonly peers?: Peers | undefined;
   onStep?(label: string, done: number, total: number): void;
+}
+
+/** Another library's step; PyTorch's is timed only. */
+export interface StepPeer extends Partial<PreparedStep> {
+  readonly timing: StepResult['timing'];
+  /** How many times as long as Sparrow it takes. */
+  readonly ratio: Ratio;
 }
 
 export interface StepResult {
@@ -37,6 +48,9 @@ export interface StepResult {
   readonly buffersMade: number;
   /** Of one step. */
   readonly profile?: readonly KernelTime[];
+  /** Beside other libraries: the losses that they have to come to, and what they gave. */
+  readonly losses?: Losses;
+  readonly peers?: readonly PeerResult<StepPeer>[];
 }
 
 /** Steps between the first and the timed ones: clocks rise, and drivers finish their work in the background. */
@@ -44,7 +58,18 @@ const WARM_UP = 2;
 /** Steps that a profile is the mean of. */
 const PROFILED = 3;
 
+/** Times steps, alone or in turns with other libraries. */
 export async function benchStep(device: Device, options: StepOptions): Promise<StepResult> {
+  if (!options.peers) return timeSteps(device, options);
+  const { losses, entry } = await enterStep(device, options, options.peers, part => options.onStep?.(part, 0, 1));
+  try {
+    return { ...(await timeSteps(device, options, entry)), losses };
+  } finally {
+    entry.close();
+  }
+}
+
+async function timeSteps(device: Device, options: StepOptions, entry?: Entry): Promise<StepResult> {
   const { samples, batchSize, attackSteps } = options;
   const total = 1 + WARM_UP + samples + (options.profile ? PROFILED : 0);
   let done = 0;
@@ -62,12 +87,11 @@ export async function benchStep(device: Device, options: StepOptions): Promise<S
     const firstStepSeconds = (performance.now() - start) / 1000;
     for (let i = 0; i < WARM_UP; i++) await step();
     const before = device.stats;
-    const times: number[] = [];
-    for (let i = 0; i < samples; i++) times.push(await step());
+    const rounds = await takeTurns({ step }, entry?.ready ?? [], { samples, runs: 1 });
     const after = device.stats;
     const profile = options.profile ? await profileSteps(device, step) : undefined;
 
-    const timing = spread(times);
+    const timing = timingOf(rounds.own.step);
     const seconds = timing.median / 1000;
     const { masks, model } = training;
     const macs = inferenceMacs(layerMacs(device, model, imageShape), name => (masks ? masks.nnz(name) / sizeOf(masks, name) : 1));
@@ -85,11 +109,20 @@ export async function benchStep(device: Device, options: StepOptions): Promise<S
       submits: (after.submits - before.submits) / samples,
       buffersMade: (after.buffersMade - before.buffersMade) / samples,
       ...(profile ? { profile } : {}),
+      ...(entry ? { peers: entry.results(rounds.peers, peerStep) } : {}),
     };
   } finally {
     training.dispose();
   }
 }
+
+/** A library's step from its rounds and from what it said when it was prepared. */
+function peerStep({ timing, ratio }: PeerRounds<'step'>, prepared: object): Omit<StepPeer, 'difference'> {
+  const { losses, firstStepSeconds } = prepared as PreparedStep;
+  return { losses, firstStepSeconds, timing: timingOf(timing.step!), ratio: ratio.step! };
+}
+
+const timingOf = ({ median, min, max, samples }: Timing): StepResult['timing'] => ({ median, min, max, samples });
 
 /** Milliseconds by kernel of one step: apart from the timed steps, because a pass for each dispatch slows them. */
 async function profileSteps(device: Device, step: () => Promise<unknown>): Promise<KernelTime[]> {

@@ -1,12 +1,12 @@
 /** What `sparrow bench` prints of its results. */
 import { formatTable, profileTable } from '../table.ts';
-import type { ConvResult } from './conv.ts';
 import type { KernelResult } from './kernel.ts';
 import type { LaunchResult } from './launch.ts';
 import type { LimitResult } from './limits.ts';
 import type { MemoryResult } from './memory.ts';
-import type { BenchOutcome } from './run.ts';
-import type { StepResult } from './step.ts';
+import type { BenchOutcome, Outcome, StepOutcome } from './run.ts';
+import { convText, normText, stepPeersText } from './text-contest.ts';
+import { significant } from './text-numbers.ts';
 import type { TuneResult } from './tune.ts';
 
 /** Where it was measured, the numbers, and where it was asked for the profile. */
@@ -14,15 +14,17 @@ export function outcomeText(outcome: BenchOutcome): string {
   const { adapter, node, commit, measuredKernels } = outcome;
   const chosen = measuredKernels ? `; ${measuredKernels} kernels chosen by measuring` : '';
   const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}${chosen}`;
-  return [where, tableOf(outcome), ...(outcome.profile ? [profileTable(outcome.profile)] : [])].join('\n\n');
+  return [where, tableOf(outcome, outcome.precision), ...(outcome.profile ? [profileTable(outcome.profile)] : [])].join('\n\n');
 }
 
-function tableOf(outcome: BenchOutcome): string {
+function tableOf(outcome: Outcome, precision: BenchOutcome['precision']): string {
   if ('kernel' in outcome) return kernelText(outcome.cases);
   if ('tune' in outcome) return tuneText(outcome);
   switch (outcome.suite) {
     case 'conv':
-      return convText(outcome);
+      return convText(outcome, precision);
+    case 'norm':
+      return normText(outcome);
     case 'step':
       return stepText(outcome);
     case 'launch':
@@ -31,6 +33,8 @@ function tableOf(outcome: BenchOutcome): string {
       return memoryText(outcome);
     case 'limits':
       return limitsText(outcome.limits);
+    case 'peers':
+      return outcome.parts.map(part => tableOf(part, precision)).join('\n\n');
   }
 }
 
@@ -45,26 +49,6 @@ function kernelText(cases: readonly KernelResult[]): string {
     `${significant(c.rate.min)} - ${significant(c.rate.max)}`,
   ]);
   return formatTable(['case', 'check', 'error', 'allowed', 'ms', 'median', 'range'], rows);
-}
-
-function convText({ batchSize, peer, shapes }: { batchSize: number; peer?: string; shapes: readonly ConvResult[] }): string {
-  const header = [`GFLOP/s, batch ${batchSize}`, 'forward', 'input gradient', 'weight gradient', 'all three'];
-  const rows = shapes.map(({ shape, sizes, own }) => [
-    sizes.n === batchSize ? shape : `${shape}, batch ${sizes.n}`,
-    ...[own.forward, own.inputGradient, own.weightGradient, own.all].map(rate => significant(rate.gflops)),
-  ]);
-  if (!peer) return formatTable(header, rows);
-  const beside = shapes.map(({ peer: p }) => [
-    significant(p!.forward.gflops),
-    significant(p!.all.gflops),
-    p!.ratio.forward.toFixed(2),
-    p!.ratio.all.toFixed(2),
-  ]);
-  const more = [`${peer} forward`, `${peer} all`, 'ratio forward', 'ratio all'];
-  return formatTable(
-    [...header, ...more],
-    rows.map((row, i) => [...row, ...beside[i]]),
-  );
 }
 
 function tuneText({
@@ -107,7 +91,7 @@ function memoryText({ early, late, ok, secondsPerStep }: MemoryResult): string {
   return `${table}\n\n${verdict}, ${between}, ${secondsPerStep.toFixed(3)} s a step`;
 }
 
-function stepText(r: StepResult & { arch: string; width: number; batchSize: number; trainStep: number }): string {
+function stepText(r: StepOutcome): string {
   const seconds = (ms: number) => (ms / 1000).toPrecision(4);
   const { timing, gflops } = r;
   const density = r.density < 1 ? `, density ${r.density.toPrecision(3)}` : '';
@@ -119,7 +103,8 @@ function stepText(r: StepResult & { arch: string; width: number; batchSize: numb
     ['memory', `${mib(r.peak)} at most, ${mib(r.live)} between steps, ${mib(r.held)} of buffers`],
     ['of a step', `${r.dispatches} dispatches, ${significant(r.submits)} submits, ${significant(r.buffersMade)} buffers made`],
   ];
-  return formatTable([`${r.arch}, width ${r.width}${density}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
+  const table = formatTable([`${r.arch}, width ${r.width}${density}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
+  return r.peers ? `${table}\n\n${stepPeersText(r)}` : table;
 }
 
 function launchText({ host, finished, dispatches, submits, buffersMade }: LaunchResult): string {
@@ -138,9 +123,3 @@ function limitsText(limits: readonly LimitResult[]): string {
 }
 
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
-
-/** Three significant digits. */
-function significant(value: number): string {
-  if (Number.isInteger(value)) return String(value);
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-}

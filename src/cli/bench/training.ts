@@ -18,15 +18,23 @@ export interface TrainingOptions {
   /** Share of the weights that a random mask keeps; dense without it. */
   readonly density?: number | undefined;
   readonly sparseInit?: Initialiser;
+  /** Neither augmentation nor a random start: who begins with the same weights comes to the same losses. */
+  readonly repeatable?: boolean;
 }
 
 /** [C, H, W] of an image. */
 export const imageShape = [3, 32, 32] as const;
-const classes = 10;
+export const classes = 10;
+/** Of every channel of the images: what the model normalises by. */
+export const input = { mean: 0.5, std: 0.25 };
+export const optimiser = { lr: 0.01, momentum: 0.9, weightDecay: 5e-4 };
+export const attack = { eps: 8 / 255, stepSize: 2 / 255 };
 
 export class Training {
   readonly model: Module;
   readonly masks: Masks | undefined;
+  /** Bytes [N, C, H, W] and classes [N] of the batch. */
+  readonly batch: { readonly images: Uint8Array; readonly labels: Int32Array };
   private readonly device: Device;
   private readonly batchSize: number;
   private readonly optimiser: Sgd;
@@ -34,7 +42,8 @@ export class Training {
   private readonly trainer: Trainer;
   private done = 0;
 
-  constructor(device: Device, { arch, width, batchSize, attackSteps, density, sparseInit = 'igq' }: TrainingOptions) {
+  constructor(device: Device, options: TrainingOptions) {
+    const { arch, width, batchSize, attackSteps, density, sparseInit = 'igq', repeatable = false } = options;
     this.device = device;
     this.batchSize = batchSize;
     const random = new Random(1, Stream.data);
@@ -42,18 +51,19 @@ export class Training {
     const images = new Uint8Array(random.words(Math.ceil((batchSize * size) / 4)).buffer);
     const labels = Int32Array.from(random.words(batchSize), word => word % classes);
     const maker = { device, random: new Random(1, Stream.init) };
-    this.model = createModel(arch, maker, { width, classes, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] });
-    this.optimiser = new Sgd(this.model.parameters(), { lr: 0.01, momentum: 0.9, weightDecay: 5e-4 });
+    this.model = createModel(arch, maker, { width, classes, mean: Array(3).fill(input.mean), std: Array(3).fill(input.std) });
+    this.optimiser = new Sgd(this.model.parameters(), optimiser);
     if (density !== undefined) {
       this.masks = new Masks(this.model, 1);
       this.optimiser.masks = this.masks.masks;
       this.masks.initialise(density, sparseInit);
     }
+    this.batch = { images: images.subarray(0, batchSize * size), labels };
     this.split = new DeviceSplit(device, { images, labels, count: batchSize }, imageShape, 1);
     this.trainer = new Trainer(device, this.model, this.optimiser, this.split, {
       mode: 'pgd',
-      attack: { norm: 'linf', eps: 8 / 255, stepSize: 2 / 255, steps: attackSteps, randomInit: true },
-      augment: { crop: 4, flip: true, rotate: 0 },
+      attack: { norm: 'linf', ...attack, steps: attackSteps, randomInit: !repeatable },
+      augment: repeatable ? undefined : { crop: 4, flip: true, rotate: 0 },
       seed: 1,
       keepGradients: [],
     });
@@ -68,6 +78,13 @@ export class Training {
   async step(): Promise<void> {
     await this.submit();
     await this.device.sync();
+  }
+
+  /** One step. @returns the mean loss of its adversarial images, before the update */
+  async lossOfStep(): Promise<number> {
+    this.trainer.tally.reset();
+    await this.submit();
+    return (await this.trainer.tally.read()).loss;
   }
 
   dispose(): void {

@@ -4,6 +4,7 @@ import { SparrowError, UsageError } from '../../errors.ts';
 import { initialisers } from '../../sparse/densities.ts';
 import { modelFlags, optimiserFlags, runFlags } from '../../train/config.ts';
 import { checkSettings, choice, flagName, integer, number, text, toggle, withDefaults } from '../../train/flags.ts';
+import { areShapes, shapesSyntax } from '../bench/conv-shapes.ts';
 import type { BenchOptions, BenchOutcome } from '../bench/run.ts';
 import { outcomeText } from '../bench/text.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
@@ -13,9 +14,13 @@ const examples = `
 Examples:
   One kernel against its reference, and its speed; edit src/kernels/wgsl/matmul.wgsl and run it again:
     sparrow bench --kernel matmul
-  Convolutions of a ResNet-18, in turns with jax-js on the same adapter:
+  Convolutions of a ResNet-18, in turns with jax-js and TensorFlow.js on the same adapter; then two shapes only, of a longer list:
     npm ci --prefix bench/peers
     sparrow bench --suite conv --peers
+    sparrow bench --suite conv --peers --shapes 3-64x64,64-128x32k1s2n16 --samples 3
+  Convolutions, batch norm and a PGD-10 training step beside them, the result kept; then drawn as a page:
+    sparrow bench --suite peers --out bench/results/peers.jsonl
+    sparrow bench --page peers.html bench/results/peers.jsonl
   One adversarial training step of a ResNet-18, with the time of each kernel; then with a tenth of its weights:
     sparrow bench --suite step --profile
     sparrow bench --suite step --density 0.1
@@ -30,7 +35,11 @@ Examples:
 const whatFlags = {
   kernel: text({ help: 'run src/kernels/wgsl/NAME.wgsl against its reference', default: undefined, placeholder: 'NAME' }),
   tune: toggle({ help: "measure the variants of a model's convolutions on this adapter and keep the fastest for later runs" }),
-  suite: choice(['conv', 'step', 'launch', 'memory', 'limits'], { help: 'run a suite', default: undefined }),
+  suite: choice(['conv', 'norm', 'step', 'launch', 'memory', 'limits', 'peers'], {
+    help: 'run a suite; peers is conv, norm and step in turns with other libraries',
+    default: undefined,
+  }),
+  page: text({ help: 'draw the given results as FILE', default: undefined, placeholder: 'FILE.html' }),
 };
 
 const howFlags = {
@@ -44,16 +53,16 @@ const howFlags = {
   batchSize: integer({
     help: 'images of a batch',
     default: undefined,
-    defaultText: 'conv 8, memory 32, step and --tune 128 on a GPU, else 8',
+    defaultText: 'conv and norm 8, memory 32, step and --tune 128 on a GPU, else 8',
     min: 1,
   }),
-  shapes: choice(['stages', 'all'], {
-    help: '--suite conv: convolutions of a ResNet-18 in short, or many more',
-    default: 'stages',
-  }),
+  shapes: {
+    ...text({ help: `--suite conv, peers: ${shapesSyntax}`, default: 'stages', placeholder: 'LIST' }),
+    problem: (value: unknown) => (areShapes(String(value)) ? null : `must be ${shapesSyntax}`),
+  },
   arch: { ...modelFlags.arch, help: `--suite step, --tune: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
   width: integer({
-    help: '--suite step, memory, --tune: base width of the network',
+    help: '--suite step, memory, peers, --tune: base width of the network',
     default: undefined,
     defaultText: 'step and --tune 64, memory 16',
     min: 1,
@@ -71,7 +80,7 @@ const howFlags = {
     default: 50,
     min: 6,
   }),
-  trainStep: integer({ help: '--suite step, memory: iterations of the training attack', default: 10, min: 1 }),
+  trainStep: integer({ help: '--suite step, memory, peers: iterations of the training attack', default: 10, min: 1 }),
   density: number({
     help: '--suite step: share of the weights that a random mask keeps',
     default: undefined,
@@ -84,7 +93,9 @@ const howFlags = {
     default: 'igq',
     aliases: { fixed_ERK: 'erk', ERK: 'erk', ER: 'er' },
   }),
-  peers: toggle({ help: '--suite conv: take turns with jax-js (bench/peers), which compiles for minutes on a software adapter' }),
+  peers: toggle({
+    help: '--suite conv, norm, step: take turns with jax-js and TensorFlow.js (bench/peers), which compile for minutes on a software adapter, and measure PyTorch where python3 has it',
+  }),
   profile: toggle({
     help: '--suite: time on the device by kernel (for step of further steps; else it slows what is timed a little)',
   }),
@@ -95,41 +106,57 @@ const howFlags = {
 
 const benchFlags = { ...whatFlags, ...howFlags };
 
+const trains = ['step', 'memory', 'peers'];
+const contests = ['conv', 'norm', 'step'];
+
 /** Flags that belong to one kind of run. */
-const onlyFor: Readonly<Record<string, (o: Partial<Pick<BenchOptions, 'kernel' | 'suite' | 'tune'>>) => boolean>> = {
-  imageSize: o => o.tune === true,
-  budget: o => o.tune === true,
-  again: o => o.tune === true,
+const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite' | 'tune'>) => boolean>> = {
+  imageSize: o => o.tune,
+  budget: o => o.tune,
+  again: o => o.tune,
   small: o => o.kernel !== undefined,
   samples: o => o.suite !== 'memory' && !o.tune,
-  batchSize: o => o.tune || o.suite === 'conv' || o.suite === 'step' || o.suite === 'memory',
-  shapes: o => o.suite === 'conv',
+  batchSize: o => o.tune || [...contests, ...trains].includes(o.suite ?? ''),
+  shapes: o => o.suite === 'conv' || o.suite === 'peers',
   arch: o => o.tune || o.suite === 'step',
-  width: o => o.tune || o.suite === 'step' || o.suite === 'memory',
+  width: o => o.tune || trains.includes(o.suite ?? ''),
   steps: o => o.suite === 'memory',
-  trainStep: o => o.suite === 'step' || o.suite === 'memory',
+  trainStep: o => trains.includes(o.suite ?? ''),
   density: o => o.suite === 'step',
   sparseInit: o => o.suite === 'step',
-  peers: o => o.suite === 'conv',
-  profile: o => o.suite !== undefined,
+  peers: o => contests.includes(o.suite ?? ''),
+  profile: o => o.suite !== undefined && o.suite !== 'peers',
 };
 
 export function addBench(program: Command): void {
   const command = program
     .command('bench')
     .summary('kernels against their references; speed and memory of convolutions and training')
+    .argument('[results...]', 'with --page: files that --out wrote')
     .description(
-      'Checks and times one kernel (--kernel), runs a suite (--suite), or chooses kernels by measuring (--tune). Exits with 1 when a check fails.',
+      'Checks and times one kernel (--kernel), runs a suite (--suite), chooses kernels by measuring (--tune), or draws results (--page). Exits with 1 when a check fails.',
     );
   addFlags(command, 'What', whatFlags);
   addFlags(command, 'How', howFlags);
   addOutputOptions(command)
-    .option('--save', 'append the result to bench/results/NAME.jsonl of the checkout')
+    .option('--out <FILE>', 'append the result to FILE as a line of JSON')
     .addHelpText('after', examples)
-    .action(async (output: OutputOptions & { save?: boolean }) => {
-      await bench(resolve(givenFlags(command, benchFlags)), output);
+    .action(async (results: string[], output: BenchOutput) => {
+      const given = givenFlags(command, benchFlags);
+      const { page } = withDefaults(benchFlags, given);
+      if (page === undefined) {
+        if (results.length > 0) throw new UsageError(`'${results[0]}' has no effect without --page`);
+        await bench(resolve(given), output);
+      } else {
+        const other = Object.keys(benchFlags).find(key => key !== 'page' && command.getOptionValueSource(key) === 'cli');
+        if (other !== undefined) throw new UsageError(`${flagName(other)} has no effect with --page`);
+        if (output.out !== undefined) throw new UsageError('--out has no effect with --page');
+        await drawPage(page, results, output);
+      }
     });
 }
+
+type BenchOutput = OutputOptions & { readonly out?: string };
 
 /** Defaults, and which flags go together. */
 function resolve(given: Partial<Record<keyof typeof benchFlags, unknown>>): BenchOptions {
@@ -137,7 +164,7 @@ function resolve(given: Partial<Record<keyof typeof benchFlags, unknown>>): Benc
   checkSettings(benchFlags, settings);
   const { kernel, suite, tune } = settings;
   if ([kernel !== undefined, suite !== undefined, tune].filter(Boolean).length !== 1)
-    throw new UsageError('give one of --kernel NAME, --suite NAME and --tune');
+    throw new UsageError('give one of --kernel NAME, --suite NAME, --tune and --page FILE.html');
   const chosen = { ...(kernel ? { kernel } : {}), ...(suite ? { suite } : {}), tune };
   for (const [key, fits] of Object.entries(onlyFor)) {
     if (!(key in given) || fits(chosen)) continue;
@@ -145,21 +172,30 @@ function resolve(given: Partial<Record<keyof typeof benchFlags, unknown>>): Benc
   }
   if ('sparseInit' in given && settings.density === undefined)
     throw new UsageError('--sparse-init has no effect without --density');
-  const step = suite === 'step' || tune;
-  return { ...settings, samples: settings.samples ?? (step ? 5 : 9), width: settings.width ?? (step ? 64 : 16) };
+  if (settings.peers && settings.density !== undefined)
+    throw new UsageError('--density has no effect on other libraries: leave out --peers');
+  if (settings.peers && settings.arch !== 'resnet18') throw new UsageError('--peers has resnet18 only; leave out --arch');
+  return settings;
 }
 
-async function bench(options: BenchOptions, output: OutputOptions & { save?: boolean }): Promise<void> {
+async function bench(options: BenchOptions, output: BenchOutput): Promise<void> {
+  const { appendResult, checkOut } = await import('../bench/record.ts');
+  if (output.out !== undefined) checkOut(output.out);
   // the engine is loaded here: help and wrong usage answer without it
   const { runBench } = await import('../bench/run.ts');
   const outcome = await withProgress(output, hooks => runBench(options, hooks));
   printResult(output, outcome, outcomeText(outcome));
-  if (output.save) {
-    const { saveResult } = await import('../bench/record.ts');
-    const file = saveResult('suite' in outcome ? outcome.suite : 'kernel' in outcome ? 'kernel' : 'tune', outcome);
-    if (!output.quiet) process.stderr.write(`sparrow: saved in ${file}\n`);
+  if (output.out !== undefined) {
+    appendResult(output.out, outcome);
+    if (!output.quiet) process.stderr.write(`sparrow: saved in ${output.out}\n`);
   }
   if (!outcome.ok) throw new SparrowError(failure(outcome));
+}
+
+async function drawPage(page: string, results: readonly string[], output: OutputOptions): Promise<void> {
+  const { writeBenchPage } = await import('../../report/benchPage.ts');
+  const count = writeBenchPage(results, page);
+  printResult(output, { page, results: count }, `${page}: ${count} ${count === 1 ? 'result' : 'results'}`);
 }
 
 function failure(outcome: BenchOutcome): string {

@@ -7,20 +7,21 @@ import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 const examples = `
 Examples:
   sparrow data fetch cifar10 --data data
+  sparrow data fetch svhn --data data --from https://mirror.example/svhn
   sparrow data verify cifar10 --data data`;
 
-type DataOptions = OutputOptions & { readonly data: string };
+type DataOptions = OutputOptions & { readonly data: string; readonly from?: string };
 
 export function addData(program: Command): void {
   const data = program.command('data').summary('fetch and verify data sets').description('Fetches and verifies data sets.');
   data.addHelpText('after', examples);
 
-  addVerb(data, 'fetch', 'downloads a data set, goes on where an earlier download broke off, and checks it').action(
-    async (name: string, options: DataOptions) => {
-      await withProgress(options, hooks => engine.fetchDataset(name, options.data, hooks.onProgress));
+  addVerb(data, 'fetch', 'downloads a data set, goes on where an earlier download broke off, and checks it')
+    .option('--from <URL>', "a folder of another server that has the publisher's files")
+    .action(async (name: string, options: DataOptions) => {
+      await withProgress(options, hooks => engine.fetchDataset(name, options.data, options.from, hooks.onProgress));
       printResult(options, { name, folder: options.data, verified: true }, `${name} is in ${options.data}, checked`);
-    },
-  );
+    });
   addVerb(data, 'verify', "checks a data set's files").action(async (name: string, options: DataOptions) => {
     await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks));
     printResult(options, { name, folder: options.data, verified: true }, `${name} in ${options.data} is whole`);

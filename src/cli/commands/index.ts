@@ -7,18 +7,24 @@ import { addData } from './data.ts';
 import { addDemo } from './demo.ts';
 import { addEval } from './eval.ts';
 import { addExplain } from './explain.ts';
+import { addExport } from './export.ts';
 import { addInspect } from './inspect.ts';
+import { addReport } from './report.ts';
 import { addRobustBird } from './robust-bird.ts';
+import { addSweep } from './sweep.ts';
 import { addTrain } from './train.ts';
 
 export const commands: readonly ((program: Command) => void)[] = [
   addDemo,
   addTrain,
   addRobustBird,
+  addSweep,
   addEval,
   addAttack,
   addExplain,
   addInspect,
+  addExport,
+  addReport,
   addData,
   addAdapters,
   addBench,

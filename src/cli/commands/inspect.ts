@@ -12,6 +12,7 @@ const examples = `
 Examples:
   sparrow inspect runs/fb/checkpoint.safetensors
   sparrow inspect weights.safetensors --json
+  sparrow inspect model.pth
 
 Active weights are those of the mask, or in a file without masks those that are not zero. FLOPs are multiply-adds of one image's
 forward pass, dense and at the layer's density; a file that does not name its architecture, such as a plain state_dict, has none.`;
@@ -20,8 +21,8 @@ export function addInspect(program: Command): void {
   program
     .command('inspect')
     .summary("a checkpoint's layers: shapes, non-zeros, density, FLOPs")
-    .description('Prints the maskable layers (convolutions and linear) of a checkpoint or of a plain safetensors state_dict.')
-    .argument('<checkpoint>', 'a .safetensors file')
+    .description('Prints the maskable layers (convolutions and linear) of a checkpoint or of a plain state_dict.')
+    .argument('<checkpoint>', 'a .safetensors or .pth file')
     .option('--json', 'print the result as exactly one JSON object on stdout')
     .addHelpText('after', examples)
     .action((file: string, options: OutputOptions) => inspect(file, options));

@@ -15,6 +15,7 @@ import {
 import * as engine from '../engine.ts';
 import { Interrupted } from '../interrupt.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
+import { writeRunPage } from '../run-page.ts';
 import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 import { resultText } from './train.ts';
 
@@ -57,6 +58,8 @@ async function train(settings: RobustBirdSettings, options: OutputOptions): Prom
   if (outcome.interrupted)
     throw new Interrupted(`interrupted; saved in ${settings.saveDir}_stage1 and _stage2, --resume continues it`);
   const { result } = outcome;
+  for (const stage of settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const))
+    await writeRunPage(stageFolder(settings, stage));
   printResult(options, result, `${resultText(result, stageFolder(settings, 2))}\n${ticketText(result)}`);
 }
 

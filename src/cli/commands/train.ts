@@ -16,6 +16,7 @@ import {
 import * as engine from '../engine.ts';
 import { Interrupted } from '../interrupt.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
+import { writeRunPage } from '../run-page.ts';
 import { duration, formatTable, percent } from '../table.ts';
 import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 
@@ -31,6 +32,9 @@ Examples:
     sparrow train --dataset cifar10 --data data --arch resnet18 --save-dir runs/snip --density 0.2 --fix --sparse-init snip
   Go on after an interruption:
     sparrow train ... --save-dir runs/fb --resume
+  Score a checkpoint of the PyTorch code on test, and train on from it:
+    sparrow train --dataset cifar10 --data data --arch resnet18 --eval --pretrained model_RA_best.pth.tar
+    sparrow train --dataset cifar10 --data data --arch resnet18 --init model_RA_best.pth.tar --save-dir runs/more
   A small run without any data on disk:
     sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
 
@@ -46,7 +50,7 @@ export function addTrain(program: Command): void {
     .description(
       'Trains a network adversarially (--mode): dense by default, under a moving sparse mask with --fb, --fbp, --set, --rigl or --itop, ' +
         'under a fixed one with --fix. The folder given by --save-dir ' +
-        'gets config.json, metrics.jsonl, checkpoints and result.json.',
+        'gets config.json, metrics.jsonl, checkpoints, result.json and report.html.',
     );
   addFlags(command, 'Model and data', modelFlags);
   addFlags(command, 'Run', runFlags);
@@ -70,6 +74,7 @@ async function train(given: Partial<TrainConfig>, config: TrainConfig, options: 
     return engine.train(config, hooks);
   });
   if (outcome.interrupted) throw new Interrupted(`interrupted; saved in ${config.saveDir}, --resume continues it`);
+  await writeRunPage(config.saveDir);
   printResult(options, outcome.result, resultText(outcome.result, config.saveDir));
 }
 

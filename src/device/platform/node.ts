@@ -49,7 +49,8 @@ function driversFor(kind: Kind): string[] | string {
   return found.length > 0 ? found : 'no Vulkan driver of a GPU is installed';
 }
 
-async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
+/** @param wanted part of an adapter's name, or which one as a number from 0; absent: the first */
+async function lookFor(kind: Kind, wanted?: string): Promise<Candidate> {
   if (process.platform === 'linux') {
     const drivers = driversFor(kind);
     if (typeof drivers === 'string') return { kind, refused: drivers };
@@ -66,10 +67,16 @@ async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
   const unchecked = process.env.SPARROW_ROBUST === '1' ? [] : ['disable_robustness'];
   const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...unchecked];
   const options = [`enable-dawn-features=${toggles.join(',')}`, 'disable-dawn-features=timestamp_quantization'];
-  if (name) options.push(`adapter=${name}`);
   try {
     const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
+    if (wanted) {
+      const names = await adapterNames(() => create([...options, `adapter=${NO_NAME}`]));
+      const name = /^\d+$/.test(wanted) ? names[Number(wanted)] : names.find(n => n.includes(wanted));
+      if (name) options.push(`adapter=${name}`);
+      else if (names.length)
+        return { kind, refused: `there is no '${wanted}', only ${names.map((n, i) => `${i}: ${n}`).join(', ')}` };
+    }
     const gpu = create(options);
     alive.push(gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
@@ -81,6 +88,21 @@ async function lookFor(kind: Kind, name?: string): Promise<Candidate> {
     return { kind, adapter, description };
   } catch (error) {
     return { kind, refused: (error as Error).message.split('\n')[0] };
+  }
+}
+
+/** What no adapter is called. */
+const NO_NAME = '\u0001';
+
+/** The adapters' names in Dawn's order, which it tells nowhere but in its complaint about a name that none has. */
+async function adapterNames(create: () => GPU): Promise<string[]> {
+  const gpu = create();
+  alive.push(gpu);
+  try {
+    await gpu.requestAdapter();
+    return [];
+  } catch (error) {
+    return [...(error as Error).message.matchAll(/name: '(.*)'$/gm)].map(match => match[1]);
   }
 }
 

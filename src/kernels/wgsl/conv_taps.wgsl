@@ -6,7 +6,11 @@
 //
 // One invocation: $(4*Q) output channels x $(R) rows x $(4*V) columns in registers. Neighbouring invocations take neighbouring column
 // tiles, then rows, then images; workgroup rows take the next output channels, and z goes on where x alone would pass 65 535. Loads of x
-// are vec4: for each input row the aligned vec4s that cover all taps are loaded once, and shifted windows are picked from registers.
+// are vec4: for each input row the aligned vec4s that cover all taps are loaded once, and shifted windows are picked from registers. Where a
+// subgroup covers whole rows (EDGES), those of the neighbouring tiles come from the neighbours instead, and past the end of a row are 0.
+//% if SKIP
+// For weights of which many are 0: a row of taps that are all 0 is skipped. The sums are the same to the bit, for what is left out adds 0.
+//% end
 //% if LANES
 // A workgroup is one subgroup, and its invocations need the same weights: each loads every $(LANES)th of them and tells the others. On such
 // adapters a load costs as much as twenty multiplications, a broadcast as much as one.
@@ -51,6 +55,7 @@ fn load(plane: u32, row: i32, col: i32) -> vec4f {
 
 //% if LANES
 @compute @workgroup_size($(LANES))
+@diagnostic(off, subgroup_uniformity) // whether weights are 0 is the same for all of a subgroup
 fn main(
   @builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32,
 ) {
@@ -100,7 +105,25 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for r in 0..R
       let row$(r) = first_row + $(r*S) + p.rd * i32(th);
 //% for m in 0..M1-M0+1
+//% if EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V)
       let x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
+//% end
+//% end
+//% for m in 0..M1-M0+1
+//% if EDGES && m+M0 < 0
+//% if EDGES == 1
+      let x$(r)_$(m) = vec4f();
+//% else
+      let x$(r)_$(m) = select(subgroupShuffleUp(x$(r)_$(S*V-1-M0), 1u), vec4f(), tile_w == 0u);
+//% end
+//% end
+//% if EDGES && m+M0 >= S*V
+//% if EDGES == 1
+      let x$(r)_$(m) = vec4f();
+//% else
+      let x$(r)_$(m) = select(subgroupShuffleDown(x$(r)_$(0-M0), 1u), vec4f(), tile_w == p.tiles_w - 1u);
+//% end
+//% end
 //% end
 //% for tw in 0..TW
 //% for v in 0..V
@@ -121,24 +144,39 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       let own$(k) = wt[(w_at >> 2u) + $(k)u];
 //% end
 //% end
+//% if SKIP
+//% for k in 0..4*Q/LANES
+      let any$(k) = abs(own$(k))
+//% for tw in 1..TW
+        + abs(own$(tw*4*Q/LANES+k))
+//% end
+      ;
+//% end
+//% end
 //% for c in 0..4*Q
+//% if SKIP
+      if (subgroupBroadcast(any$(c/LANES), $(c%LANES)u) != 0.0) {
+//% else
+      {
+//% end
 //% for tw in 0..TW
 //% if LANES
-      let w$(tw)_$(c) = subgroupBroadcast(own$((tw*4*Q+c)/LANES), $((tw*4*Q+c)%LANES)u);
+      let w$(tw) = subgroupBroadcast(own$((tw*4*Q+c)/LANES), $((tw*4*Q+c)%LANES)u);
 //% else
-      let w$(tw)_$(c) = own$((tw*4*Q+c)/4)[$(c%4)];
+      let w$(tw) = own$((tw*4*Q+c)/4)[$(c%4)];
 //% end
 //% end
 //% for r in 0..R
 //% for v in 0..V
       // a row of taps is summed before it joins the rest: one access to an accumulator that may not fit the registers, and less rounding
-      a$(r)_$(c)_$(v) += w0_$(c) * s$(r)_$(v)_0
+      a$(r)_$(c)_$(v) += w0 * s$(r)_$(v)_0
 //% for tw in 1..TW
-        + w$(tw)_$(c) * s$(r)_$(v)_$(tw)
+        + w$(tw) * s$(r)_$(v)_$(tw)
 //% end
       ;
 //% end
 //% end
+      }
 //% end
       w_at += $(TW*4*Q)u;
     }

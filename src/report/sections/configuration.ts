@@ -1,10 +1,10 @@
 /** How the runs were made: what differs between them, what they share, and the formula behind the FLOPs. */
 import { plain } from '../format.ts';
 import { html, type Markup } from '../markup.ts';
-import { runName, type StyledRun, section } from './section.ts';
+import { runName, type Section, type StyledRun, section } from './section.ts';
 
 /** Nothing where no run has a configuration or a result. */
-export function configuration(runs: StyledRun[]): Markup | undefined {
+export function configuration(runs: StyledRun[]): Section | undefined {
   const facts = runs.map(factsOf);
   const keys = [...new Set(facts.flatMap(fact => [...fact.keys()]))];
   if (keys.length === 0) return undefined;
@@ -59,7 +59,7 @@ function flatten(value: Record<string, unknown>, prefix = ''): [string, string][
 }
 
 /** The formulas as the runs' results give them, each once. Nothing where no run has one. */
-export function formulas(runs: StyledRun[]): Markup | undefined {
+export function formulas(runs: StyledRun[]): Section | undefined {
   const texts = [...new Set(runs.map(run => run.result?.flops.formula ?? '').filter(formula => formula !== ''))];
   if (texts.length === 0) return undefined;
   const lead = html`Shares in the table compare the count at each layer's own density with the same network without a mask.`;

@@ -1,17 +1,20 @@
 /** Learning curves, and the numbers behind them. One run: its sets in one figure. Several: a figure a quantity with a line a run. */
+import type { Figure } from '../figure.ts';
 import { percent, plain } from '../format.ts';
-import { lineFigure, type Series } from '../lineFigure.ts';
+import { type DecisionMark, lineFigure, type Series } from '../lineFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { EpochMetrics } from '../run.ts';
-import { runName, type StyledRun, section } from './section.ts';
+import { runName, type Section, type StyledRun, section } from './section.ts';
 import { summarise } from './summary.ts';
 
-type Key = Exclude<keyof EpochMetrics, 'layers'>;
-
 interface Quantity {
-  key: Key;
-  /** Of which images. */
+  /** Of which images; empty where the family has this quantity alone. */
   set: string;
+  of: (epoch: EpochMetrics) => number;
+  /** The accuracy on training batches is robust only where training is adversarial. */
+  adversarial?: boolean;
+  /** In a figure of one run: carries the ring and the decisions. */
+  marked?: boolean;
 }
 
 interface Family {
@@ -28,64 +31,79 @@ const families: Family[] = [
     axis: 'robust accuracy (%)',
     factor: 100,
     quantities: [
-      { key: 'testRa', set: 'test' },
-      { key: 'valRa', set: 'validation' },
-      { key: 'trainRa', set: 'train' },
+      { set: 'test', of: epoch => epoch.testRa },
+      { set: 'validation', of: epoch => epoch.valRa, marked: true },
+      { set: 'train', of: epoch => epoch.trainRa, adversarial: true },
     ],
+  },
+  {
+    name: 'Robust generalisation gap',
+    axis: 'gap (percentage points)',
+    factor: 100,
+    quantities: [{ set: '', of: epoch => epoch.trainRa - epoch.testRa, adversarial: true, marked: true }],
   },
   {
     name: 'Standard accuracy',
     axis: 'standard accuracy (%)',
     factor: 100,
     quantities: [
-      { key: 'testSa', set: 'test' },
-      { key: 'valSa', set: 'validation' },
+      { set: 'test', of: epoch => epoch.testSa },
+      { set: 'validation', of: epoch => epoch.valSa, marked: true },
     ],
   },
-  { name: 'Loss under attack', axis: 'cross-entropy (nats)', factor: 1, quantities: [{ key: 'valLoss', set: 'validation' }] },
+  {
+    name: 'Loss under attack',
+    axis: 'cross-entropy (nats)',
+    factor: 1,
+    quantities: [{ set: 'validation', of: epoch => epoch.valLoss, marked: true }],
+  },
 ];
 
 /** Nothing where no run has metrics. */
-export function curves(runs: StyledRun[]): Markup | undefined {
-  const figures = families.flatMap(runs.length === 1 ? family => oneRun(family, runs[0]) : family => manyRuns(family, runs));
-  if (figures.every(figure => figure === undefined)) return undefined;
-  const lead = html`A ring marks a run's best epoch, by validation RA.${runs.length > 1 && html` Figures of the same accuracy share their scale.`}`;
+export function curves(runs: StyledRun[]): Section | undefined {
+  const figures = families
+    .flatMap(runs.length === 1 ? family => [oneRun(family, runs[0])] : family => manyRuns(family, runs))
+    .filter(figure => figure !== undefined);
+  if (figures.length === 0) return undefined;
+  const adversarial = runs.some(isAdversarial);
+  const decided = runs.some(run => decisionsOf(run).length > 0);
+  const lead = [
+    'A ring marks a run’s best epoch, by validation RA.',
+    decided && ' Triangles mark the epochs in which Flying Bird+ decided to prune or to grow further.',
+    runs.length > 1 && ' Figures of the same accuracy share their scale.',
+    adversarial &&
+      ' RA on train, and with it the gap of an epoch, is that of the training batches as training saw them: augmented, and under the training attack. The table’s gap is that of the final model, by the same attack on both sets.',
+  ];
   return section(
     'curves',
     'Learning curves',
-    [lead],
+    lead,
     html`<div class="figures">${figures}</div>${runs.map(run => valueTable(run, runs))}`,
+    figures,
   );
 }
 
-function oneRun(family: Family, run: StyledRun): (Markup | undefined)[] {
-  const ring = summarise(run).best.epoch;
-  const series = family.quantities.map(({ key, set }, i) => ({
-    name: set,
+function oneRun(family: Family, run: StyledRun): Figure | undefined {
+  const series = family.quantities.map((quantity, i) => ({
+    name: quantity.set || 'train RA − test RA',
     style: i,
-    points: pointsOf(run, key, family.factor),
-    ring: key === 'valRa' ? ring : undefined,
+    points: pointsOf(run, quantity, family.factor),
+    ...(quantity.marked && marksOf(run)),
   }));
-  const title = family.quantities.length > 1 ? family.name : `${family.name}, ${family.quantities[0].set}`;
-  return [draw(title, family, series)];
+  const [{ set }] = family.quantities;
+  return draw(family.quantities.length > 1 || set === '' ? family.name : `${family.name}, ${set}`, family, series);
 }
 
-function manyRuns(family: Family, runs: StyledRun[]): (Markup | undefined)[] {
-  const values = runs
-    .flatMap(run => family.quantities.flatMap(({ key }) => pointsOf(run, key, family.factor).map(point => point[1])))
-    .filter(Number.isFinite);
-  return family.quantities.map(({ key, set }) => {
-    const series = runs.map(run => ({
-      name: run.label,
-      style: run.style,
-      points: pointsOf(run, key, family.factor),
-      ring: summarise(run).best.epoch,
-    }));
-    return draw(`${family.name}, ${set}`, family, series, values);
+function manyRuns(family: Family, runs: StyledRun[]): (Figure | undefined)[] {
+  const all = family.quantities.map(quantity => runs.map(run => pointsOf(run, quantity, family.factor)));
+  const values = all.flat(2).map(point => point[1]);
+  return family.quantities.map(({ set }, q) => {
+    const series = runs.map((run, i) => ({ name: run.label, style: run.style, points: all[q][i], ...marksOf(run) }));
+    return draw(set === '' ? family.name : `${family.name}, ${set}`, family, series, values.filter(Number.isFinite));
   });
 }
 
-function draw(title: string, family: Family, series: Series[], yValues?: number[]): Markup | undefined {
+function draw(title: string, family: Family, series: Series[], yValues?: number[]): Figure | undefined {
   return lineFigure({
     title,
     x: { name: 'epoch', format: String },
@@ -95,32 +113,68 @@ function draw(title: string, family: Family, series: Series[], yValues?: number[
   });
 }
 
-const pointsOf = ({ metrics }: StyledRun, key: Key, factor: number): [number, number][] =>
-  metrics.map(epoch => [epoch.epoch, epoch[key] * factor]);
+const isAdversarial = (run: StyledRun): boolean => (run.result?.mode || run.config.mode) !== 'sgd';
 
-const columns: { key: Key; name: string; format: (value: number) => string }[] = [
-  { key: 'epoch', name: 'epoch', format: plain },
-  { key: 'trainRa', name: 'train RA', format: percent },
-  { key: 'valRa', name: 'val. RA', format: percent },
-  { key: 'testRa', name: 'test RA', format: percent },
-  { key: 'valSa', name: 'val. SA', format: percent },
-  { key: 'testSa', name: 'test SA', format: percent },
-  { key: 'valLoss', name: 'val. loss', format: plain },
-  { key: 'lr', name: 'lr', format: plain },
-  { key: 'density', name: 'density', format: percent },
-  { key: 'deathRate', name: 'death rate', format: plain },
-  { key: 'fired', name: 'fired', format: plain },
-  { key: 'imagesPerSecond', name: 'images/s', format: plain },
-  { key: 'seconds', name: 'seconds', format: plain },
+const pointsOf = (run: StyledRun, { of, adversarial }: Quantity, factor: number): [number, number][] =>
+  adversarial && !isAdversarial(run) ? [] : run.metrics.map(epoch => [epoch.epoch, of(epoch) * factor]);
+
+const marksOf = (run: StyledRun): Pick<Series, 'ring' | 'decisions'> => ({
+  ring: summarise(run).best.epoch,
+  decisions: decisionsOf(run),
+});
+
+/** One mark for each decision of an epoch, however many of its updates took it. */
+function decisionsOf({ metrics }: StyledRun): DecisionMark[] {
+  return metrics.flatMap(({ epoch, events = [] }) =>
+    (['prune', 'grow'] as const).flatMap(decision => {
+      const taken = events.filter(event => event[decision]).map(event => plain(event.iteration));
+      const title = `decided to ${decision} further at iteration ${taken.join(', ')} (epoch ${epoch})`;
+      return taken.length > 0 ? [{ x: epoch, decision, title }] : [];
+    }),
+  );
+}
+
+interface Column {
+  name: string;
+  text: (epoch: EpochMetrics) => string;
+}
+
+const metric = (key: Exclude<keyof EpochMetrics, 'layers' | 'events'>, name: string, format: (v: number) => string): Column => ({
+  name,
+  text: epoch => format(epoch[key]),
+});
+
+const columns: Column[] = [
+  metric('epoch', 'epoch', plain),
+  metric('trainRa', 'train RA', percent),
+  metric('valRa', 'val. RA', percent),
+  metric('testRa', 'test RA', percent),
+  metric('valSa', 'val. SA', percent),
+  metric('testSa', 'test SA', percent),
+  metric('valLoss', 'val. loss', plain),
+  metric('lr', 'lr', plain),
+  metric('density', 'density', percent),
+  metric('deathRate', 'death rate', plain),
+  metric('fired', 'fired', percent),
+  metric('maskDistance', 'mask distance', percent),
+  { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
+  metric('imagesPerSecond', 'images/s', plain),
+  metric('seconds', 'seconds', plain),
 ];
+
+/** '704 (prune, grow)': the iteration, and what was decided. */
+function updateText({ iteration, prune, grow }: NonNullable<EpochMetrics['events']>[number]): string {
+  const decided = [prune && 'prune', grow && 'grow'].filter(Boolean).join(', ');
+  return plain(iteration) + (decided && ` (${decided})`);
+}
 
 /** Every epoch's numbers, folded away; columns that were never measured are left out. */
 function valueTable(run: StyledRun, runs: StyledRun[]): Markup | undefined {
-  const shown = columns.filter(({ key }) => run.metrics.some(epoch => Number.isFinite(epoch[key])));
+  const shown = columns.filter(({ text }) => run.metrics.some(epoch => !['', '\u2013'].includes(text(epoch))));
   if (shown.length === 0) return undefined;
   return html`<details><summary>Values per epoch${runs.length > 1 && html`: ${runName(run)}`}</summary><div class="scroll" tabindex="0" role="region" aria-label="Values per epoch of ${run.label}"><table class="values"><thead><tr>${shown.map(
     column => html`<th scope="col">${column.name}</th>`,
   )}</tr></thead><tbody>${run.metrics.map(
-    epoch => html`<tr>${shown.map(({ key, format }) => html`<td>${format(epoch[key])}</td>`)}</tr>`,
+    epoch => html`<tr>${shown.map(({ text }) => html`<td>${text(epoch)}</td>`)}</tr>`,
   )}</tbody></table></div></details>`;
 }

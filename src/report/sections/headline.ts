@@ -1,9 +1,10 @@
 /** The headline: a table of what each run reached and cost, and the accuracies as a picture. */
 import { dotFigure } from '../dotFigure.ts';
+import type { Figure } from '../figure.ts';
 import { duration, percent, plain, points, share, si } from '../format.ts';
 import { html, type Markup, type Part } from '../markup.ts';
-import { runName, type StyledRun, section } from './section.ts';
-import { type Summary, summarise } from './summary.ts';
+import { runName, type Section, type StyledRun, section } from './section.ts';
+import { comparable, type Summary, summarise } from './summary.ts';
 
 interface Row {
   name: string;
@@ -41,6 +42,7 @@ const groups: { name: string; rows: Row[] }[] = [
     name: 'Cost',
     rows: [
       { name: 'density', cell: s => percent(s.density) },
+      { name: 'ITOP rate', cell: (_, run) => percent(itopRate(run)) },
       { name: 'inference FLOPs', cell: ({ flops }) => cost(flops.inferenceReal, flops.inferenceDense) },
       { name: 'training FLOPs', cell: ({ flops }) => cost(flops.trainingReal, flops.trainingDense) },
       { name: 'best epoch', cell: s => plain(s.best.epoch) },
@@ -55,6 +57,7 @@ const terms: [string, string][] = [
   ['difference', 'best \u2212 final, in percentage points; a large one in RA is robust overfitting.'],
   ['gap', 'Train RA \u2212 test RA of the final model, in percentage points.'],
   ['density', 'Share of the maskable weights that are kept.'],
+  ['ITOP rate', 'Share of the maskable weights that were active at any time.'],
   [
     'FLOPs',
     'At the real density of each layer, and as a share of the dense network: one image at inference, the whole run in training.',
@@ -62,28 +65,31 @@ const terms: [string, string][] = [
 ];
 
 /** The table has a column a run; rows whose values no run has are left out. */
-export function headline(runs: StyledRun[]): Markup {
+export function headline(runs: StyledRun[]): Section {
   const summaries = runs.map(summarise);
-  const rows = groups.map(group => rowGroup(group, runs, summaries)).filter(body => body !== undefined);
+  const ranked = runs.length > 1 && comparable(runs);
+  const rows = groups.map(group => rowGroup(group, runs, summaries, ranked)).filter(body => body !== undefined);
   if (rows.length === 0) return section('results', 'Results', [], html`<p>No epoch has ended yet.</p>`);
   const unfinished = runs.filter((_, i) => !summaries[i].finished);
   const table = html`<div class="scroll" tabindex="0" role="region" aria-label="Results"><table class="results" style="min-width: ${84 + 84 * runs.length}px"><thead><tr><td></td>${runs.map(
     run => html`<th scope="col">${runName(run)}</th>`,
   )}</tr></thead>${rows}</table></div>`;
   const lead = [
-    runs.length > 1 && html`The highest accuracy of a row is <strong>bold</strong>. `,
+    ranked && html`The highest accuracy of a row is <strong>bold</strong>. `,
     unfinished.length > 0 && `Not finished, counted up to the last epoch: ${unfinished.map(run => run.label).join(', ')}.`,
   ].filter(part => part !== false);
+  const picture = overview(runs, summaries);
   const glossary = html`<dl class="glossary">${terms.map(([term, meaning]) => html`<dt>${term}</dt><dd>${meaning}</dd>`)}</dl>`;
   return section(
     'results',
     'Results',
     lead,
-    html`<div class="pair">${table}<div>${overview(runs, summaries)}${glossary}</div></div>`,
+    html`<div class="pair">${table}<div>${picture}${glossary}</div></div>`,
+    picture && [picture],
   );
 }
 
-function rowGroup(group: (typeof groups)[number], runs: StyledRun[], summaries: Summary[]): Markup | undefined {
+function rowGroup(group: (typeof groups)[number], runs: StyledRun[], summaries: Summary[], ranked: boolean): Markup | undefined {
   const nothing = '\u2013';
   const rows = group.rows
     .map(row => ({ ...row, cells: summaries.map((summary, i) => row.cell(summary, runs[i])) }))
@@ -91,7 +97,7 @@ function rowGroup(group: (typeof groups)[number], runs: StyledRun[], summaries: 
   if (rows.length === 0) return undefined;
   return html`<tbody><tr class="group"><th scope="rowgroup" colspan="${runs.length + 1}">${group.name}</th></tr>${rows.map(
     row => {
-      const best = highest(row, summaries);
+      const best = ranked ? highest(row, summaries) : undefined;
       return html`<tr><th scope="row">${row.name}</th>${row.cells.map((cell, i) =>
         best !== undefined && row.rank?.(summaries[i]) === best
           ? html`<td><strong>${cell}</strong></td>`
@@ -111,9 +117,9 @@ function cost(real: number, dense: number): Part {
   return html`${si(real)}<small>${share(real, dense)} of ${si(dense)}</small>`;
 }
 
-function overview(runs: StyledRun[], summaries: Summary[]): Markup | undefined {
+function overview(runs: StyledRun[], summaries: Summary[]): Figure | undefined {
   return dotFigure({
-    title: 'Final accuracy on test: clean and under attack',
+    title: 'Final accuracy on test, clean and attacked',
     x: { name: 'accuracy (%)', format: value => value.toFixed(value % 1 === 0 ? 0 : 1) },
     domain: [0, 100],
     rowHeight: 44,
@@ -131,5 +137,8 @@ function overview(runs: StyledRun[], summaries: Summary[]): Markup | undefined {
     })),
   });
 }
+
+/** Of a masked run; without a mask every weight is active from the beginning. */
+const itopRate = ({ metrics }: StyledRun): number => (metrics.at(-1)?.layers ? metrics.at(-1)!.fired : Number.NaN);
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, values.length > 0 ? 0 : Number.NaN);

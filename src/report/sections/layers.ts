@@ -1,9 +1,11 @@
-/** Density of each layer: which parts of the network a mask thins out. */
+/** Density of each layer, at the end and over time: which parts of the network a mask thins out. */
 import { dotFigure } from '../dotFigure.ts';
+import type { Figure } from '../figure.ts';
 import { grouped, percent, plain } from '../format.ts';
+import { heatFigure } from '../heatFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { LayerCount, RunData } from '../run.ts';
-import { runName, type StyledRun, section } from './section.ts';
+import { runName, type Section, type StyledRun, section, titleFor } from './section.ts';
 
 /** The layers' counts from the masks themselves or, without a checkpoint, from the last epoch that logged them. */
 export function layerCounts({ masks, metrics }: Pick<RunData, 'masks' | 'metrics'>): LayerCount[] {
@@ -12,10 +14,10 @@ export function layerCounts({ masks, metrics }: Pick<RunData, 'masks' | 'metrics
 }
 
 /** Nothing where no run has masks. */
-export function layers(runs: StyledRun[]): Markup | undefined {
+export function layers(runs: StyledRun[]): Section | undefined {
   const masked = runs.map(run => ({ run, counts: layerCounts(run) })).filter(({ counts }) => counts.length > 0);
   const names = [...new Set(masked.flatMap(({ counts }) => counts.map(layer => layer.name)))];
-  const figure = dotFigure({
+  const comparison = dotFigure({
     title: 'Density of each layer, from input to output',
     x: { name: 'weights kept (%)', format: plain },
     domain: [0, 100],
@@ -34,7 +36,20 @@ export function layers(runs: StyledRun[]): Markup | undefined {
       ),
     })),
   });
-  return figure && section('layers', 'Density per layer', [], html`<div class="pair">${table(names, masked)}${figure}</div>`);
+  if (!comparison) return undefined;
+  const overTime = masked.map(({ run }) => densityMap(run, runs)).filter(figure => figure !== undefined);
+  const changing = overTime.length > 0 && html`<h3>Epoch by epoch</h3><div class="figures">${overTime}</div>`;
+  const lead =
+    overTime.length > 0
+      ? ['Where a mask moves weights between layers, the table also has the density after the first epoch.']
+      : ['The layers of these masks keep their densities from the first epoch to the last.'].filter(() => masked.some(logged));
+  return section(
+    'layers',
+    'Density per layer',
+    lead,
+    [html`<div class="pair">${table(names, masked)}${comparison}</div>`, changing],
+    [comparison, ...overTime],
+  );
 }
 
 interface Masked {
@@ -42,18 +57,55 @@ interface Masked {
   counts: LayerCount[];
 }
 
-/** The numbers behind the figure: a row a layer, a column a run, the network's total below. */
+const logged = ({ run }: Masked): boolean => run.metrics.some(epoch => epoch.layers);
+
+/** Epochs that logged their layers, with the density of each layer by name. */
+function densitiesOf({ metrics }: StyledRun): { epoch: number; densities: Map<string, number> }[] {
+  return metrics.flatMap(({ epoch, layers: logged }) =>
+    logged && Number.isFinite(epoch) ? [{ epoch, densities: new Map(logged.map(l => [l.name, l.nnz / l.size])) }] : [],
+  );
+}
+
+/** Layers by epochs; nothing where no layer's density changes. */
+function densityMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
+  const epochs = densitiesOf(run);
+  const names = [...(epochs[0]?.densities.keys() ?? [])];
+  const cells = names.map(name => epochs.map(({ densities }) => (densities.get(name) ?? Number.NaN) * 100));
+  if (cells.every(row => row.every(value => value === row[0]))) return undefined;
+  const [from, to] = [0, -1].map(at => cells.map(row => row.at(at)!));
+  const moved = names.map((name, i) => `${layerName(name)} from ${percent(from[i] / 100)} to ${percent(to[i] / 100)}`);
+  return heatFigure({
+    title: titleFor('Density of each layer by epoch', run, runs),
+    x: { name: 'epoch', format: plain, values: epochs.map(({ epoch }) => epoch) },
+    y: { name: 'layer', names: names.map(layerName) },
+    cells,
+    colour: { name: 'weights kept (%)', format: plain, domain: [0, 100] },
+    description: `Density of ${names.length} layers over ${epochs.length} epochs: ${moved.join('; ')}.`,
+  });
+}
+
+/** The numbers behind the figures: a row a layer, a column a run, the network's total below. */
 function table(names: string[], masked: Masked[]): Markup {
   const sizes = new Map(masked.flatMap(({ counts }) => counts.map(layer => [layer.name, layer.size])));
   const totals = masked.map(({ counts }) => ({ nnz: total(counts.map(l => l.nnz)), size: total(counts.map(l => l.size)) }));
-  const cell = (layer: Omit<LayerCount, 'name'> | undefined): Markup =>
-    layer ? html`<td>${grouped(layer.nnz)}<small>${percent(layer.nnz / layer.size)}</small></td>` : html`<td>\u2013</td>`;
+  const starts = masked.map(({ run }) => densitiesOf(run)[0]?.densities);
+  const cell = (layer: Omit<LayerCount, 'name'> | undefined, start?: number): Markup => {
+    if (!layer) return html`<td>\u2013</td>`;
+    const density = percent(layer.nnz / layer.size);
+    const before = start === undefined || percent(start) === density ? undefined : percent(start);
+    return html`<td>${grouped(layer.nnz)}<small>${density}</small>${before && html`<small>from ${before}</small>`}</td>`;
+  };
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Weights kept in each layer"><table class="layers"><thead><tr><th scope="col">layer</th><th scope="col">weights</th>${masked.map(
     ({ run }) => html`<th scope="col">${runName(run)}</th>`,
   )}</tr></thead><tbody>${names.map(
     name =>
-      html`<tr><th scope="row">${layerName(name)}</th><td>${grouped(sizes.get(name))}</td>${masked.map(({ counts }) => cell(counts.find(layer => layer.name === name)))}</tr>`,
-  )}</tbody><tfoot><tr><th scope="row">all</th><td>${grouped(Math.max(...totals.map(t => t.size)))}</td>${totals.map(cell)}</tr></tfoot></table></div>`;
+      html`<tr><th scope="row">${layerName(name)}</th><td>${grouped(sizes.get(name))}</td>${masked.map(({ counts }, i) =>
+        cell(
+          counts.find(layer => layer.name === name),
+          starts[i]?.get(name),
+        ),
+      )}</tr>`,
+  )}</tbody><tfoot><tr><th scope="row">all</th><td>${grouped(Math.max(...totals.map(t => t.size)))}</td>${totals.map(t => cell(t))}</tr></tfoot></table></div>`;
 }
 
 const total = (values: number[]): number => values.reduce((sum, value) => sum + value, 0);

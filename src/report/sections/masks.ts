@@ -2,23 +2,16 @@
 import { percent } from '../format.ts';
 import { html, type Markup } from '../markup.ts';
 import { pngUri } from '../png.ts';
-import type { LayerMask } from '../run.ts';
+import { rampColour } from '../ramp.ts';
+import type { LayerMask } from '../tensors.ts';
 import { layerCounts, layerName } from './layers.ts';
-import { runHeading, type StyledRun, section } from './section.ts';
+import { runHeading, type Section, type StyledRun, section } from './section.ts';
 
 /** Pictures are at most this wide and tall; a larger layer's channels are averaged over blocks. */
 const largestSide = 128;
 
-/** From nothing kept to all kept; the page inverts the lightness in the dark. */
-const ramp = [
-  [240, 243, 247],
-  [150, 196, 228],
-  [33, 110, 178],
-  [6, 36, 84],
-];
-
 /** Nothing where no run has masks. */
-export function masks(runs: StyledRun[]): Markup | undefined {
+export function masks(runs: StyledRun[]): Section | undefined {
   const masked = runs.filter(run => run.masks.length > 0);
   if (masked.length === 0) return undefined;
   const lead = html`Each picture is one layer, stretched to a square: a row is an output channel, a column an input channel, and the colour says how many of the weights between the two are kept. Layers of more than ${largestSide} channels are averaged over blocks of channels.`;
@@ -61,13 +54,6 @@ export function maskPixels({ shape, keep }: LayerMask): { width: number; height:
     rgb.set(rampColour(count / total[pixel]), pixel * 3);
   });
   return { width, height, rgb };
-}
-
-/** The ramp's colour at a share in [0, 1]. */
-function rampColour(share: number): number[] {
-  const position = share * (ramp.length - 1);
-  const i = Math.min(Math.floor(position), ramp.length - 2);
-  return ramp[i].map((value, channel) => Math.round(value + (ramp[i + 1][channel] - value) * (position - i)));
 }
 
 function rampPicture(): string {

@@ -2,11 +2,11 @@
 import { percent, plain } from '../format.ts';
 import { html, type Markup } from '../markup.ts';
 import { pngUri } from '../png.ts';
-import type { Samples } from '../run.ts';
-import { runHeading, type StyledRun, section } from './section.ts';
+import type { Samples } from '../tensors.ts';
+import { runHeading, type Section, type StyledRun, section } from './section.ts';
 
 /** Nothing where no run has samples. Shows the first `count` of each run. */
-export function samples(runs: StyledRun[], count: number): Markup | undefined {
+export function samples(runs: StyledRun[], count: number): Section | undefined {
   const sampled = runs.filter(run => run.samples && run.samples.shape[0] > 0);
   if (sampled.length === 0) return undefined;
   const lead = html`Test images, the same images after the attack, and the attack's change on mid-grey, amplified. ✓ marks a right answer of the model, ✗ a wrong one.`;

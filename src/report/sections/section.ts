@@ -1,5 +1,5 @@
 /** The parts every section of the page is made of. */
-import { runColours } from '../figure.ts';
+import { type Figure, runColours } from '../figure.ts';
 import { html, type Markup, type Part } from '../markup.ts';
 import type { RunData } from '../run.ts';
 
@@ -8,9 +8,24 @@ export interface StyledRun extends RunData {
   style: number;
 }
 
+export interface Section {
+  id: string;
+  heading: string;
+  markup: Markup;
+  /** The figures in `markup`, to be had as files too. */
+  figures: readonly Figure[];
+}
+
 /** A headed section; `lead` says in a sentence or two how to read it. */
-export function section(id: string, heading: string, lead: readonly Part[], body: Part): Markup {
-  return html`<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>${lead.length > 0 && html`<p class="lead">${lead}</p>`}${body}</section>`;
+export function section(
+  id: string,
+  heading: string,
+  lead: readonly Part[],
+  body: Part,
+  figures: readonly Figure[] = [],
+): Section {
+  const markup = html`<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${heading}</h2>${lead.length > 0 && html`<p class="lead">${lead}</p>`}${body}</section>`;
+  return { id, heading, markup, figures };
 }
 
 /** A run's name with its colour before it. */
@@ -21,4 +36,9 @@ export function runName(run: StyledRun): Markup {
 /** The heading of one run's part of a section; nothing where the page is about that run alone. */
 export function runHeading(run: StyledRun, runs: StyledRun[]): Markup | undefined {
   return runs.length > 1 ? html`<h3>${runName(run)}</h3>` : undefined;
+}
+
+/** A figure's title where every run has a figure of its own: with the run's name, unless the page is about that run alone. */
+export function titleFor(title: string, run: StyledRun, runs: readonly StyledRun[]): string {
+  return runs.length > 1 ? `${title}: ${run.label}` : title;
 }

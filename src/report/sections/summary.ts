@@ -1,4 +1,4 @@
-/** A run's headline numbers: from result.json, or, while the run goes on, from the epochs so far by the same rule. */
+/** A run's headline numbers: from result.json, or, while the run goes on, from the epochs so far by the same rule; and whether they compare. */
 import type { EpochMetrics, RunData, RunResult } from '../run.ts';
 
 export interface Summary extends Pick<RunResult, 'best' | 'final' | 'gap' | 'flops' | 'density'> {
@@ -13,6 +13,12 @@ export function summarise({ result, metrics }: RunData): Summary {
   const difference = { ra: best.testRa - final.testRa, sa: best.testSa - final.testSa };
   return { ...rest, best, final, difference, finished: result !== undefined };
 }
+
+/** The data set that a run trains and is tested on. */
+export const dataSetOf = ({ result, config }: RunData): string => result?.dataset || String(config.dataset ?? '');
+
+/** Whether accuracies of the runs may be ranked: they are of the same data set. */
+export const comparable = (runs: readonly RunData[]): boolean => new Set(runs.map(dataSetOf)).size <= 1;
 
 /** Best is the epoch of the highest validation RA, the first one of equals. */
 function soFar(metrics: EpochMetrics[]): Omit<Summary, 'finished' | 'difference'> {

@@ -3,6 +3,8 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { LayerState } from '../layer.ts';
 
 export interface DeathRule {
+  /** The dense tensor that the rule ranks by: the gradient of the last batch. */
+  readonly needs?: 'gradient';
   /** A count that the rule needs on the host, as a tensor of one element; @param threshold of `--death-threshold` */
   measure?(layer: LayerState, threshold: number): Tensor;
   /** How many weights go. @param wanted ceil(r·nnz) and what Flying Bird+ adds */

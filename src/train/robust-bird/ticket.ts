@@ -9,17 +9,19 @@ import { assertReachable } from '../../sparse/densities.ts';
 import type { Pruning } from '../../sparse/early-bird.ts';
 import { maskedParameters } from '../../sparse/masks.ts';
 import type { DrawnTicket, RunHooks } from '../api.ts';
-import { assertTensors, type Checkpoint, identityOf } from '../checkpoint.ts';
+import { assertNormalisation, assertTensors, type Checkpoint, identityOf } from '../checkpoint.ts';
 import type { TrainConfig } from '../config.ts';
 import { networkIdentity } from '../model.ts';
 import { createNetwork } from '../network.ts';
 import type { NetworkFile } from '../network-file.ts';
 
 /** The network of a file. @throws FileError if it is pruned already, or of another network */
-function loadDense(device: Device, data: DataSet, config: TrainConfig, { path, model: state, masks, metadata }: NetworkFile) {
+function loadDense(device: Device, data: DataSet, config: TrainConfig, file: NetworkFile) {
+  const { path, model: state, masks, metadata } = file;
   const identity = identityOf(metadata);
   if (masks.size > 0 || identity.widths) throw new FileError(`${path}: is pruned already; Robust Bird prunes a dense checkpoint`);
   const { model } = createNetwork(device, data, config, { path, identity });
+  assertNormalisation(file, data, path);
   assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(model, state, path);
   return model;

@@ -1,0 +1,221 @@
+/**
+ * What the page of the bench knows: results of `sparrow bench --out` (and of bench/torch/measure.py) read from files with one a line, brought
+ * together by adapter. What a later line measures anew replaces the earlier, so that a long suite can be run in parts.
+ */
+import { basename } from 'node:path';
+import { readFileText } from '../data/files.ts';
+import { FileError } from '../errors.ts';
+import { type Ceilings, type ConvSizes, ceilingsOf } from './roof.ts';
+
+/** One measurement. */
+export interface Measure {
+  /** `Sparrow`, `Sparrow f16`, `jax-js`. */
+  contestant: string;
+  /** The higher the better: at the median, the slowest and the fastest sample. */
+  value: number;
+  low: number;
+  high: number;
+  /** How many times as long as Sparrow it takes, where they took turns. */
+  ratio?: number | undefined;
+}
+
+/** What was measured of one shape or network: by pass, each contestant once. */
+export interface BenchRow {
+  name: string;
+  /** Of a convolution. */
+  sizes?: ConvSizes;
+  passes: Map<string, Measure[]>;
+}
+
+/** All that is known of one adapter. */
+export interface AdapterResults {
+  name: string;
+  /** Node, commits, dates, versions of other libraries: each said once. */
+  facts: Map<string, Set<string>>;
+  /** By kind, then by name: convolutions in GFLOP/s, batch norm in GB/s, training steps in images/s. */
+  rows: Record<Kind, Map<string, BenchRow>>;
+  ceilings?: Ceilings;
+  limits: { title: string; unit: string; value: number }[];
+  /** What other libraries could not do, with their errors. */
+  failures: Map<string, string>;
+}
+
+export type Kind = 'conv' | 'norm' | 'step';
+
+/** The adapters in order of appearance. @throws FileError naming the file and the line that cannot be read */
+export function readBenchResults(files: readonly string[]): AdapterResults[] {
+  const adapters = new Map<string, AdapterResults>();
+  for (const file of files) {
+    for (const [i, line] of readFileText(file).split('\n').entries()) {
+      if (line.trim() === '') continue;
+      try {
+        addLine(adapters, JSON.parse(line) as Line);
+      } catch (error) {
+        const why = error instanceof SyntaxError ? 'is not JSON' : 'is no result of sparrow bench';
+        throw new FileError(`${basename(file)}, line ${i + 1}: ${why} (${(error as Error).message})`, { cause: error });
+      }
+    }
+  }
+  return [...adapters.values()].filter(a => a.limits.length > 0 || Object.values(a.rows).some(rows => rows.size > 0));
+}
+
+interface Timing {
+  median: number;
+  min: number;
+  max: number;
+}
+
+interface Rate {
+  gflops?: number;
+  gbs?: number;
+  timing: Timing;
+}
+
+interface Peer {
+  name: string;
+  version: string;
+  error?: string;
+  rates?: Record<string, Rate>;
+  timing?: Timing;
+  ratio?: Record<string, { median: number }> & { median?: number };
+}
+
+interface Shape {
+  shape: string;
+  sizes: ConvSizes | number[];
+  own: Record<string, Rate>;
+  peers?: Peer[];
+}
+
+/** A line of a file, as far as it is drawn; every other line is passed over. */
+interface Line {
+  suite?: string;
+  parts?: Line[];
+  adapter?: { description: string; kind: string };
+  gpu?: string;
+  node?: string;
+  webgpu?: string;
+  commit?: string;
+  date?: string;
+  cpu?: string;
+  precision?: string;
+  limits?: AdapterResults['limits'];
+  shapes?: Shape[];
+  arch?: string;
+  width?: number;
+  batchSize?: number;
+  trainStep?: number;
+  density?: number;
+  timing?: Timing;
+  peers?: Peer[];
+  /** Of measure.py: its version, and results by mode. */
+  torch?: string;
+  conv?: Record<string, Shape[]>;
+  step?: Record<string, Line[]>;
+}
+
+const torchModes: Record<string, string> = { fp32: 'PyTorch, TF32 off', default: 'PyTorch defaults', amp: 'PyTorch AMP' };
+
+function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
+  const name = line.gpu ?? (line.adapter && (line.adapter.description || line.adapter.kind));
+  if (name === undefined) return;
+  const at = adapters.get(name) ?? emptyResults(name);
+  adapters.set(name, at);
+  if (line.torch !== undefined) {
+    fact(at, 'PyTorch', line.torch);
+    for (const [mode, shapes] of Object.entries(line.conv ?? {}))
+      for (const shape of shapes) if (shape.own) addRates(at, 'conv', shape, torchModes[mode] ?? mode, shape.own);
+    for (const [mode, steps] of Object.entries(line.step ?? {}))
+      for (const step of steps) if (step.timing) addStep(at, step, torchModes[mode] ?? mode, step.timing);
+    return;
+  }
+  if (line.suite === undefined) return;
+  fact(at, 'Node', line.node);
+  fact(at, 'webgpu', line.webgpu);
+  fact(at, 'CPU', line.cpu);
+  fact(at, 'commit', line.commit);
+  fact(at, 'measured', line.date?.slice(0, 10));
+  for (const part of line.parts ?? [line]) addSuite(at, part, line.precision === 'f16' ? 'Sparrow f16' : 'Sparrow');
+}
+
+const emptyResults = (name: string): AdapterResults => ({
+  name,
+  facts: new Map(),
+  rows: { conv: new Map(), norm: new Map(), step: new Map() },
+  limits: [],
+  failures: new Map(),
+});
+
+function fact(at: AdapterResults, name: string, value: string | undefined): void {
+  if (value) at.facts.set(name, (at.facts.get(name) ?? new Set()).add(value));
+}
+
+function addSuite(at: AdapterResults, result: Line, own: string): void {
+  const { suite, limits } = result;
+  if (limits) {
+    at.limits = limits;
+    const ceilings = ceilingsOf(limits);
+    if (ceilings) at.ceilings = ceilings;
+  }
+  if (suite === 'conv' || suite === 'norm') {
+    for (const shape of result.shapes!) {
+      const row = addRates(at, suite, shape, own, shape.own);
+      for (const peer of shape.peers ?? []) {
+        if (heard(at, peer, row.name)) addRates(at, suite, shape, peer.name, peer.rates!, peer.ratio);
+      }
+    }
+  } else if (suite === 'step') {
+    const { density = 1 } = result;
+    const row = addStep(at, result, density < 1 ? `${own}, density ${Number(density.toPrecision(2))}` : own, result.timing!);
+    for (const peer of result.peers ?? []) {
+      if (heard(at, peer, row.name)) addStep(at, result, peer.name, peer.timing!, peer.ratio?.median);
+    }
+  }
+}
+
+/** Whether a library has results; its version is a fact, its error a failure. */
+function heard(at: AdapterResults, peer: Peer, where: string): boolean {
+  fact(at, peer.name, peer.version);
+  const key = `${peer.name}, ${where}`;
+  if (peer.error === undefined) at.failures.delete(key);
+  else at.failures.set(key, peer.error);
+  return peer.error === undefined;
+}
+
+function addRates(
+  at: AdapterResults,
+  kind: Kind,
+  { shape, sizes }: Shape,
+  contestant: string,
+  rates: Record<string, Rate>,
+  ratio?: Peer['ratio'],
+): BenchRow {
+  const row = rowOf(at, kind, `${shape}, batch ${Array.isArray(sizes) ? sizes[0] : sizes.n}`);
+  if (!Array.isArray(sizes)) row.sizes = sizes;
+  for (const [pass, { gflops, gbs, timing }] of Object.entries(rates)) {
+    const value = (gflops ?? gbs)!;
+    put(row, pass, contestant, value, timing, ratio?.[pass]?.median);
+  }
+  return row;
+}
+
+function addStep(at: AdapterResults, of: Line, contestant: string, timing: Timing, ratio?: number): BenchRow {
+  const name = `${of.arch}, width ${of.width}, batch ${of.batchSize}, PGD-${of.trainStep}`;
+  const row = rowOf(at, 'step', name);
+  put(row, 'step', contestant, of.batchSize! / (timing.median / 1000), timing, ratio);
+  return row;
+}
+
+function rowOf(at: AdapterResults, kind: Kind, name: string): BenchRow {
+  const row = at.rows[kind].get(name) ?? { name, passes: new Map() };
+  at.rows[kind].set(name, row);
+  return row;
+}
+
+/** A speed at the median, and by the spread of its times. */
+function put(row: BenchRow, pass: string, contestant: string, value: number, timing: Timing, ratio: number | undefined): void {
+  const { median, min, max } = timing;
+  const measure: Measure = { contestant, value, low: (value * median) / max, high: (value * median) / min, ratio };
+  const others = (row.passes.get(pass) ?? []).filter(m => m.contestant !== contestant);
+  row.passes.set(pass, [...others, measure]);
+}

@@ -1,0 +1,91 @@
+/** Masks over the course of training: how many weights they keep, how much they move, and when a ticket emerges from them. */
+import type { Figure } from '../figure.ts';
+import { percent, plain } from '../format.ts';
+import { heatFigure } from '../heatFigure.ts';
+import { lineFigure, type Series } from '../lineFigure.ts';
+import { html, type Part } from '../markup.ts';
+import type { EpochMetrics } from '../run.ts';
+import { type Section, type StyledRun, section, titleFor } from './section.ts';
+
+/** Nothing where no run has masks or distances between them. */
+export function sparsity(runs: StyledRun[]): Section | undefined {
+  const figures = [
+    ...kept(runs.filter(isMasked), runs.length === 1),
+    curve('Death rate', 'death rate (% of active weights)', runs.filter(hasUpdates), epoch => epoch.deathRate),
+    curve('Mask distance', 'distance (% of the weights)', runs.filter(isMasked), epoch => epoch.maskDistance),
+    ...runs.map(run => distanceMap(run, runs)),
+  ].filter(figure => figure !== undefined);
+  if (figures.length === 0) return undefined;
+  return section('sparsity', 'Masks over training', lead(runs), html`<div class="figures">${figures}</div>`, figures);
+}
+
+function lead(runs: StyledRun[]): Part[] {
+  const parts = [
+    runs.some(isMasked) &&
+      'Shares are of all maskable weights. The ITOP rate counts the weights that were active at any time so far.',
+    runs.some(hasUpdates) && 'The death rate is the share of the active weights that an update at the end of the epoch drops.',
+    runs.some(run => run.metrics.some(epoch => Number.isFinite(epoch.maskDistance))) &&
+      'The mask distance is the normalised Hamming distance between the masks at the ends of this epoch and of the one before.',
+    runs.some(run => run.distances) &&
+      'The map has the same distance between the masks that any two epochs would draw; the frame is around the masks that were close enough for the ticket to emerge.',
+  ];
+  return [parts.filter(part => part !== false).join(' ')];
+}
+
+const isMasked = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.layers);
+const hasUpdates = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.events?.length);
+
+/** A page of one run: density and ITOP rate together, as they have one unit. Of several: a figure each. */
+function kept(runs: StyledRun[], alone: boolean): (Figure | undefined)[] {
+  const axis = 'share of the weights (%)';
+  if (!alone || runs.length === 0)
+    return [
+      curve('Density', axis, runs, epoch => epoch.density),
+      curve('ITOP rate: weights ever active', axis, runs, epoch => epoch.fired),
+    ];
+  const series = [
+    { name: 'active: density', style: 0, points: pointsOf(runs[0], epoch => epoch.density) },
+    { name: 'ever active: ITOP rate', style: 1, points: pointsOf(runs[0], epoch => epoch.fired) },
+  ];
+  return [draw('Weights active, and ever active', axis, series)];
+}
+
+function curve(title: string, axis: string, runs: StyledRun[], of: (epoch: EpochMetrics) => number): Figure | undefined {
+  return draw(
+    title,
+    axis,
+    runs.map(run => ({ name: run.label, style: run.style, points: pointsOf(run, of) })),
+  );
+}
+
+const pointsOf = ({ metrics }: StyledRun, of: (epoch: EpochMetrics) => number): [number, number][] =>
+  metrics.map(epoch => [epoch.epoch, of(epoch) * 100]);
+
+const draw = (title: string, axis: string, series: Series[]): Figure | undefined =>
+  lineFigure({ title, x: { name: 'epoch', format: String }, y: { name: axis, format: value => plain(value) }, series });
+
+/** Masks that a ticket is told by: the newest and the four before it (method of the early-bird ticket). */
+const windowLength = 5;
+
+function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
+  if (!run.distances) return undefined;
+  const { epochs, matrix, threshold, emerged } = run.distances;
+  const last = emerged === undefined ? -1 : epochs.indexOf(emerged);
+  const largest = Math.max(threshold, ...matrix.flat());
+  const found = emerged === undefined ? 'No ticket emerged' : `The ticket emerged at epoch ${plain(emerged)}`;
+  return heatFigure({
+    title: titleFor('Distances between masks', run, runs),
+    x: { name: 'epoch', format: plain, values: epochs },
+    y: { name: 'epoch', names: epochs.map(plain) },
+    cells: matrix,
+    square: true,
+    colour: {
+      name: 'normalised Hamming distance (% of the entries)',
+      format: value => percent(value, 1),
+      domain: [0, largest],
+      mark: { value: threshold, name: `threshold ${percent(threshold, 1)}` },
+    },
+    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found}.` } }),
+    description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${percent(largest, 1)}; the threshold is ${percent(threshold, 1)}. ${found}.`,
+  });
+}

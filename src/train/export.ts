@@ -1,0 +1,95 @@
+/** Checkpoints in the formats of other programs: what `sparrow export` does. */
+import { version } from '../../package.json';
+import { writeFileAtomic } from '../data/files.ts';
+import { type ImageStatistics, openDataSet, publishedStatistics } from '../data/index.ts';
+import { encodeOnnx } from '../data/onnx.ts';
+import { encodePth } from '../data/pth-writer.ts';
+import { encodeSafetensors, type StoredTensor } from '../data/safetensors.ts';
+import { openDevice } from '../device/index.ts';
+import { FileError, UsageError } from '../errors.ts';
+import type { RunHooks } from './api.ts';
+import { type HostTensor, normalisationNames } from './checkpoint.ts';
+import type { ExportResult, ExportSettings } from './export-settings.ts';
+import { loadNetwork, type NetworkFile, readNetworkFile } from './network-file.ts';
+import { onnxGraph } from './onnx-graph.ts';
+
+/**
+ * Writes a checkpoint's network as another program reads it; of a run with `--ema` the average.
+ * @throws UsageError and FileError for what is wrong with settings or files; SparrowError for a network that the format cannot hold
+ */
+export async function exportCheckpoint(settings: ExportSettings, hooks: RunHooks = {}): Promise<ExportResult> {
+  const file = readNetworkFile(settings.checkpoint!);
+  const { to, out } = settings;
+  const { bytes, tensors } = to === 'onnx' ? await onnxFile(file, settings, hooks) : await stateDictFile(file, settings, hooks);
+  writeFileAtomic(out!, bytes);
+  return { file: out!, format: to!, tensors, bytes: bytes.length };
+}
+
+/**
+ * The state_dict alone, in the order of the file. `normalize.mean` and `normalize.std`, buffers of the reference implementation's models, are there where the data set
+ * is known.
+ */
+async function stateDictFile(
+  file: NetworkFile,
+  settings: ExportSettings,
+  hooks: RunHooks,
+): Promise<{ bytes: Uint8Array; tensors: number }> {
+  const normalisation = file.normalisation ?? (await statisticsOf(file, settings, hooks));
+  const channels = (values: readonly number[]): HostTensor => ({ shape: [values.length], data: Float32Array.from(values) });
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, t] of file.average ?? file.model) tensors.set(name, stored(name, t));
+  for (const key of normalisation ? (['mean', 'std'] as const) : [])
+    tensors.set(normalisationNames[key], stored('', channels(normalisation![key])));
+  const bytes = settings.to === 'pth' ? encodePth(tensors) : encodeSafetensors(tensors, { format: 'pt' });
+  return { bytes, tensors: tensors.size };
+}
+
+/** Counters of batch norms are whole numbers in PyTorch, everything else is float32. */
+function stored(name: string, { shape, data }: HostTensor): StoredTensor {
+  if (!name.endsWith('num_batches_tracked')) return { dtype: 'F32', shape, data };
+  return { dtype: 'I64', shape, data: BigInt64Array.from(Array.from(data, BigInt)) };
+}
+
+async function onnxFile(
+  file: NetworkFile,
+  settings: ExportSettings,
+  hooks: RunHooks,
+): Promise<{ bytes: Uint8Array; tensors: number }> {
+  const { path, metadata, model, average = model } = file;
+  const name = settings.dataset ?? metadata.dataset;
+  if (!name)
+    throw new UsageError(`--dataset is required: ${path} does not name its data set, whose means and image size the graph needs`);
+  const statistics = await statisticsOf(file, settings, hooks);
+  if (!statistics) throw new UsageError(`--data is required: the means and the image size of '${name}' follow from its files`);
+  const shape = metadata.shape?.split(',').map(Number) ?? [...statistics.shape];
+  const classes = Array<string>(classesOf(file)).fill('');
+  const device = await openDevice();
+  try {
+    const network = loadNetwork(device, file, { name, classes, ...statistics }, settings);
+    const graph = onnxGraph(device, network, shape, average, statistics);
+    network.dispose();
+    const about = { arch: metadata.arch ?? settings.arch!, dataset: name };
+    const bytes = encodeOnnx({ name: about.arch, ...graph, metadata: about }, { name: 'sparrow', version });
+    return { bytes, tensors: graph.constants.size };
+  } finally {
+    device.close();
+  }
+}
+
+/** Of the data set that was asked for, or that the file names; undefined where neither says it, or its files would have to be there and `--data` was not given. */
+async function statisticsOf(
+  { metadata }: NetworkFile,
+  { dataset, data }: ExportSettings,
+  hooks: RunHooks,
+): Promise<ImageStatistics | undefined> {
+  const name = dataset ?? metadata.dataset;
+  if (!name) return undefined;
+  return publishedStatistics(name) ?? (data === undefined ? undefined : openDataSet({ dataset: name, data }, hooks));
+}
+
+/** How many classes the network tells apart: the outputs of its last linear layer. */
+function classesOf({ path, model }: NetworkFile): number {
+  const last = [...model].findLast(([name, { shape }]) => name.endsWith('.weight') && shape.length === 2);
+  if (!last) throw new FileError(`${path}: has no linear layer that would give logits`);
+  return last[1].shape[0];
+}

@@ -1,0 +1,262 @@
+/** Each kind of figure: what it draws of which numbers, read back from its SVG; and the figures as files. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { decode } from 'fast-png';
+import { describe, expect, it } from 'vitest';
+import { type Figure, runColours } from '../../src/report/figure.ts';
+import { fileNames, standAlone, writeFigures } from '../../src/report/figureFiles.ts';
+import { heatFigure } from '../../src/report/heatFigure.ts';
+import { activeWeights, bins, histogram, reachOf } from '../../src/report/histogram.ts';
+import { figuresOf, renderReport } from '../../src/report/page.ts';
+import { rampHex } from '../../src/report/ramp.ts';
+import { attribute, parsePage, textOf } from './html.ts';
+import { madeRun } from './runs.ts';
+
+const dense = madeRun({ label: 'Dense', seed: 2, epochs: 6, sa: 0.86, ra: 0.62, density: 1 });
+const adaptive = madeRun({ label: 'Flying Bird+', seed: 3, epochs: 6, sa: 0.85, ra: 0.6, density: 0.2, adaptive: true });
+const standard = madeRun({ label: 'Standard', seed: 1, epochs: 6, sa: 0.95, ra: 0.02, density: 1 });
+const searched = {
+  ...madeRun({ label: 'Robust Bird', seed: 4, epochs: 6, sa: 0.8, ra: 0.55, density: 0.2 }),
+  distances: {
+    epochs: [0, 1, 2],
+    matrix: [
+      [0, 0.3, 0.2],
+      [0.3, 0, 0.04],
+      [0.2, 0.04, 0],
+    ],
+    threshold: 0.08,
+    emerged: 2,
+  },
+};
+
+const titles = (figures: Figure[]): string[] => figures.map(figure => figure.title);
+const named = (figures: Figure[], title: string): Figure => {
+  const figure = figures.find(f => f.title === title);
+  if (!figure) throw new Error(`no figure '${title}' among ${titles(figures).join('; ')}`);
+  return figure;
+};
+const paths = (figure: Figure, name: string): string[] =>
+  [...figure.source.matchAll(new RegExp(`<path class="${name}"[^>]*>(?:<title>([^<]*)</title>)?`, 'g'))].map(match => match[1]);
+
+describe('the figures of a page', () => {
+  it('are those that can be had as files', () => {
+    for (const runs of [[dense], [adaptive], [dense, adaptive, searched]]) {
+      const drawn = parsePage(renderReport(runs)).elements.filter(({ tagName }) => tagName === 'svg');
+      const drawnTitles = drawn.map(svg => textOf(svg.childNodes[0] as never));
+      expect(titles(figuresOf(runs))).toEqual(drawnTitles);
+    }
+  });
+
+  it('of a dense run say nothing of masks', () => {
+    expect(titles(figuresOf([dense]))).toEqual([
+      'Final accuracy on test, clean and attacked',
+      'Robust accuracy',
+      'Robust generalisation gap',
+      'Standard accuracy',
+      'Loss under attack, validation',
+      'Active weights of the whole network',
+      'Active weights by layer, 1 of 2',
+      'Active weights by layer, 2 of 2',
+    ]);
+  });
+
+  it('of several runs have a curve a run for each set, and maps for those that have them', () => {
+    expect(titles(figuresOf([dense, adaptive, searched]))).toEqual([
+      'Final accuracy on test, clean and attacked',
+      ...['test', 'validation', 'train'].map(set => `Robust accuracy, ${set}`),
+      'Robust generalisation gap',
+      ...['test', 'validation'].map(set => `Standard accuracy, ${set}`),
+      'Loss under attack, validation',
+      'Density',
+      'ITOP rate: weights ever active',
+      'Death rate',
+      'Mask distance',
+      'Distances between masks: Robust Bird',
+      'Density of each layer, from input to output',
+      'Density of each layer by epoch: Flying Bird+',
+      'Active weights of the whole network',
+      'Active weights by layer, 1 of 2',
+      'Active weights by layer, 2 of 2',
+    ]);
+  });
+
+  it('name their axes with units', () => {
+    for (const figure of figuresOf([dense, adaptive, searched]).slice(1))
+      expect(figure.source, figure.title).toMatch(/>[^<]*(\(%\)|\(percentage points\)|\(nats\)|\(% of [^<]*\))<\/text>/);
+  });
+
+  it('tell runs apart by dash and symbol, not by colour alone', () => {
+    const { source } = named(figuresOf([dense, adaptive, searched]), 'Robust accuracy, test');
+    const curves = [
+      ...source.matchAll(/<path d="M[^"]*" fill="none" stroke="([^"]*)" stroke-width="2" stroke-dasharray="([^"]*)"/g),
+    ];
+    expect(new Set(curves.map(curve => curve[2])).size).toBe(3);
+    expect(curves.map(curve => curve[1].includes(runColours[curves.indexOf(curve)]))).toEqual([true, true, true]);
+  });
+
+  it('draw the gap as train RA - test RA of each epoch, of adversarial training only', () => {
+    const { source } = named(figuresOf([standard, adaptive]), 'Robust generalisation gap');
+    const last = adaptive.metrics.at(-1)!;
+    const gap = ((last.trainRa - last.testRa) * 100).toPrecision(4);
+    expect(source).toContain(
+      `<desc>gap (percentage points) against epoch. Flying Bird+ ends at ${Number(gap)} (epoch 6).</desc>`,
+    );
+    expect(titles(figuresOf([standard]))).not.toContain('Robust generalisation gap');
+  });
+
+  it('mark the decisions of Flying Bird+ on the curve, once an epoch', () => {
+    const figure = named(figuresOf([adaptive]), 'Robust accuracy');
+    const told = (decision: string, epochs: number[]): string[] =>
+      epochs.map(epoch => `validation: decided to ${decision} further at iteration ${30 * epoch} (epoch ${epoch})`);
+    expect(paths(figure, 'prune').filter(Boolean)).toEqual(told('prune', [2, 4, 6]));
+    expect(paths(figure, 'grow').filter(Boolean)).toEqual(told('grow', [3, 6]));
+    expect(figure.source).toContain('decided to prune</text>');
+    expect(named(figuresOf([dense]), 'Robust accuracy').source).not.toContain('decided');
+  });
+});
+
+describe('a heat map', () => {
+  const axis = { name: 'epoch', format: String };
+  const draw = (cells: number[][]): string =>
+    heatFigure({
+      title: 'map',
+      x: { ...axis, values: cells[0].map((_, i) => i) },
+      y: { name: 'row', names: cells.map((_, i) => `r${i}`) },
+      cells,
+      colour: { name: 'value', format: String, domain: [0, 1] },
+      description: 'a map',
+    })!.source;
+
+  /** Columns covered in each row by colour, from the rectangles of the paths. */
+  function covered(source: string, columns: number): Map<string, number> {
+    const widths = new Map<string, number>();
+    const all = [...source.matchAll(/<path shape-rendering="crispEdges" fill="(#\w+)" d="([^"]*)"/g)];
+    const rectangles = all.flatMap(([, colour, d]) =>
+      [...d.matchAll(/M(\S+) (\S+)h(\S+)v/g)].map(m => ({ colour, width: Number.parseFloat(m[3]) })),
+    );
+    const total = rectangles.reduce((sum, { width }) => sum + width, 0);
+    const cell = total / columns;
+    for (const { colour, width } of rectangles) widths.set(colour, (widths.get(colour) ?? 0) + Math.round(width / cell));
+    return widths;
+  }
+
+  it('has as much of each colour as there are cells of its value', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(fc.constantFrom(0, 1), { minLength: 4, maxLength: 4 }), { minLength: 1, maxLength: 6 }),
+        cells => {
+          const found = covered(draw(cells), cells.length * 4);
+          const ones = cells.flat().filter(value => value === 1).length;
+          expect([found.get(rampHex(1)) ?? 0, found.get(rampHex(0)) ?? 0]).toEqual([ones, cells.length * 4 - ones]);
+        },
+      ),
+    );
+  });
+
+  it('leaves cells empty that were not measured, and keeps to its ends beyond them', () => {
+    const found = covered(draw([[Number.NaN, 5, -5]]), 2);
+    expect([...found].sort()).toEqual(
+      [
+        [rampHex(1), 1],
+        [rampHex(0), 1],
+      ].sort(),
+    );
+  });
+
+  it('darkens evenly', () => {
+    const luminance = Array.from({ length: 33 }, (_, i) => {
+      const value = Number.parseInt(rampHex(i / 32).slice(1), 16);
+      return 0.2126 * (value >> 16) + 0.7152 * ((value >> 8) & 255) + 0.0722 * (value & 255);
+    });
+    expect(luminance).toEqual(luminance.toSorted((a, b) => b - a));
+    expect(Math.min(...luminance.slice(1).map((value, i) => luminance[i] - value))).toBeGreaterThan(2);
+  });
+
+  it('of mask distances frames the masks that were alike, and says what is in it', () => {
+    const { source } = named(figuresOf([searched]), 'Distances between masks');
+    expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2\.<\/title>/g)).toHaveLength(2);
+    expect(source).toContain('threshold 8.0\u00A0%');
+    expect(source).toContain('The ticket emerged at epoch 2.</desc>');
+    const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };
+    expect(named(figuresOf([none]), 'Distances between masks').source).toContain('No ticket emerged.</desc>');
+  });
+});
+
+describe('histograms', () => {
+  it('count every active weight once', () => {
+    fc.assert(
+      fc.property(fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }), values => {
+        const parts = [Float32Array.from(values)];
+        const shares = histogram(parts, reachOf(parts));
+        expect(shares).toHaveLength(bins);
+        expect(shares.reduce((a, b) => a + b)).toBeCloseTo(1, 9);
+      }),
+    );
+  });
+
+  it('put zero into the middle bin and the ends into the outermost', () => {
+    const at = (value: number): number => histogram([Float32Array.of(value)], 1).indexOf(1);
+    expect([-9, -1, 0, 1, 9].map(at)).toEqual([0, 0, 20, 40, 40]);
+  });
+
+  it('leave out what the mask drops', () => {
+    const layer = { name: 'fc.weight', values: Float32Array.of(1, 2, 3, 4) };
+    expect([...activeWeights(layer, { name: 'fc.weight', shape: [2, 2], keep: [1, 0, 0, 1] })]).toEqual([1, 4]);
+    expect([...activeWeights(layer)]).toEqual([1, 2, 3, 4]);
+  });
+
+  it('of a run name each layer with its active weights', () => {
+    const figure = named(figuresOf([adaptive]), 'Active weights by layer, 1 of 2');
+    const [first] = adaptive.masks;
+    const active = Array.from(first.keep).filter(Boolean).length;
+    expect(figure.source).toContain(`conv1: Flying Bird+: ${active} weights`);
+  });
+});
+
+describe('figures as files', () => {
+  it('are an SVG without variables and a PNG of twice its size, with text in it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sparrow-figures-'));
+    try {
+      const figures = figuresOf([adaptive, searched]);
+      const written = await writeFigures(figures, join(folder, 'new'));
+      expect(written).toHaveLength(2 * figures.length);
+      expect(readdirSync(join(folder, 'new')).sort()).toEqual(written.map(path => path.slice(folder.length + 5)).sort());
+      const path = join(folder, 'new/distances-between-masks-robust-bird');
+      const svg = readFileSync(`${path}.svg`, 'utf8');
+      expect(svg).not.toMatch(/var\(|NaN/);
+      const [, width, height] = /width="([\d.]+)" height="([\d.]+)"/.exec(svg)!.map(Number);
+      const { width: w, height: h, data, channels } = decode(readFileSync(`${path}.png`));
+      expect([w, h]).toEqual([2 * width, Math.ceil(2 * height)].map(Math.round));
+      // the title is dark text in the topmost rows, right of its first letters too
+      const dark = Array.from(
+        { length: 200 * 50 },
+        (_, i) => data[((20 + Math.floor(i / 200)) * w + 100 + (i % 200)) * channels] < 80,
+      );
+      expect(dark.filter(Boolean).length).toBeGreaterThan(300);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('are well-formed XML, whatever a run is called', () => {
+    const svg = standAlone(figuresOf([{ ...dense, label: '<a & "b">' }, adaptive])[1]);
+    expect(svg.replace(/^<\?xml[^>]*>\n/, '')).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
+    expect(svg.replace(/&(amp|lt|gt|quot|#39);/g, '')).not.toContain('&');
+    const tags = parsePage(`<!doctype html><title>t</title>${svg.slice(svg.indexOf('<svg'))}`);
+    expect(tags.errors).toEqual([]);
+    expect(attribute(tags.elements.find(({ tagName }) => tagName === 'svg')!, 'role')).toBe('img');
+  });
+
+  it('have names of their own', () => {
+    expect(fileNames(['RA, test: FB+', 'RA, test', 'ra test', 'ra test 2', '中文', '中文'])).toEqual([
+      'ra-test-fb-plus',
+      'ra-test',
+      'ra-test-2',
+      'ra-test-2-2',
+      'figure',
+      'figure-2',
+    ]);
+  });
+});
