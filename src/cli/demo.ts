@@ -5,10 +5,10 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { shapes } from '../data/shapes.ts';
-import { openDevice } from '../device/index.ts';
 import { writeReport } from '../report/index.ts';
 import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
-import { deviceOptions, resolveConfig, type TrainConfig } from '../train/config.ts';
+import { resolveConfig, type TrainConfig } from '../train/config.ts';
+import { openTunedDevice } from '../train/kernels.ts';
 import { trainRun } from '../train/run.ts';
 
 const TRAIN = 1280;
@@ -54,7 +54,7 @@ const warmUp = (epochs: number) => (epoch: number) =>
 export async function runDemo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
   const begun = performance.now();
   const data = shapes({ seed: 0, train: TRAIN, val: EVALUATE, test: EVALUATE });
-  const device = await openDevice(deviceOptions({ adapter: options.adapter as 'auto', gpu: options.gpu }));
+  const device = await openTunedDevice({ adapter: options.adapter as 'auto', gpu: options.gpu }, hooks);
   hooks.onNotice?.(`on ${device.adapter.description}`);
   try {
     const rows: DemoRow[] = [];

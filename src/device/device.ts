@@ -412,7 +412,6 @@ export class Device {
   capture<T>(build: () => T, keep: (result: T) => Iterable<Storage>): { capture: Capture; result: T } {
     if (this.recording) throw new ValidationError('captures do not nest');
     this.capturePool ??= this.rootPool.child();
-    this.captures++;
     const capture = new Capture(this, this.capturePool);
     this.recording = capture;
     this.pool = capture.pool;
@@ -421,6 +420,7 @@ export class Device {
       const result = build();
       // a result that was made outside of the step stays with its owner
       for (const storage of keep(result)) if (takeOne(this.scopes.at(-1)!, storage)) capture.own(storage);
+      this.captures++;
       return { capture, result };
     } finally {
       for (const source of [...this.derivations.keys()]) this.forget(source);

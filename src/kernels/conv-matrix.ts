@@ -32,7 +32,7 @@ export function matrixMemory({ wm, wn, fm, fn, depth }: MatrixTile): number {
 }
 
 /** Whether conv_matrix can compute a pass: a step's terms belong to one tap. */
-export function matrixFits(s: ConvPass, { depth }: MatrixTile): boolean {
+export function matrixFits(s: Pick<ConvPass, 'ci' | 'groups'>, { depth }: MatrixTile): boolean {
   return (s.ci / s.groups) % depth === 0;
 }
 

@@ -60,6 +60,43 @@ export interface ConvPass {
 
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);
 
+/** The forward pass. */
+export function forwardPass(s: ConvShape): ConvPass {
+  const taps = (count: number): Taps => ({ count, k0: 0, ks: 1, offset: -s.padding, step: s.dilation });
+  return { ...s, yh: s.oh, yw: s.ow, ys: 1, ya: 0, yb: 0, rows: taps(s.kh), cols: taps(s.kw), flip: false };
+}
+
+/**
+ * The taps that reach input position S·i + a: those k with (a + P - D·k) divisible by S, each reading g at i + (a + P - D·k)/S. They
+ * form an arithmetic progression, so an input gradient of stride S is S·S plain convolutions, one for each phase (a, b).
+ */
+function phaseTaps(s: ConvShape, a: number, size: number): Taps {
+  const reach = Array.from({ length: size }, (_, k) => k).filter(k => (a + s.padding - s.dilation * k) % s.stride === 0);
+  const read = (k: number) => (a + s.padding - s.dilation * k) / s.stride;
+  // in rising order of what they read, so that a 3x3 input gradient of stride 1 is the very program of its forward pass
+  const [first, second] = reach.reverse();
+  if (first === undefined) return { count: 0, k0: 0, ks: 0, offset: 0, step: 0 };
+  const ks = second === undefined ? 0 : second - first;
+  return { count: reach.length, k0: first, ks, offset: read(first), step: second === undefined ? 0 : read(second) - read(first) };
+}
+
+/** The phases of an input gradient. Where one has no taps its elements are 0; the others are written by the passes returned. */
+export function inputGradPasses(s: ConvShape): { passes: ConvPass[]; complete: boolean } {
+  const passes: ConvPass[] = [];
+  let complete = true;
+  const { groups, density } = s;
+  const grad = { n: s.n, ci: s.co, h: s.oh, w: s.ow, co: s.ci, yh: s.h, yw: s.w, groups, stride: 1, ys: s.stride, density };
+  for (let ya = 0; ya < s.stride; ya++) {
+    for (let yb = 0; yb < s.stride; yb++) {
+      const [rows, cols] = [phaseTaps(s, ya, s.kh), phaseTaps(s, yb, s.kw)];
+      const [oh, ow] = [ceil(s.h - ya, s.stride), ceil(s.w - yb, s.stride)];
+      if (rows.count * cols.count === 0) complete = false;
+      else if (oh > 0 && ow > 0) passes.push({ ...grad, ya, yb, rows, cols, oh, ow, kh: s.kh, kw: s.kw, flip: true });
+    }
+  }
+  return { passes, complete };
+}
+
 /**
  * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW, tile] (or [G, TILES, TH, TW, CI, tile] with `outerTaps`), zeros past CO/G.
  * @param spare elements after the end that a kernel may read and not use @param half rounds them to f16

@@ -1,4 +1,7 @@
-/** Which kernel and tile a convolution runs with where nothing was measured: defaults by class of adapter. */
+/**
+ * Kernels and tiles of convolutions: the defaults by class of adapter, which need no measuring, and the candidates that the tuner may choose
+ * instead.
+ */
 import type { Device } from '../device/index.ts';
 import { type GemmTile, type GemmWeightTile, gemmMemory } from './conv-gemm.ts';
 import { type MatrixTile, type MatrixWeightTile, matrixFits, matrixFitsWeights, matrixMemory } from './conv-matrix.ts';
@@ -33,16 +36,14 @@ const gemm = (wx: number, wy: number, tm: number, tn: number, depth: number): Ge
 /** Where the larger ones would leave a GPU empty, and what fits the 16 KiB of workgroup memory that every adapter has. */
 const small = gemm(16, 16, 4, 4, 16);
 const smallest = gemm(8, 8, 8, 8, 8);
+/** For pixels, which have three channels. */
+const narrow = gemm(128, 1, 4, 1, 16);
 
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
-    const lanes = device.adapter.subgroupSize;
-    const lavapipe = device.adapter.kind === 'lavapipe';
-    const v = s.ow > 8 && lavapipe ? 4 : s.ow > 4 ? 2 : 1;
-    // the same tile with and without: then the sums are the same to the bit
-    const skip = lavapipe && lanes === 8 && co > 8 && (s.density ?? 1) < WORTH_SKIPPING;
-    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: 1, lanes, skip };
+    const v = s.ow > 8 && device.adapter.kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
+    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: 1, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
@@ -54,11 +55,20 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   }
   const workgroups = (t: GemmTile) => ceil(co, t.wy * t.tm) * ceil(positions, t.wx * t.tn) * s.groups;
   const fits = (t: GemmTile) => gemmMemory(t) <= most && workgroups(t) >= BUSY;
-  const narrow = gemm(128, 1, 4, 1, 16); // pixels have three channels
   if (co <= 4 && fits(narrow)) return narrow;
   // the fastest of a scan on an H100, the larger ones first
   const tiles = co > 64 ? [gemm(16, 16, 8, 8, 16), gemm(8, 16, 8, 8, 16), gemm(8, 16, 8, 4, 16)] : [gemm(16, 8, 8, 8, 16)];
   return tiles.find(fits) ?? (gemmMemory(small) <= most ? small : smallest);
+}
+
+/**
+ * A tile that computes a pass, default or measured, with zeros skipped where the density of the weights makes that worth it. The tile is the
+ * same with and without: then the sums are the same to the bit. A tile that says itself whether it skips is left alone.
+ */
+export function skippingZeros(device: Device, s: ConvPass, tile: PassTile): PassTile {
+  if (device.adapter.kind !== 'lavapipe' || (s.density ?? 1) >= WORTH_SKIPPING || s.co / s.groups <= 8) return tile;
+  const able = tile.kernel === 'taps' && tile.skip === undefined && tile.lanes === 8 && (4 * tile.q) % tile.lanes === 0;
+  return able ? { ...tile, skip: true } : tile;
 }
 
 export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
@@ -67,7 +77,7 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   if (device.adapter.processor) {
     const lanes = device.adapter.subgroupSize;
     const tm = co > 8 ? 16 : co > 4 ? 8 : 4;
-    return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: s.ow <= 4 ? 1 : 2, lanes, parallel: 512 };
+    return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: 1, lanes, parallel: 512 };
   }
   const most = device.limits.maxComputeWorkgroupStorageSize;
   if (device.precision === 'f16') {
@@ -79,3 +89,92 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   if (fits) return { ...tile, parallel: co > 64 ? 528 : 1056 };
   return { ...(gemmMemory(small) <= most ? small : smallest), parallel: 1056 };
 }
+
+// -- candidates --------------------------------------------------------------------------------------------------------------------------
+
+/** On adapters that are processors, with subgroups where they have any; the default also without. */
+export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] = [
+  { q: 4, v: 2, r: 1 },
+  { q: 4, v: 4, r: 1 },
+  { q: 8, v: 2, r: 1 },
+  { q: 2, v: 4, r: 1 },
+  { q: 2, v: 2, r: 2 },
+  { q: 8, v: 1, r: 2 },
+  { q: 4, v: 1, r: 2 },
+  { q: 4, v: 1, r: 1 },
+  { q: 2, v: 1, r: 2 },
+  { q: 1, v: 4, r: 1 },
+];
+
+export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [
+  { tm: 16, tc: 2, v: 1 },
+  { tm: 16, tc: 2, v: 2 },
+  { tm: 8, tc: 2, v: 1 },
+  { tm: 8, tc: 2, v: 2 },
+  { tm: 16, tc: 1, v: 2 },
+  { tm: 16, tc: 1, v: 1 },
+  { tm: 32, tc: 1, v: 1 },
+];
+
+/** On GPUs. */
+export const gemmTiles: readonly GemmTile[] = [
+  gemm(16, 16, 8, 8, 16),
+  gemm(16, 16, 8, 8, 8),
+  gemm(16, 16, 8, 4, 16),
+  gemm(8, 16, 8, 8, 16),
+  gemm(8, 16, 8, 4, 16),
+  gemm(16, 8, 8, 8, 16),
+  small,
+  smallest,
+];
+
+/** On their matrix units, with `precision: 'f16'`. */
+export const matrixTiles: readonly MatrixTile[] = [
+  matrix(2, 4, 2, 2, 32),
+  matrix(2, 4, 4, 2, 32),
+  matrix(2, 4, 4, 2, 16),
+  matrix(4, 2, 2, 4, 32),
+  matrix(1, 8, 4, 2, 16),
+];
+/** Those of them that weight gradients take. */
+export const matrixWeightTiles: readonly MatrixTile[] = matrixTiles.slice(0, 2);
+
+/** What the tuner tries for a pass beside its default. */
+export function passCandidates(device: Device, s: ConvPass): PassTile[] {
+  const byDefault = defaultPassTile(device, s);
+  const others = unlike(byDefault);
+  const co = s.co / s.groups;
+  if (device.adapter.processor) {
+    const lanes = device.adapter.subgroupSize;
+    // nothing that would be more padding than outputs
+    const sizes = tapsSizes.filter(({ q, v, r }) => 4 * q < co + 4 && 4 * v < s.ow + 4 && r <= s.oh);
+    const tiles = sizes.map((size): TapsTile => ({ kernel: 'taps', ...size, lanes }));
+    return [...tiles, { ...byDefault, lanes: 0 } as TapsTile].filter(others);
+  }
+  const most = device.limits.maxComputeWorkgroupStorageSize;
+  const inF16 = device.precision === 'f16' ? matrixTiles.filter(t => matrixMemory(t) <= most && matrixFits(s, t)) : [];
+  const inF32 = [...(co <= 4 ? [narrow] : []), ...gemmTiles].filter(t => gemmMemory(t) <= most);
+  return [...inF16, ...inF32].filter(others);
+}
+
+/** The same for a weight gradient. */
+export function weightCandidates(device: Device, s: ConvShape): WeightTile[] {
+  const byDefault = defaultWeightTile(device, s);
+  const others = unlike(byDefault);
+  // fewer and more slices than by default
+  const slices = [0.25, 4].map(factor => ({ ...byDefault, parallel: factor * byDefault.parallel }));
+  const [co, ci] = [s.co / s.groups, s.ci / s.groups];
+  if (device.adapter.processor) {
+    const lanes = device.adapter.subgroupSize;
+    const sizes = tapsWeightSizes.filter(({ tm, tc, v }) => tm < co + 4 && tc <= (s.kw > 3 ? 1 : ci) && 4 * v < s.ow + 4);
+    const tiles = sizes.map((size): TapsWeightTile => ({ kernel: 'taps', ...size, lanes, parallel: 512 }));
+    return [...tiles, { ...byDefault, lanes: 0 } as TapsWeightTile, ...slices].filter(others);
+  }
+  const most = device.limits.maxComputeWorkgroupStorageSize;
+  const inF16 = device.precision === 'f16' && matrixFitsWeights(s) ? matrixWeightTiles.filter(t => matrixMemory(t) <= most) : [];
+  const inF32 = gemmTiles.filter(t => gemmMemory(t) <= most);
+  const tiles = [...inF16.map(t => ({ ...t, parallel: 264 })), ...inF32.map(t => ({ ...t, parallel: 528 }))];
+  return [...tiles, ...slices].filter(others);
+}
+
+const unlike = (byDefault: object) => (tile: object) => JSON.stringify(tile) !== JSON.stringify(byDefault);

@@ -1,12 +1,12 @@
 /** Scoring a checkpoint: standard accuracy and accuracy under attack, on test. */
 import { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
-import { openDevice } from '../device/index.ts';
 import { writeState } from '../nn/state.ts';
 import type { EvalResult, RunHooks } from './api.ts';
 import { assertNormalisation, assertTensors, decodeWeights, identityOf } from './checkpoint.ts';
-import { attackSettings, deviceOptions, type TrainConfig } from './config.ts';
+import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
+import { openTunedDevice } from './kernels.ts';
 import { createNetwork } from './network.ts';
 import { openRunData } from './run-data.ts';
 
@@ -16,7 +16,7 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
   const file = decodeWeights(readFileBytes(path), path);
   const { model: trained, ema: state = trained, metadata } = file;
   const data = await openRunData(config, hooks);
-  const device = await openDevice(deviceOptions(config));
+  const device = await openTunedDevice(config, hooks);
   try {
     const { model } = createNetwork(device, data, config, { path, identity: identityOf(metadata) });
     assertNormalisation(file, data, path);

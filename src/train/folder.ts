@@ -1,5 +1,5 @@
 /**
- * A run's folder: `config.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
+ * A run's folder: `config.json`, `kernels.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  */
 import { existsSync, rmSync } from 'node:fs';
@@ -42,6 +42,17 @@ export class RunFolder {
   loadConfig(): TrainConfig | undefined {
     const path = this.file('config.json');
     return existsSync(path) ? decodeConfig(readFileText(path), path) : undefined;
+  }
+
+  /** Which kernels the run computes with: a text of `encodeChoices`. */
+  saveKernels(choices: string): void {
+    writeFileAtomic(this.file('kernels.json'), choices);
+  }
+
+  /** The saved text, or undefined in the folder of a run from before there was one. */
+  loadKernels(): string | undefined {
+    const path = this.file('kernels.json');
+    return existsSync(path) ? readFileText(path) : undefined;
   }
 
   saveCheckpoint(checkpoint: Checkpoint, name: CheckpointName = 'checkpoint'): void {

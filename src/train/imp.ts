@@ -16,6 +16,8 @@ export interface Ticket {
   readonly density: number;
   /** The checkpoint that has the weights to begin with, and the epoch. */
   readonly rewind: string;
+  /** The folder of the first round. */
+  readonly first: RunFolder;
 }
 
 /** What one round is to the loop; without a ticket it is the first. */
@@ -58,6 +60,7 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
               trained: folders[k - 1].file('checkpoint.safetensors'),
               density: densities[k],
               rewind: folders[0].file('rewind.safetensors'),
+              first: folders[0],
             },
           };
     const outcome = await train({ ...config, saveDir: folder.path }, hooks, round);

@@ -5,13 +5,13 @@ import { crossEntropyLoss, cwLoss, type Forward, fgsm, inputGradient, pgd } from
 import { attackSurvivors, type LabelledImages } from '../adv/survivors.ts';
 import { DeviceSplit } from '../data/device-split.ts';
 import { type DataSet, openDataSet } from '../data/index.ts';
-import { type Device, openDevice } from '../device/index.ts';
+import type { Device } from '../device/index.ts';
 import { UsageError } from '../errors.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { capture, scope, type Tensor } from '../tensor/tensor.ts';
 import type { EvalResult, RunHooks } from './api.ts';
 import { type Attack, attacksOf, ballOf, type EvalSettings, pgdOf } from './attack-settings.ts';
-import { deviceOptions } from './config.ts';
+import { openTunedDevice } from './kernels.ts';
 import { loadNetwork, type NetworkFile, readNetworkFile } from './network-file.ts';
 
 /** Attack steps between waits for the device. */
@@ -47,7 +47,7 @@ export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = 
   const victim = readNetworkFile(settings.checkpoint!);
   const source = settings.transferFrom === undefined ? victim : readNetworkFile(settings.transferFrom);
   const data = await openSplit(settings, settings.dataset ?? victim.metadata.dataset);
-  const device = await openDevice(deviceOptions(settings));
+  const device = await openTunedDevice(settings, hooks);
   try {
     const forwardOf = (file: NetworkFile): Forward => {
       const network = loadNetwork(device, file, data, settings);

@@ -3,12 +3,14 @@
  * `loop.ts`, what they change in `learner.ts`.
  */
 import type { DataSet } from '../data/index.ts';
-import { type Device, openDevice } from '../device/index.ts';
+import type { Device } from '../device/index.ts';
+import { choicesOf, encodeChoices, useChoices } from '../kernels/choices.ts';
 import type { RunHooks, TrainOutcome } from './api.ts';
 import { identityOf } from './checkpoint.ts';
-import { assertSameRun, deviceOptions, type TrainConfig } from './config.ts';
+import { assertSameRun, type TrainConfig } from './config.ts';
 import { RunFolder } from './folder.ts';
 import { type Round, trainImp } from './imp.ts';
+import { openTunedDevice, useSavedChoices } from './kernels.ts';
 import { Loop, type LoopOptions } from './loop.ts';
 import { readNetworkFile } from './network-file.ts';
 import { profiled } from './profile.ts';
@@ -17,7 +19,7 @@ import { openRunData } from './run-data.ts';
 export type { MaskedState } from './learner.ts';
 
 export interface RunOptions extends LoopOptions {
-  /** A device that the caller opened and closes; by default the run opens its own. */
+  /** A device that the caller opened and closes, with what its kernels are chosen by; by default the run opens its own. */
   device?: Device;
   /** Data that the caller opened. */
   data?: DataSet;
@@ -43,9 +45,13 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
   const start = checkpoint || from === undefined ? undefined : readNetworkFile(from);
   const data = options.data ?? (await openRunData(config, hooks));
   folder.prepare();
-  const device = options.device ?? (await openDevice(deviceOptions(config)));
+  const device = options.device ?? (await openTunedDevice(config, hooks));
+  const choices = choicesOf(device);
   if (device.precision !== config.precision) hooks.onNotice?.('--precision f16: the adapter has no matrix units, f32 is used');
   try {
+    // a round of iterative pruning computes as the first one did
+    const earlier = round.ticket ? round.ticket.first : checkpoint ? source : undefined;
+    const kernels = earlier && useSavedChoices(device, earlier, hooks);
     const path = source.file('checkpoint.safetensors');
     const started = start && { path: start.path, identity: identityOf(start.metadata) };
     const origin = checkpoint ? { path, identity: checkpoint } : started;
@@ -58,6 +64,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
         await loop.begin(start);
         folder.discard();
       }
+      folder.saveKernels(kernels ?? encodeChoices(device));
       // last: the folder never holds this configuration beside another run's checkpoint, which a resume would take for this run's
       folder.saveConfig(config);
       return config.profile ? await profiled(device, hooks, () => loop.train()) : await loop.train();
@@ -65,6 +72,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
       loop.dispose();
     }
   } finally {
-    if (!options.device) device.close();
+    if (options.device) useChoices(device, choices);
+    else device.close();
   }
 }

@@ -39,6 +39,14 @@ describe.runIf(hasChromium)('the engine in Chromium', () => {
     expect(await here.brokenKernel()).toMatch(refusal);
   });
 
+  it('measures kernels and keeps them in local storage', async () => {
+    const { place, measured, known, damaged } = (await page.run('tuning')) as Record<string, string[]>;
+    expect(place).toBe("local storage 'sparrow.kernels'");
+    expect(measured).toEqual([expect.stringMatching(/^conv forward \[1,/)]);
+    expect(known).toEqual(measured);
+    expect(damaged).toMatch(/^local storage 'sparrow.kernels': is not valid JSON .*; kernels run with their defaults/);
+  });
+
   it('passes an error of the page on', async () => {
     await expect(page.run('nothingOfThatName')).rejects.toThrow('is not a function');
   });

@@ -5,12 +5,15 @@
 import { pgd } from '../../src/adv/pgd.ts';
 import * as F from '../../src/autograd/index.ts';
 import { type Device, openDevice, type Storage } from '../../src/device/index.ts';
+import { choicesOf, choicesPlace, loadChoices } from '../../src/kernels/choices.ts';
 import { convForward } from '../../src/kernels/conv.ts';
+import { convKey } from '../../src/kernels/conv-choices.ts';
 import { elementwise } from '../../src/kernels/elementwise.ts';
 import { fillFloat } from '../../src/kernels/fill.ts';
 import { matmul } from '../../src/kernels/matmul.ts';
 import { createModel } from '../../src/nn/models/index.ts';
 import { Sgd } from '../../src/nn/optim.ts';
+import { tuneModel } from '../../src/nn/tune.ts';
 import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import { capture, type Tensor, tensor } from '../../src/tensor/tensor.ts';
@@ -117,4 +120,24 @@ export function brokenKernel(): Promise<string> {
       (error: Error) => `${error.name}: ${error.message.split('\n')[0]}`,
     );
   });
+}
+
+/** Measures one convolution of a model, and what another device then knows of it: from local storage in a page. */
+export async function tuning(): Promise<{ place: string; measured: string[]; known: string[]; damaged: string }> {
+  const measured = await onDevice(async device => {
+    const model = createModel(
+      'resnet8',
+      { device, random: new Random(1) },
+      { width: 1, classes: 2, mean: [0, 0, 0], std: [1, 1, 1] },
+    );
+    const results = await tuneModel(device, model, [1, 3, 8, 8], { budget: 0.05 });
+    return results.filter(r => r.state === 'measured').map(convKey);
+  });
+  const known = await onDevice(async device => {
+    const problem = loadChoices(device);
+    return problem ? [problem] : [...choicesOf(device).keys()];
+  });
+  localStorage.setItem('sparrow.kernels', '{');
+  const damaged = await onDevice(async device => loadChoices(device) ?? '');
+  return { place: choicesPlace(), measured, known, damaged };
 }

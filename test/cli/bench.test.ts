@@ -1,17 +1,21 @@
-/** `sparrow bench` as its users run it: wrong usage, a kernel against its reference, and steady memory of training. */
+/** `sparrow bench` as its users run it: wrong usage, a kernel against its reference, steady memory of training, and tuning. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { kernelNames } from '../../src/cli/bench/kernel.ts';
 import { spread } from '../../src/cli/bench/time.ts';
+import { unpackSwiftShader } from '../../src/device/platform/swiftshader.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-function bench(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { ...process.env, SPARROW_ADAPTER: 'swiftshader' };
+type Result = { code: number; stdout: string; stderr: string };
+const bench = (...args: string[]) => benchIn({}, ...args);
+
+function benchIn(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> {
+  const env = { ...process.env, SPARROW_ADAPTER: 'swiftshader', ...environment };
   return new Promise(resolve => {
     execFile(process.execPath, [`${root}bin/sparrow.js`, 'bench', ...args], { env }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, stdout, stderr });
@@ -21,8 +25,8 @@ function bench(...args: string[]): Promise<{ code: number; stdout: string; stder
 
 describe('wrong usage', () => {
   it.each<[string, string[], string]>([
-    ['neither', [], 'give either --kernel NAME, --suite NAME or --page FILE.html'],
-    ['both', ['--kernel', 'matmul', '--suite', 'conv'], 'give either --kernel NAME, --suite NAME or --page FILE.html'],
+    ['neither', [], 'give one of --kernel NAME, --suite NAME, --tune and --page FILE.html'],
+    ['both', ['--kernel', 'matmul', '--suite', 'conv'], 'give one of --kernel NAME, --suite NAME, --tune and --page FILE.html'],
     ['an unknown kernel', ['--kernel', 'matmull'], `--kernel must be one of ${kernelNames.join(', ')}, got 'matmull'`],
     [
       'an unknown suite',
@@ -40,6 +44,10 @@ describe('wrong usage', () => {
       ['--suite', 'step', '--arch', 'alexnet'],
       "--arch must be one of resnet18, resnet34, resnet50, resnet101, resnet152, vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn, wideresnet, resnet8, got 'alexnet'",
     ],
+    ['two tasks', ['--tune', '--suite', 'conv'], 'give one of --kernel NAME, --suite NAME, --tune and --page FILE.html'],
+    ['a flag of tuning', ['--suite', 'step', '--budget', '9'], '--budget has no effect with --suite step'],
+    ['no time to tune', ['--tune', '--budget', '0'], "--budget must be a number > 0, got '0'"],
+    ['a flag that tuning has not', ['--tune', '--samples', '3'], '--samples has no effect with --tune'],
     ['a flag of suites', ['--kernel', 'matmul', '--peers'], '--peers has no effect with --kernel'],
     [
       'a shape with an even kernel',
@@ -99,6 +107,61 @@ describe('--suite memory', () => {
     expect(late.live).toBe(early.live);
     expect(late.buffersMade).toBe(early.buffersMade);
     expect(late.peak).toBeGreaterThan(late.live);
+  });
+});
+
+describe('--tune', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sparrow-bench-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'kernels.json');
+  const drivers = dirname(unpackSwiftShader()!.icd); // the cache is elsewhere for the test
+  const own = { SPARROW_CACHE: folder, SPARROW_DRIVERS: drivers, SPARROW_TUNE: 'on' };
+  const tiny = ['--tune', '--arch', 'resnet8', '--width', '1', '--batch-size', '1', '--image-size', '8', '--budget', '1'];
+
+  it('measures until its budget ends, and goes on from there', async () => {
+    const first = await benchIn(own, ...tiny, '--json', '--quiet');
+    expect([first.code, first.stderr]).toEqual([0, '']);
+    const { rows, ...rest } = JSON.parse(first.stdout);
+    expect(rest).toMatchObject({ tune: true, ok: true, cache: file, arch: 'resnet8', width: 1, batchSize: 1, imageSize: 8 });
+    const measured = rows.filter((row: { state: string }) => row.state === 'measured');
+    expect(rows[0]).toMatchObject({ pass: 'forward', state: 'measured', refused: [] });
+    for (const row of measured) expect(row.best).toBeLessThanOrEqual(row.default);
+    expect(measured.length).toBeLessThan(rows.length);
+
+    const second = await benchIn(own, ...tiny, '--quiet');
+    expect(second.code).toBe(0);
+    expect(second.stdout).toMatch(new RegExp(`; ${measured.length} kernels chosen by measuring\\n`));
+    const found = /(\d+) measured in \d+ s, (\d+) known from before, (\d+) left when the time was used up.*; kept in (.*)/.exec(
+      second.stdout,
+    );
+    const [now, known, left] = found!.slice(1, 4).map(Number);
+    expect([known, now + known + left]).toEqual([measured.length, rows.length]);
+    expect(found![4]).toBe(file);
+    const kept = JSON.parse(readFileSync(file, 'utf8'));
+    expect(Object.keys(Object.values(kept.adapters)[0] as object)).toHaveLength(known + now);
+  });
+
+  it('a cache that cannot be read costs one line, and none with SPARROW_TUNE=off', async () => {
+    writeFileSync(file, '{ "version": 1, "adap');
+    const work = ['--kernel', 'fill', '--small', '--samples', '1', '--quiet'];
+    const { code, stderr } = await benchIn(own, ...work);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^sparrow: .*kernels\.json: is not valid JSON .*; kernels run with their defaults until it is deleted or tuned anew\n$/,
+    );
+    expect(await benchIn({ ...own, SPARROW_TUNE: 'off' }, ...work)).toMatchObject({ code: 0, stderr: '' });
+    const wrong = await benchIn({ ...own, SPARROW_TUNE: 'of' }, ...work);
+    expect(wrong).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "sparrow: environment variable SPARROW_TUNE must be on or off, got 'of'\n",
+    });
+  });
+
+  it('does not begin where it cannot keep what it measures', async () => {
+    const { code, stdout, stderr } = await benchIn({ ...own, SPARROW_CACHE: file }, ...tiny, '--quiet');
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^sparrow: cannot write .*; set SPARROW_CACHE to a folder that can be written\n$/);
   });
 });
 

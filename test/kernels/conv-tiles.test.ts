@@ -4,7 +4,15 @@ import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../.
 import { type GemmTile, gemmMemory } from '../../src/kernels/conv-gemm.ts';
 import type { MatrixTile, MatrixWeightTile } from '../../src/kernels/conv-matrix.ts';
 import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
-import type { PassTile, WeightTile } from '../../src/kernels/conv-tiles.ts';
+import {
+  gemmTiles,
+  matrixTiles,
+  matrixWeightTiles,
+  type PassTile,
+  tapsSizes,
+  tapsWeightSizes,
+  type WeightTile,
+} from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
 import { empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
 import { checkForward, checkGradient, random, run, testDevice } from '../engine.ts';
@@ -36,27 +44,38 @@ const cases = [
   return { ...c, pairs, shape: convShape(c.x, c.w, c.options), x, w, y, gy, gx, gw };
 });
 
+// the sizes of defaults, all that the tuner may choose, and an odd one; without subgroups those of defaults only
+const lanes = device.adapter.processor ? device.adapter.subgroupSize : 0;
+const withLanes = <T extends object>(sizes: readonly T[], usual: readonly T[]): (T & { lanes: number })[] => {
+  const distinct = [...new Map([...usual, ...sizes].map(size => [Object.values(size).join(), size])).values()];
+  return [...(lanes ? distinct.map(size => ({ ...size, lanes })) : []), ...usual.map(size => ({ ...size, lanes: 0 }))];
+};
+const tapsTiles = withLanes(
+  [...tapsSizes, { q: 2, v: 3, r: 1 }],
+  product({ q: [1, 2, 4], v: [1, 2], r: [1, 2] }).filter(({ v, r }) => v * r <= 2),
+).map((t): TapsTile => ({ kernel: 'taps', ...t }));
+const tapsWeightTiles = withLanes(
+  [...tapsWeightSizes, { tm: 4, tc: 3, v: 1 }],
+  product({ tm: [4, 8, 16], tc: [1, 2], v: [1] }),
+).map((t): TapsWeightTile => ({ kernel: 'taps', ...t, parallel: 2048 }));
 // lavapipe compiles the large ones for half a minute each: there, of those only what it uses by default
 const cheap = device.adapter.kind !== 'lavapipe';
-const lanes = [0, ...(device.adapter.subgroupSize > 0 && device.adapter.processor ? [device.adapter.subgroupSize] : [])];
-const tapsTiles = product({ q: [1, 2, 4], v: [1, 2, 3], r: [1, 2], lanes })
-  .filter(({ q, v, r }) => q * v * r <= 2 || (q === 4 && v === 2 && r === 1) || (cheap && q === 2 && v === 3))
-  .map((t): TapsTile => ({ kernel: 'taps', ...t }));
-const tapsWeightTiles = product({ tm: [4, 16], tc: [1, 2, 3], v: [1, 2], lanes, parallel: [2048] })
-  .filter(({ tm, tc, v }) => tm * tc * v <= 12 || (tm === 16 && tc === 2 && v === 2))
-  .map((t): TapsWeightTile => ({ kernel: 'taps', ...t }));
-const gemmTiles = [
+const otherGemmTiles = [
   { wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 },
   { wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 },
   { wx: 128, wy: 1, tm: 4, tn: 1, depth: 16 },
-  ...(device.adapter.processor ? [] : [{ wx: 8, wy: 8, tm: 8, tn: 8, depth: 8 }]), // minutes to compile in software
   { wx: 16, wy: 16, tm: 8, tn: 8, depth: 8 },
   { wx: 16, wy: 16, tm: 8, tn: 8, depth: 16 },
-]
-  .map((t): GemmTile => ({ kernel: 'gemm', ...t }))
-  .filter(t => (cheap || t.wx === 8) && gemmMemory(t) <= device.limits.maxComputeWorkgroupStorageSize);
-const passTiles: PassTile[] = [...tapsTiles, ...gemmTiles];
-const weightTiles: WeightTile[] = [...tapsWeightTiles, ...gemmTiles.filter(t => t.wy > 1).map(t => ({ ...t, parallel: 3 }))];
+].map((t): GemmTile => ({ kernel: 'gemm', ...t }));
+// on a GPU all that the tuner may choose; software adapters, whose tuner chooses none of them, would compile them for minutes
+const forcedGemmTiles = [...(device.adapter.processor ? [] : gemmTiles), ...otherGemmTiles].filter(
+  t => (cheap || t.wx === 8) && gemmMemory(t) <= device.limits.maxComputeWorkgroupStorageSize,
+);
+const passTiles: PassTile[] = [...tapsTiles, ...forcedGemmTiles];
+const weightTiles: WeightTile[] = [
+  ...tapsWeightTiles,
+  ...forcedGemmTiles.filter(t => t.wy > 1).map(t => ({ ...t, parallel: 3 })),
+];
 const name = <T extends object>(tile: T) => ({ tile, name: Object.values(tile).join(' ') });
 
 type Pass = (s: ConvShape, a: Tensor, b: Tensor, out: Tensor) => void;
@@ -92,11 +111,7 @@ describe.each(cases)('$name', ({ shape, x, w, y, gy, gx, gw }) => {
 
 describe.skipIf(!device.adapter.matrixUnits)('matrix units', () => {
   const sixteenths = (r: Ref): Ref => ({ shape: r.shape, data: r.data.map(v => Math.round(16 * v) / 16) });
-  const tiles: MatrixTile[] = [
-    { kernel: 'matrix', wm: 1, wn: 1, fm: 1, fn: 2, depth: 16 },
-    { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32 },
-    { kernel: 'matrix', wm: 2, wn: 4, fm: 4, fn: 2, depth: 32 },
-  ];
+  const tiles: MatrixTile[] = [{ kernel: 'matrix', wm: 1, wn: 1, fm: 1, fn: 2, depth: 16 }, ...matrixTiles];
   // what f16 holds exactly: products are exact, and sums are f32's
   const options = { stride: 1, padding: 1, groups: 2 };
   const pairs: ConvOptions = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 2 };
@@ -134,10 +149,10 @@ describe.skipIf(!device.adapter.matrixUnits)('matrix units', () => {
     checkGradient('conv2d, matrix units', inputGrad, wanted);
   });
 
-  it.each([1, 5])('weight gradient in slices for %i workgroups', async parallel => {
+  const weights = matrixWeightTiles.flatMap(t => [1, 5].map((parallel): MatrixWeightTile => ({ ...t, parallel })));
+  it.each(weights.map(name))('weight gradient, the last number of workgroups: $name', async ({ tile }) => {
     const [tall, gt] = [sixteenths(random([3, 64, 6, 8], 11)), sixteenths(random([3, 160, 6, 8], 12))];
     const [, wanted] = reference.backward(tall, w, pairs, gt);
-    const tile: MatrixWeightTile = { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32, parallel };
     const [weightGrad] = await run(device, [tall, gt], (tx, tg) =>
       result(tx, tg, w.shape, convShape(tall.shape, w.shape, options), (s, a, b, out) =>
         convWeightGrad(device, a.storage, b.storage, out.storage, s, tile),

@@ -1,11 +1,12 @@
 /** `sparrow bench` behind its flags: opens the device, runs what was asked for, and closes everything. */
 
 import type { AdapterKind, Device, KernelTime, Precision } from '../../device/index.ts';
-import { openDevice } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
+import { choicesOf } from '../../kernels/choices.ts';
 import type { Initialiser } from '../../sparse/densities.ts';
-import type { Progress } from '../../train/api.ts';
+import type { Progress, RunHooks } from '../../train/api.ts';
 import { deviceOptions } from '../../train/config.ts';
+import { openTunedDevice } from '../../train/kernels.ts';
 import { benchConv, type ConvPass, type ConvResult } from './conv.ts';
 import { shapeTitle } from './conv-shapes.ts';
 import type { Peers } from './entry.ts';
@@ -19,6 +20,7 @@ import { installedPeers } from './peer.ts';
 import { type Circumstances, circumstances } from './record.ts';
 import { benchStep, type StepResult } from './step.ts';
 import { addTorchConv, addTorchStep, hasTorch } from './torch.ts';
+import { benchTune, type TuneResult } from './tune.ts';
 
 /** What `--suite` runs. */
 export type Suite = 'conv' | 'norm' | 'step' | 'launch' | 'memory' | 'limits' | 'peers';
@@ -26,6 +28,12 @@ export type Suite = 'conv' | 'norm' | 'step' | 'launch' | 'memory' | 'limits' | 
 export interface BenchOptions {
   readonly kernel?: string | undefined;
   readonly suite?: Suite | undefined;
+  /** Measures and keeps the kernels of a model. */
+  readonly tune: boolean;
+  /** Seconds. */
+  readonly budget: number;
+  readonly again: boolean;
+  readonly imageSize: number;
   readonly small: boolean;
   /** By default what suits the suite. */
   readonly samples?: number | undefined;
@@ -77,6 +85,8 @@ export interface NormOutcome {
 export type StepOutcome = { readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & StepResult;
 
 export type Outcome =
+  | ({ readonly tune: true; readonly ok: true; readonly arch: string; readonly imageSize: number } & Omit<Trained, 'trainStep'> &
+      TuneResult)
   | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
   | ConvOutcome
   | NormOutcome
@@ -86,28 +96,39 @@ export type Outcome =
   | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] }
   | { readonly suite: 'peers'; readonly ok: true; readonly parts: readonly [StepOutcome, ConvOutcome, NormOutcome] };
 
-export type BenchOutcome = Circumstances & { readonly precision: Precision; readonly profile?: readonly KernelTime[] } & Outcome;
+export type BenchOutcome = Circumstances & {
+  readonly precision: Precision;
+  /** Kernels of this adapter that were chosen by measuring, on whatever sizes; absent where all ran with their defaults. */
+  readonly measuredKernels?: number;
+  readonly profile?: readonly KernelTime[];
+} & Outcome;
 
 /**
  * @throws UsageError for an unknown kernel, before a device is opened
  */
-export async function runBench(options: BenchOptions, onProgress: (progress: Progress) => void): Promise<BenchOutcome> {
+export async function runBench(
+  options: BenchOptions,
+  hooks: Pick<RunHooks, 'onNotice'> & Required<Pick<RunHooks, 'onProgress'>>,
+): Promise<BenchOutcome> {
   if (options.kernel !== undefined) checkKernelName(options.kernel);
   const withPeers = options.peers || options.suite === 'peers';
   const libraries = withPeers ? installedPeers() : [];
-  const wanted = deviceOptions(options);
-  const device = await openDevice(wanted);
+  const device = await openTunedDevice(options, hooks);
   try {
     if (options.profile && !device.profiler.available)
       throw new SparrowError(`--profile: ${device.adapter.description || device.adapter.kind} has no timestamp queries`);
     // the step suite takes its profile by itself, apart from what it times
     const profiled = options.profile && options.suite !== 'step';
     if (profiled) device.profiler.start();
-    const peers = withPeers ? { libraries, adapter: device.adapter, gpu: wanted.gpu ?? '' } : undefined;
-    const outcome = await measure({ device, options, peers, onPart: (label, done, total) => onProgress({ label, done, total }) });
+    const measuredKernels = choicesOf(device).size;
+    const peers = withPeers ? { libraries, adapter: device.adapter, gpu: deviceOptions(options).gpu ?? '' } : undefined;
+    const { onProgress } = hooks;
+    const onPart: Bench['onPart'] = (label, done, total) => onProgress({ label, done, total });
+    const outcome = await measure({ device, options, peers, onPart, onProgress });
     return {
       ...circumstances(device.adapter),
       precision: device.precision,
+      ...(measuredKernels ? { measuredKernels } : {}),
       ...outcome,
       ...(profiled ? { profile: device.profiler.report() } : {}),
     };
@@ -122,6 +143,7 @@ interface Bench {
   readonly options: BenchOptions;
   readonly peers: Peers | undefined;
   onPart(label: string, done: number, total: number): void;
+  onProgress(progress: Progress): void;
 }
 
 /** Timed samples where it is not said how many. */
@@ -136,6 +158,11 @@ async function measure(bench: Bench): Promise<Outcome> {
   if (kernel !== undefined) {
     const cases = await benchKernel(device, kernel, { small: options.small, samples, onCase: onPart });
     return { kernel, ok: cases.every(c => c.ok), cases };
+  }
+  if (options.tune) {
+    const { arch, width = 64, imageSize, budget, again, batchSize = usualBatch(device) } = options;
+    const result = await benchTune(device, { arch, width, batchSize, imageSize, budget, again }, bench.onProgress);
+    return { tune: true, ok: true, arch, width, batchSize, imageSize, ...result };
   }
   switch (suite!) {
     case 'conv':
@@ -163,6 +190,9 @@ async function measure(bench: Bench): Promise<Outcome> {
   }
 }
 
+/** Images of a training step where nothing else is asked for. */
+const usualBatch = (device: Device): number => (device.adapter.kind === 'gpu' ? 128 : 8);
+
 const limits = ({ device, onPart }: Bench) => benchLimits(device, { samples: LIMIT_SAMPLES, onPart });
 
 async function conv({ device, options, peers, onPart }: Bench, ceilings: readonly LimitResult[]): Promise<ConvOutcome> {
@@ -182,7 +212,7 @@ async function norm({ device, options, peers, onPart }: Bench, ceilings: readonl
 
 async function step({ device, options, peers, onPart }: Bench): Promise<StepOutcome> {
   const { arch, width = 64, trainStep, density, sparseInit, profile, samples = STEP_SAMPLES } = options;
-  const batchSize = options.batchSize ?? (device.adapter.kind === 'gpu' ? 128 : 8);
+  const batchSize = options.batchSize ?? usualBatch(device);
   const training = { arch, width, batchSize, attackSteps: trainStep, density, sparseInit };
   const result = await benchStep(device, { ...training, samples, profile, peers, onStep: onPart });
   const outcome: StepOutcome = { suite: 'step', ok: true, arch, width, batchSize, trainStep, ...result };

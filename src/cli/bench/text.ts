@@ -7,16 +7,19 @@ import type { MemoryResult } from './memory.ts';
 import type { BenchOutcome, Outcome, StepOutcome } from './run.ts';
 import { convText, normText, stepPeersText } from './text-contest.ts';
 import { significant } from './text-numbers.ts';
+import type { TuneResult } from './tune.ts';
 
 /** Where it was measured, the numbers, and where it was asked for the profile. */
 export function outcomeText(outcome: BenchOutcome): string {
-  const { adapter, node, commit } = outcome;
-  const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}`;
+  const { adapter, node, commit, measuredKernels } = outcome;
+  const chosen = measuredKernels ? `; ${measuredKernels} kernels chosen by measuring` : '';
+  const where = `${adapter.kind}: ${adapter.description || adapter.architecture}; Node ${node}${commit ? `; commit ${commit}` : ''}${chosen}`;
   return [where, tableOf(outcome, outcome.precision), ...(outcome.profile ? [profileTable(outcome.profile)] : [])].join('\n\n');
 }
 
 function tableOf(outcome: Outcome, precision: BenchOutcome['precision']): string {
   if ('kernel' in outcome) return kernelText(outcome.cases);
+  if ('tune' in outcome) return tuneText(outcome);
   switch (outcome.suite) {
     case 'conv':
       return convText(outcome, precision);
@@ -46,6 +49,29 @@ function kernelText(cases: readonly KernelResult[]): string {
     `${significant(c.rate.min)} - ${significant(c.rate.max)}`,
   ]);
   return formatTable(['case', 'check', 'error', 'allowed', 'ms', 'median', 'range'], rows);
+}
+
+function tuneText({
+  rows,
+  cache,
+  seconds,
+  arch,
+  width,
+  batchSize,
+}: TuneResult & { arch: string; width: number; batchSize: number }) {
+  const cells = rows.map(({ shape, pass, default: usual, best, variant }) => {
+    if (usual === undefined || best === undefined) return [shape, pass, '', '', '', 'not measured'];
+    const how = variant
+      ? Object.entries(variant).map(([name, value]) => (name === 'kernel' ? value : `${name} ${value}`))
+      : ['default'];
+    return [shape, pass, usual.toPrecision(3), best.toPrecision(3), (usual / best).toFixed(2), how.join(' ')];
+  });
+  const header = [`${arch}, width ${width}, batch ${batchSize}`, 'pass', 'ms by default', 'ms at best', 'ratio', 'kernel'];
+  const count = (state: string) => rows.filter(row => row.state === state).length;
+  const left = count('left') ? `, ${count('left')} left when the time was used up: run it again for them` : '';
+  const refused = rows.flatMap(row => row.refused.map(why => `refused: ${row.shape}, ${row.pass}: ${why}`));
+  const summary = `${count('measured')} measured in ${seconds.toFixed(0)} s, ${count('known')} known from before${left}; kept in ${cache}`;
+  return [formatTable(header, cells), ...refused, summary].join('\n\n');
 }
 
 function memoryText({ early, late, ok, secondsPerStep }: MemoryResult): string {

@@ -26,12 +26,15 @@ Examples:
     sparrow bench --suite step --density 0.1
   What the adapter can do at most:
     sparrow bench --suite limits
+  Measure which kernels train a ResNet-18 fastest here, and keep that for later runs of this batch size:
+    sparrow bench --tune --arch resnet18 --width 64 --batch-size 8 --budget 300
   Memory of adversarial training, after 5 steps and after 50:
     sparrow bench --suite memory --width 16 --batch-size 32`;
 
 /** What is measured. */
 const whatFlags = {
   kernel: text({ help: 'run src/kernels/wgsl/NAME.wgsl against its reference', default: undefined, placeholder: 'NAME' }),
+  tune: toggle({ help: "measure the variants of a model's convolutions on this adapter and keep the fastest for later runs" }),
   suite: choice(['conv', 'norm', 'step', 'launch', 'memory', 'limits', 'peers'], {
     help: 'run a suite; peers is conv, norm and step in turns with other libraries',
     default: undefined,
@@ -50,20 +53,28 @@ const howFlags = {
   batchSize: integer({
     help: 'images of a batch',
     default: undefined,
-    defaultText: 'conv and norm 8, memory 32, step 128 on a GPU, else 8',
+    defaultText: 'conv and norm 8, memory 32, step and --tune 128 on a GPU, else 8',
     min: 1,
   }),
   shapes: {
     ...text({ help: `--suite conv, peers: ${shapesSyntax}`, default: 'stages', placeholder: 'LIST' }),
     problem: (value: unknown) => (areShapes(String(value)) ? null : `must be ${shapesSyntax}`),
   },
-  arch: { ...modelFlags.arch, help: `--suite step: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
+  arch: { ...modelFlags.arch, help: `--suite step, --tune: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
   width: integer({
-    help: '--suite step, memory, peers: base width of the network',
+    help: '--suite step, memory, peers, --tune: base width of the network',
     default: undefined,
-    defaultText: 'step 64, memory 16',
+    defaultText: 'step and --tune 64, memory 16',
     min: 1,
   }),
+  imageSize: integer({ help: '--tune: height and width of the images', default: 32, min: 1 }),
+  budget: number({
+    help: '--tune: seconds after which no further measurement begins',
+    default: 300,
+    above: 0,
+    placeholder: 'SECONDS',
+  }),
+  again: toggle({ help: '--tune: measure again what is known from before' }),
   steps: integer({
     help: '--suite memory: training steps; memory is looked at after step 5 and after the last',
     default: 50,
@@ -99,13 +110,16 @@ const trains = ['step', 'memory', 'peers'];
 const contests = ['conv', 'norm', 'step'];
 
 /** Flags that belong to one kind of run. */
-const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite'>) => boolean>> = {
+const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite' | 'tune'>) => boolean>> = {
+  imageSize: o => o.tune,
+  budget: o => o.tune,
+  again: o => o.tune,
   small: o => o.kernel !== undefined,
-  samples: o => o.suite !== 'memory',
-  batchSize: o => [...contests, ...trains].includes(o.suite ?? ''),
+  samples: o => o.suite !== 'memory' && !o.tune,
+  batchSize: o => o.tune || [...contests, ...trains].includes(o.suite ?? ''),
   shapes: o => o.suite === 'conv' || o.suite === 'peers',
-  arch: o => o.suite === 'step',
-  width: o => trains.includes(o.suite ?? ''),
+  arch: o => o.tune || o.suite === 'step',
+  width: o => o.tune || trains.includes(o.suite ?? ''),
   steps: o => o.suite === 'memory',
   trainStep: o => trains.includes(o.suite ?? ''),
   density: o => o.suite === 'step',
@@ -120,7 +134,7 @@ export function addBench(program: Command): void {
     .summary('kernels against their references; speed and memory of convolutions and training')
     .argument('[results...]', 'with --page: files that --out wrote')
     .description(
-      'Checks and times one kernel (--kernel), runs a suite (--suite), or draws results (--page). Exits with 1 when a check fails.',
+      'Checks and times one kernel (--kernel), runs a suite (--suite), chooses kernels by measuring (--tune), or draws results (--page). Exits with 1 when a check fails.',
     );
   addFlags(command, 'What', whatFlags);
   addFlags(command, 'How', howFlags);
@@ -148,13 +162,13 @@ type BenchOutput = OutputOptions & { readonly out?: string };
 function resolve(given: Partial<Record<keyof typeof benchFlags, unknown>>): BenchOptions {
   const settings = withDefaults(benchFlags, given as never);
   checkSettings(benchFlags, settings);
-  const { kernel, suite } = settings;
-  if ((kernel === undefined) === (suite === undefined))
-    throw new UsageError('give either --kernel NAME, --suite NAME or --page FILE.html');
-  const chosen = { ...(kernel ? { kernel } : {}), ...(suite ? { suite } : {}) };
+  const { kernel, suite, tune } = settings;
+  if ([kernel !== undefined, suite !== undefined, tune].filter(Boolean).length !== 1)
+    throw new UsageError('give one of --kernel NAME, --suite NAME, --tune and --page FILE.html');
+  const chosen = { ...(kernel ? { kernel } : {}), ...(suite ? { suite } : {}), tune };
   for (const [key, fits] of Object.entries(onlyFor)) {
     if (!(key in given) || fits(chosen)) continue;
-    throw new UsageError(`${flagName(key)} has no effect with ${kernel === undefined ? `--suite ${suite}` : '--kernel'}`);
+    throw new UsageError(`${flagName(key)} has no effect with ${suite ? `--suite ${suite}` : tune ? '--tune' : '--kernel'}`);
   }
   if ('sparseInit' in given && settings.density === undefined)
     throw new UsageError('--sparse-init has no effect without --density');
@@ -169,7 +183,7 @@ async function bench(options: BenchOptions, output: BenchOutput): Promise<void> 
   if (output.out !== undefined) checkOut(output.out);
   // the engine is loaded here: help and wrong usage answer without it
   const { runBench } = await import('../bench/run.ts');
-  const outcome = await withProgress(output, hooks => runBench(options, hooks.onProgress));
+  const outcome = await withProgress(output, hooks => runBench(options, hooks));
   printResult(output, outcome, outcomeText(outcome));
   if (output.out !== undefined) {
     appendResult(output.out, outcome);
@@ -185,7 +199,7 @@ async function drawPage(page: string, results: readonly string[], output: Output
 }
 
 function failure(outcome: BenchOutcome): string {
-  if (!('kernel' in outcome)) return 'memory is not steady: live bytes or buffers made differ between the two looks';
+  if (!('cases' in outcome)) return 'memory is not steady: live bytes or buffers made differ between the two looks';
   const failed = outcome.cases.filter(c => !c.ok);
   return `${outcome.kernel}: ${failed.length} of ${outcome.cases.length} cases do not agree with the reference`;
 }

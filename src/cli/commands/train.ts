@@ -38,6 +38,9 @@ Examples:
   A small run without any data on disk:
     sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
 
+Kernels are those that sparrow bench --tune measured here for the sizes of the run, else the defaults of the adapter's class. Training itself
+never measures; a resumed run keeps the kernels that it began with.
+
 Every flag may also be spelled with underscores (--save_dir).`;
 
 export function addTrain(program: Command): void {

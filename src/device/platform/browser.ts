@@ -1,9 +1,10 @@
-/** The browser's side of the platform: `navigator.gpu`, and kernels from the bundle. */
+/** The browser's side of the platform: `navigator.gpu`, kernels from the bundle, and local storage. */
 import { NoAdapterError } from '../errors.ts';
 import type { OpenOptions } from '../index.ts';
 import { describe, deviceFrom, type OpenedDevice } from './types.ts';
 
 export { kernelText } from '#kernels';
+export { readStored, storedPlace, usesMeasured, writeStored } from './store-local.ts';
 
 export async function requestDevice(_options: OpenOptions): Promise<OpenedDevice> {
   if (!navigator.gpu) {

@@ -14,6 +14,7 @@ import { describe, deviceFrom, type OpenedDevice } from './types.ts';
 
 export { kernelText } from '#kernels';
 export { installLavapipe } from './lavapipe.ts';
+export { readStored, storedPlace, usesMeasured, writeStored } from './store-files.ts';
 
 type Kind = Exclude<AdapterKind, 'auto'>;
 const order: Kind[] = ['gpu', 'lavapipe', 'swiftshader'];

@@ -3,7 +3,7 @@ import { predict } from '../../adv/batch.ts';
 import { type Forward, pgd } from '../../adv/pgd.ts';
 import { DeviceSplit } from '../../data/device-split.ts';
 import type { DataSet } from '../../data/index.ts';
-import { type Device, openDevice } from '../../device/index.ts';
+import type { Device } from '../../device/index.ts';
 import { FileError } from '../../errors.ts';
 import type { Module } from '../../nn/module.ts';
 import { Random, Stream } from '../../tensor/philox.ts';
@@ -12,7 +12,7 @@ import { scope, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { RunHooks } from '../api.ts';
 import { ballOf, pgdOf } from '../attack-settings.ts';
 import { identityOf } from '../checkpoint.ts';
-import { deviceOptions } from '../config.ts';
+import { openTunedDevice } from '../kernels.ts';
 import { loadNetwork, type NetworkFile, readNetworkFile } from '../network-file.ts';
 import { type AttackedImages, Evaluation, openSplit } from '../robustness.ts';
 import type { Explanation, ImageSurfaces, View, WeightSurfaces } from './explanation.ts';
@@ -36,7 +36,7 @@ export async function explain(settings: ExplainSettings, hooks: RunHooks = {}): 
   const file = readNetworkFile(settings.checkpoint!);
   const data = await openSplit(settings, settings.dataset ?? file.metadata.dataset);
   assertImageShape(file, data);
-  const device = await openDevice(deviceOptions(settings));
+  const device = await openTunedDevice(settings, hooks);
   try {
     return await new Explaining(device, file, data, settings, hooks).all();
   } finally {

@@ -8,11 +8,12 @@
 import { existsSync } from 'node:fs';
 import { readFileJson, writeFileAtomic } from '../../data/files.ts';
 import type { DataSet } from '../../data/types.ts';
-import { type Device, openDevice } from '../../device/index.ts';
+import type { Device } from '../../device/index.ts';
+import { choicesOf, useChoices } from '../../kernels/choices.ts';
 import type { DrawnTicket, RobustBirdOutcome, RobustBirdResult, RunHooks, TrainOutcome, TrainResult } from '../api.ts';
-import { deviceOptions } from '../config.ts';
 import { assertSameSettings, withDefaults } from '../flags.ts';
 import { RunFolder } from '../folder.ts';
+import { openTunedDevice, useSavedChoices } from '../kernels.ts';
 import { type NetworkFile, readNetworkFile } from '../network-file.ts';
 import { type RunOptions, trainRun } from '../run.ts';
 import { openRunData } from '../run-data.ts';
@@ -33,13 +34,18 @@ export async function trainRobustBird(
   const pretrained = settings.stage1Pretrained === undefined ? undefined : readNetworkFile(settings.stage1Pretrained);
   const config = stageConfig(settings, 2);
   const data = options.data ?? (await openRunData(config, hooks));
-  const device = options.device ?? (await openDevice(deviceOptions(config)));
+  const device = options.device ?? (await openTunedDevice(config, hooks));
+  const choices = choicesOf(device);
   try {
+    // stage 2 computes as stage 1 did, also where it begins after a resume
+    const first = new RunFolder(stageFolder(settings, 1));
+    if (resuming && existsSync(first.file('kernels.json'))) useSavedChoices(device, first, hooks);
     assertPrunable(device, data, config, settings, pretrained);
     const stages = new Stages(settings, device, data, hooks, resuming);
     return await stages.train(pretrained);
   } finally {
-    if (!options.device) device.close();
+    if (options.device) useChoices(device, choices);
+    else device.close();
   }
 }
 

@@ -1,0 +1,48 @@
+/** Measures which tile a pass of a convolution runs fastest with: the candidates of `conv-tiles.ts` take turns on random numbers. */
+import type { Capture, Device } from '../device/index.ts';
+import type { Variant } from './choices.ts';
+import { convForward, convInputGrad, convWeightGrad } from './conv.ts';
+import { type ConvWork, convCandidates, convKey } from './conv-choices.ts';
+import type { PassTile, WeightTile } from './conv-tiles.ts';
+import { randomFill } from './random.ts';
+import { type Contest, choose } from './tuner.ts';
+
+/**
+ * Launches of a sample's unit: weights are packed once for all of them, as an attack of several iterations packs them once for all of its
+ * passes.
+ */
+const CALLS = 4;
+
+/** Multiply-adds of a pass; the three of a shape have the same. */
+export function convMacs({ shape: s }: ConvWork): number {
+  return s.n * s.oh * s.ow * s.co * (s.ci / s.groups) * s.kh * s.kw;
+}
+
+/** Measures one pass of one shape; the device uses the result from now on. `best` and `default` are milliseconds of one launch. */
+export async function tuneConvolution(device: Device, work: ConvWork): Promise<Contest> {
+  const { pass, shape: s } = work;
+  const sizes = [s.n * s.ci * s.h * s.w, s.co * (s.ci / s.groups) * s.kh * s.kw, s.n * s.co * s.oh * s.ow];
+  device.openScope();
+  try {
+    const [x, w, y] = sizes.map((size, i) => {
+      const storage = device.allocate(size * 4);
+      randomFill(device, 'uniform', storage, size, { k0: i, k1: 0, c1: 0, c2: 0, c3: 0 }, -1, 1);
+      return storage;
+    });
+    const launch = (tile: PassTile | WeightTile | null) => {
+      if (pass === 'forward') convForward(device, x, w, y, s, tile as PassTile | null);
+      else if (pass === 'input gradient') convInputGrad(device, y, w, x, s, tile as PassTile | null);
+      else convWeightGrad(device, x, y, w, s, tile as WeightTile | null);
+    };
+    const record = (variant: Variant | null): Capture =>
+      device.capture(
+        () => {
+          for (let i = 0; i < CALLS; i++) launch(variant as unknown as PassTile | WeightTile | null);
+        },
+        () => [],
+      ).capture;
+    return await choose(device, convKey(work), convCandidates(device, work) as unknown as Variant[], record, CALLS);
+  } finally {
+    device.closeScope();
+  }
+}

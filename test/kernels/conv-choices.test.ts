@@ -1,0 +1,131 @@
+/** Convolutions run with the tile that was measured for their pass and sizes, and with the default where that is none of the candidates. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Capture } from '../../src/device/index.ts';
+import { choicesOf, useChoices, type Variant } from '../../src/kernels/choices.ts';
+import { type ConvWork, convCandidates, convKey, convolutionsIn } from '../../src/kernels/conv-choices.ts';
+import { forwardPass } from '../../src/kernels/conv-pass.ts';
+import { defaultPassTile, skippingZeros } from '../../src/kernels/conv-tiles.ts';
+import { tuneConvolution } from '../../src/kernels/conv-tuner.ts';
+import { conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../src/tensor/conv.ts';
+import { capture, type Tensor } from '../../src/tensor/tensor.ts';
+import { checkForward, checkGradient, fromRef, random, run, testDevice } from '../engine.ts';
+import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
+
+const device = await testDevice();
+afterEach(() => useChoices(device, new Map()));
+
+// 12 output channels, so that there are several sizes of tiles to choose among
+const options = { stride: 2, padding: 1 };
+const pairs: ConvOptions = { stride: [2, 2], padding: [1, 1], dilation: [1, 1], groups: 1 };
+const [x, w] = [random([2, 10, 11, 13], 1), random([12, 10, 3, 3], 2)];
+const y = reference.forward(x, w, pairs);
+const g = random(y.shape, 3);
+const shape = convShape(x.shape, w.shape, options);
+const works: ConvWork[] = (['forward', 'input gradient', 'weight gradient'] as const).map(pass => ({ pass, shape }));
+const launches = {
+  forward: (tx: Tensor, tw: Tensor) => conv2d(tx, tw, options),
+  'input gradient': (_: Tensor, tw: Tensor, tg: Tensor) => conv2dInputGrad(tg, tw, x.shape, options),
+  'weight gradient': (tx: Tensor, _: Tensor, tg: Tensor) => conv2dWeightGrad(tx, tg, w.shape, options),
+};
+
+const use = (work: ConvWork, variant: Variant | null) =>
+  useChoices(device, new Map([[convKey(work), { variant, best: 1, default: 2 }]]));
+
+/** Names of the programs that a pass launches. */
+function programsOf({ pass }: ConvWork): string[] {
+  const inputs = [x, w, g].map(r => fromRef(device, r));
+  const step = capture(device, () => launches[pass](inputs[0], inputs[1], inputs[2]));
+  const labels = (step.capture as Capture).programs().map(p => p.label);
+  step.dispose();
+  for (const t of inputs) t.dispose();
+  return labels;
+}
+
+describe.each(works)('$pass', work => {
+  const [gx, gw] = reference.backward(x, w, pairs, g);
+
+  it('runs with each candidate that was chosen, and gives the same result', async () => {
+    const byDefault = programsOf(work);
+    const candidates = convCandidates(device, work);
+    expect(candidates.length).toBeGreaterThan(2);
+    for (const candidate of candidates) {
+      use(work, candidate as unknown as Variant);
+      if (!('parallel' in candidate)) expect(programsOf(work), Object.values(candidate).join()).not.toEqual(byDefault);
+      const [result] = await run(device, [x, w, g], launches[work.pass]);
+      if (work.pass === 'forward') checkForward('conv2d', result, y);
+      else checkGradient('conv2d', result, work.pass === 'input gradient' ? gx : gw);
+    }
+    expect(new Set(candidates.map(c => JSON.stringify(c))).size).toBe(candidates.length);
+  });
+
+  it('runs with the default where that was the fastest, where other sizes were measured, or no candidate is like what was kept', () => {
+    const byDefault = programsOf(work);
+    const [candidate] = convCandidates(device, work);
+    const others: [ConvWork, Variant | null][] = [
+      [work, null],
+      [{ ...work, shape: { ...shape, n: 3 } }, candidate as unknown as Variant],
+      [work, { ...candidate, kernel: 'magic' } as unknown as Variant],
+      [work, { ...candidate, more: 1 } as unknown as Variant],
+      [work, {}],
+    ];
+    for (const [kept, variant] of others) {
+      use(kept, variant);
+      expect(programsOf(work)).toEqual(byDefault);
+    }
+    use(work, candidate as unknown as Variant);
+    expect(programsOf(work)).not.toEqual(byDefault);
+  });
+});
+
+it('a tile, default or measured, skips zeros of few weights on lavapipe, where its channels fill subgroups', () => {
+  const tile = { kernel: 'taps', q: 2, v: 2, r: 1, lanes: 8 } as const;
+  const at = (density: number) => ({ ...forwardPass(shape), density });
+  const skips = device.adapter.kind === 'lavapipe' ? { skip: true } : {};
+  expect(skippingZeros(device, at(0.1), tile)).toEqual({ ...tile, ...skips });
+  if (device.adapter.subgroupSize === 8) {
+    const usual = defaultPassTile(device, at(0.1));
+    expect(skippingZeros(device, at(0.1), usual)).toEqual({ ...usual, ...skips });
+  }
+  const same = [
+    { ...tile, q: 1 },
+    { ...tile, lanes: 0 },
+    { ...tile, skip: false },
+  ];
+  for (const other of same) expect(skippingZeros(device, at(0.1), other)).toEqual(other);
+  expect(skippingZeros(device, at(0.9), tile)).toEqual(tile);
+  expect(convKey({ pass: 'forward', shape: { ...shape, density: 0.1 } })).toBe(convKey(works[0]));
+});
+
+it('keys tell passes and all sizes apart', () => {
+  expect(convKey(works[1])).toBe('conv input gradient [2,10,11,13] * [12,10,3,3], stride 2, padding 1');
+  const shapes = [
+    shape,
+    { ...shape, padding: 0 },
+    { ...shape, dilation: 2 },
+    { ...shape, groups: 2 },
+    convShape([2, 10, 11, 13], [12, 10, 3, 3]),
+  ];
+  const keys = shapes.flatMap(s => works.map(({ pass }) => convKey({ pass, shape: s })));
+  expect(new Set(keys).size).toBe(keys.length);
+});
+
+it('meets every pass once', () => {
+  const inputs = [x, w, g].map(r => fromRef(device, r));
+  const all = () => Object.values(launches).map(launch => launch(inputs[0], inputs[1], inputs[2]));
+  const found = convolutionsIn(() => capture(device, () => [...all(), ...all()]).dispose());
+  expect(found).toEqual(works);
+  for (const t of inputs) t.dispose();
+});
+
+it('measures a pass, and uses what came out', async () => {
+  const tiny: ConvWork = { pass: 'forward', shape: convShape([1, 4, 6, 8], [5, 4, 1, 1]) };
+  await tuneConvolution(device, { ...tiny, pass: 'input gradient' });
+  const before = device.stats.live;
+  const contest = await tuneConvolution(device, tiny);
+  expect(contest.tried).toBe(convCandidates(device, tiny).length);
+  expect(contest.refused).toEqual([]);
+  expect(contest.best).toBeGreaterThan(0);
+  expect(contest.best).toBeLessThanOrEqual(contest.default);
+  expect(choicesOf(device).get(convKey(tiny))?.variant).toEqual(contest.variant);
+  expect(device.stats.live).toBe(before);
+});
