@@ -1,6 +1,6 @@
 /**
- * Robust Bird with every training mode in each stage and both kinds of pruning, a line a cell; and what half of the channels are worth: the time of a
- * PGD-10 step.
+ * Robust Bird with every training mode in each stage and both kinds of pruning, a line a cell; and what half of the channels are
+ * worth: the time of a PGD-10 step.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
