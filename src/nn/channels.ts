@@ -1,11 +1,12 @@
 /**
  * Channels that exist or go together, and removing them.
  *
- * Channel c of a group is output channel c of the convolutions that write it, channel c of the batch norms that normalise it, and input channel c of
- * the layers that read it. Inside a block (and in a VGG) a group is what lies between two convolutions. A residual stream is one group from the
- * convolution that opens it to the next shortcut with a convolution: its blocks all add to the same channels, so a channel can go only from all of
- * them. In every network here a group is read through its norms alone, each followed by ReLU. A channel whose gammas and betas are all 0 therefore
- * reaches no layer, and the network without it computes the same logits, in train and in eval mode.
+ * Channel c of a group is output channel c of the convolutions that write it, channel c of the batch norms that normalise it, and
+ * input channel c of the layers that read it. Inside a block (and in a VGG) a group is what lies between two convolutions. A
+ * residual stream is one group from the convolution that opens it to the next shortcut with a convolution: its blocks all add to
+ * the same channels, so a channel can go only from all of them. In every network here a group is read through its norms alone,
+ * each followed by ReLU. A channel whose gammas and betas are all 0 therefore reaches no layer, and the network without it
+ * computes the same logits, in train and in eval mode.
  */
 import { FileError } from '../errors.ts';
 import type { BatchNorm2d, Conv2d, Linear } from './layers.ts';
@@ -26,7 +27,10 @@ export abstract class Network extends Module {
 /** Channels by group; a group has the name of the first convolution that writes it. */
 export type Widths = Readonly<Record<string, number>>;
 
-/** The layers of a pre-activation block: norms[i] and ReLU stand before convs[i]; a convolution in the shortcut reads what convs[0] reads. */
+/**
+ * The layers of a pre-activation block: norms[i] and ReLU stand before convs[i]; a convolution in the shortcut reads what
+ * convs[0] reads.
+ */
 export interface PreActivation {
   readonly norms: readonly BatchNorm2d[];
   readonly convs: readonly Conv2d[];
@@ -53,7 +57,10 @@ export function residualGroups(first: Conv2d, blocks: readonly PreActivation[], 
   return groups;
 }
 
-/** Removes all channels but these. To be called before anything holds the parameters. @param kept indices by group, rising, at least one */
+/**
+ * Removes all channels but these. To be called before anything holds the parameters.
+ * @param kept indices by group, rising, at least one
+ */
 export function keepChannels(network: Network, kept: readonly (readonly number[])[]): void {
   const outputs = new Map<Conv2d, readonly number[]>();
   const inputs = new Map<Conv2d | Linear, readonly number[]>();

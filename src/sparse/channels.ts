@@ -3,9 +3,10 @@
  *
  *   s(channel) = the mean of |gamma| over the batch norms that normalise it
  *
- * and the n - int((1 - p)·n) largest of all n are kept. Channels inside a block have one norm, those of a residual stream as many as blocks read the
- * stream: the mean makes a stream's channels comparable with the others, and the stream is narrowed where its blocks agree that it can be. A group that would lose all its
- * channels keeps its best one, since without it the network would be cut in two.
+ * and the n - int((1 - p)·n) largest of all n are kept. Channels inside a block have one norm, those of a residual stream as many
+ * as blocks read the stream: the mean makes a stream's channels comparable with the others, and the stream is narrowed where its
+ * blocks agree that it can be. A group that would lose all its channels keeps its best one, since without it the network would be
+ * cut in two.
  */
 import { UsageError } from '../errors.ts';
 import type { ChannelGroup } from '../nn/channels.ts';

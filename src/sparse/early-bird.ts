@@ -1,12 +1,13 @@
 /**
- * The early-bird ticket (You et al. 2020, "Drawing Early-Bird Tickets"; for robust training Chen et al. 2022, section 3.1): after every epoch a mask
- * is drawn of what would be kept now, and the ticket has emerged when that mask has stopped moving.
+ * The early-bird ticket (You et al. 2020, "Drawing Early-Bird Tickets"; for robust training Chen et al. 2022): after
+ * every epoch a mask is drawn of what would be kept now, and the ticket has emerged when that mask has stopped moving.
  *
  *   m_e      = the n - int((1 - p)·n) largest |s| of all n scores together
  *   d(e, f)  = |m_e xor m_f| / n
  *   emerged  = d(e, f) <= threshold for f = e-1, e-2, e-3, e-4
  *
- * The scores are the weights of all convolutions (unstructured pruning) or the gammas of all batch norms (channels). Pure functions of host arrays.
+ * The scores are the weights of all convolutions (unstructured pruning) or the gammas of all batch norms (channels). Pure
+ * functions of host arrays.
  */
 import type { HostTensor } from '../nn/state.ts';
 import { globalCount } from './saliency/scores.ts';

@@ -11,9 +11,10 @@ export interface LayerMacs {
 }
 
 /**
- * Multiply-adds of inference with the final network and of the whole training, dense and real: with the channels that are left, at each epoch's
- * densities.
- * @param passes of all training images of an epoch, in forward passes of one image @param passesText the passes of one image in words
+ * Multiply-adds of inference with the final network and of the whole training, dense and real: with the channels that are left,
+ * at each epoch's densities.
+ * @param passes of all training images of an epoch, in forward passes of one image @param passesText the passes of one image in
+ * words
  */
 export function countWork(
   macs: LayerMacs,

@@ -1,8 +1,9 @@
 /**
- * Checkpoints: safetensors files that PyTorch can read. State_dicts are also read from PyTorch's own files. The model's tensors stand under
- * their state_dict names, beside them `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32), within an epoch `earlierMask.<name>` (U8) and, with
- * weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training mode keeps between steps. The metadata say what it is and everything a
- * resumed run needs. The same state gives the same bytes: nothing in them comes from a clock.
+ * Checkpoints: safetensors files that PyTorch can read. State_dicts are also read from PyTorch's own files. The model's tensors
+ * stand under their state_dict names, beside them `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32), within an epoch
+ * `earlierMask.<name>` (U8) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training mode keeps between
+ * steps. The metadata say what it is, of a pruned network its widths too, and everything a resumed run needs. The same state gives
+ * the same bytes: nothing in them comes from a clock.
  */
 import { isPth, parsePth } from '../data/pth.ts';
 import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';

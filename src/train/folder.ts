@@ -27,11 +27,20 @@ export class RunFolder {
 
   /** Forgets how far an earlier run in this folder came, so that no later one goes on from there. */
   discard(): void {
-    for (const name of ['checkpoint.safetensors', 'result.json']) rmSync(this.file(name), { force: true });
+    for (const name of ['checkpoint.safetensors', 'result.json']) this.remove(name);
   }
 
   file(name: string): string {
     return join(this.path, name);
+  }
+
+  has(name: string): boolean {
+    return existsSync(this.file(name));
+  }
+
+  /** Removes a file, or a folder with all that is in it, if there is one. */
+  remove(name: string): void {
+    rmSync(this.file(name), { recursive: true, force: true });
   }
 
   saveConfig(config: TrainConfig): void {

@@ -1,6 +1,6 @@
 /**
- * What training changes, and a checkpoint therefore holds: the network, its optimiser, its masks, its average, and what the training mode keeps
- * between steps.
+ * What training changes, and a checkpoint therefore holds: the network, its optimiser, its masks, its average, and what the
+ * training mode keeps between steps.
  */
 import type { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';

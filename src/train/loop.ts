@@ -1,8 +1,8 @@
 /**
  * The loop of a training run: epochs of captured steps, mask updates, validation and test after each epoch, checkpoints.
  *
- * Everything random is a function of the seed, the epoch and the iteration, so a run that is resumed gives the same bits as one that was never
- * interrupted.
+ * Everything random is a function of the seed, the epoch and the iteration, so a run that is resumed gives the same bits as one
+ * that was never interrupted.
  */
 import { DeviceSplit } from '../data/device-split.ts';
 import type { DataSet } from '../data/index.ts';
@@ -51,7 +51,9 @@ interface LoopContext extends LoopOptions, Round {
 export interface EpochWatch {
   /** The run begins, or goes on, with so many epochs complete. */
   begin(epochs: number): void;
-  /** An epoch (from 0) is complete. Its checkpoint is written after this: what is kept here must allow for a kill between the two. */
+  /**
+   * An epoch (from 0) is complete. Its checkpoint is written after this: what is kept here must allow for a kill between the two.
+   */
   see(epoch: number, model: HostTensors): void;
   /** Whether the run ends here. */
   readonly over: boolean;

@@ -16,7 +16,9 @@ export interface MadeNetwork {
   readonly model: Network;
   /** Base width: that of the configuration, or with `--scale` the thinner one. */
   readonly width: number;
-  /** What a pruned network was with all its channels: maskable weights, and multiply-adds of one image by the name of the weight. */
+  /**
+   * What a pruned network was with all its channels: maskable weights, and multiply-adds of one image by the name of the weight.
+   */
   readonly whole?: { readonly weights: number; readonly macs: ReadonlyMap<string, number> };
 }
 

@@ -1,6 +1,6 @@
 /**
- * A training run from its settings to its result: opens data and device, begins or resumes, and leaves the run's folder behind. The epochs are in
- * `loop.ts`, what they change in `learner.ts`.
+ * A training run from its settings to its result: opens data and device, begins or resumes, and leaves the run's folder behind.
+ * The epochs are in `loop.ts`, what they change in `learner.ts`.
  */
 import type { DataSet } from '../data/index.ts';
 import type { Device } from '../device/index.ts';

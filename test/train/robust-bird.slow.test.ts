@@ -1,6 +1,6 @@
 /**
- * Robust Bird with every training mode in each stage and both kinds of pruning, a line a cell; and what half of the channels are worth: the time of a
- * PGD-10 step.
+ * Robust Bird with every training mode in each stage and both kinds of pruning, a line a cell; and what half of the channels are
+ * worth: the time of a PGD-10 step.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -64,7 +64,7 @@ describe('an epoch of each stage on shapes', () => {
 });
 
 describe('half of the channels of PreActResNet-18', () => {
-  const [width, batch] = [32, 16];
+  const [width, batch] = [32, 8];
 
   /** The time of a step in seconds, the least of four. @param prune whether half of the channels go */
   async function timeOfStep(prune: boolean): Promise<number> {

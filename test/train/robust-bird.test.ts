@@ -1,4 +1,7 @@
-/** Robust Bird on the real device: both stages, what is pruned between them, what is left on the disk, resuming to the same bits, bad input. */
+/**
+ * Robust Bird on the real device: both stages, what is pruned between them, what is left on the disk, resuming to the same bits,
+ * bad input.
+ */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,11 +1,10 @@
 /**
- * Robust Bird (Chen et al. 2022, "Sparsity Winning Twice", section 3.1). Stage 1 trains a dense network until its early-bird ticket emerges. Of the network
- * of that epoch the largest weights stay under a mask, or the channels with the largest gammas stay and the others are removed. Stage 2 trains
- * what is left, its optimiser and its schedule beginning anew.
+ * Robust Bird (Chen et al. 2022, "Sparsity Winning Twice"). Stage 1 trains a dense network until its early-bird
+ * ticket emerges. Of the network of that epoch the largest weights stay under a mask, or the channels with the largest gammas
+ * stay and the others are removed. Stage 2 trains what is left, its optimiser and its schedule beginning anew.
  *
  * Each stage is a run of its own, in a folder of its own, so an interrupted one resumes where it was.
  */
-import { existsSync } from 'node:fs';
 import { readFileJson, writeFileAtomic } from '../../data/files.ts';
 import type { DataSet } from '../../data/types.ts';
 import type { Device } from '../../device/index.ts';
@@ -28,7 +27,7 @@ export async function trainRobustBird(
   options: Pick<RunOptions, 'device' | 'data'> = {},
 ): Promise<RobustBirdOutcome> {
   const last = new RunFolder(stageFolder(settings, 2));
-  const resuming = settings.resume && existsSync(last.file('robust-bird.json'));
+  const resuming = settings.resume && last.has('robust-bird.json');
   if (resuming) assertSameSettings(robustBirdFlags, loadSettings(last), settings, stageFolder(settings, 2));
   else if (settings.resume) hooks.onNotice?.(`nothing to resume in ${last.path} yet: starting from the beginning`);
   const pretrained = settings.stage1Pretrained === undefined ? undefined : readNetworkFile(settings.stage1Pretrained);
@@ -157,7 +156,7 @@ class Stages {
   private run(stage: 1 | 2, options: RunOptions): Promise<TrainOutcome> {
     const { settings, hooks, device, data } = this;
     const folder = stage === 1 ? this.first : this.second;
-    const resume = this.resuming && existsSync(folder.file('checkpoint.safetensors'));
+    const resume = this.resuming && folder.has('checkpoint.safetensors');
     const named: RunHooks = { ...hooks, onProgress: p => hooks.onProgress?.({ ...p, label: `stage ${stage}: ${p.label}` }) };
     return trainRun({ ...stageConfig(settings, stage), resume }, named, { ...options, device, data });
   }

@@ -1,6 +1,6 @@
 /**
- * The settings of `sparrow robust-bird`: its flags, the data set that the path of `--data` names, and the training run that each stage is. Names and
- * defaults are those of the reference implementation's `train_eb.py`.
+ * The settings of `sparrow robust-bird`: its flags, the data set that the path of `--data` names, and the training run that each
+ * stage is. Names and defaults are those of the reference implementation's `train_eb.py`.
  */
 import { dataSetAliases, dataSetNames } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
@@ -108,7 +108,10 @@ export function resolveRobustBird(given: Partial<RobustBirdSettings>): RobustBir
   return settings;
 }
 
-/** The data set that a path names: in the last of its parts that names one, by the longest name. @throws UsageError where there is none */
+/**
+ * The data set that a path names: in the last of its parts that names one, by the longest name.
+ * @throws UsageError where there is none
+ */
 function dataSetIn(path: string | undefined): string {
   if (path === undefined) throw new UsageError(`--data is required: ${modelFlags.data.help}`);
   const names = [...dataSetNames.filter(name => name !== 'folder'), ...Object.keys(dataSetAliases)];
@@ -123,8 +126,8 @@ function dataSetIn(path: string | undefined): string {
 export const stageFolder = ({ saveDir }: Pick<RobustBirdSettings, 'saveDir'>, stage: 1 | 2): string => `${saveDir}_stage${stage}`;
 
 /**
- * The training run that a stage is. Stage 2 of unstructured pruning trains under the fixed mask of the largest weights; where channels were pruned
- * it trains the smaller network, all of it.
+ * The training run that a stage is. Stage 2 of unstructured pruning trains under the fixed mask of the largest weights; where
+ * channels were pruned it trains the smaller network, all of it.
  */
 export function stageConfig(settings: RobustBirdSettings, stage: 1 | 2): TrainConfig {
   const { stage1, stage2, epochs1, epochs2, stage1Pretrained, pruning, density, ...shared } = settings;

@@ -1,10 +1,8 @@
 /**
- * Stage 1's look at its masks: draws one after every epoch, writes the distances between all of them to `distances.json`, and ends the stage when the
- * ticket has emerged. The masks are kept in `epoch-masks/` while they are compared.
+ * Stage 1's look at its masks: draws one after every epoch, writes the distances between all of them to `distances.json`, and
+ * ends the stage when the ticket has emerged. The masks are kept in `epoch-masks/` while they are compared.
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { fileError, readFileJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../../data/files.ts';
+import { readFileJson, readSafetensors, writeFileAtomic, writeSafetensors } from '../../data/files.ts';
 import {
   type BitMask,
   drawMask,
@@ -15,7 +13,7 @@ import {
   ticketScores,
 } from '../../sparse/early-bird.ts';
 import type { HostTensors } from '../checkpoint.ts';
-import type { RunFolder } from '../folder.ts';
+import { RunFolder } from '../folder.ts';
 import type { EpochWatch } from '../loop.ts';
 
 /** What `distances.json` holds. */
@@ -32,6 +30,9 @@ export interface DistanceRecord {
   readonly distances: readonly (readonly number[])[];
 }
 
+const RECORD = 'distances.json';
+const MASKS = 'epoch-masks';
+
 export class EarlyBirdWatch implements EpochWatch {
   /** Of each epoch, its distances to those before it. */
   private rows: number[][] = [];
@@ -44,12 +45,12 @@ export class EarlyBirdWatch implements EpochWatch {
 
   /** What was found up to an epoch that is complete; what is there of later ones belongs to a run that was killed. */
   begin(epochs: number): void {
-    const path = this.folder.file('distances.json');
     if (epochs === 0) {
       this.discardMasks();
-      rmSync(path, { force: true });
+      this.folder.remove(RECORD);
     }
-    const { distances } = existsSync(path) ? (readFileJson(path) as DistanceRecord) : { distances: [] };
+    const { folder } = this;
+    const { distances } = folder.has(RECORD) ? (readFileJson(folder.file(RECORD)) as DistanceRecord) : { distances: [] };
     this.rows = distances.slice(0, epochs).map((row, e) => row.slice(0, e));
   }
 
@@ -57,7 +58,7 @@ export class EarlyBirdWatch implements EpochWatch {
     const mask = drawMask(ticketScores(model, this.pruning), this.density);
     this.saveMask(epoch, mask);
     this.rows.push(this.rows.map((_, earlier) => maskDistance(mask, this.loadMask(earlier))));
-    writeFileAtomic(this.folder.file('distances.json'), `${JSON.stringify(this.record())}\n`);
+    writeFileAtomic(this.folder.file(RECORD), `${JSON.stringify(this.record())}\n`);
   }
 
   get over(): boolean {
@@ -79,21 +80,17 @@ export class EarlyBirdWatch implements EpochWatch {
 
   /** The masks are needed no more: their distances are known. */
   discardMasks(): void {
-    rmSync(this.folder.file('epoch-masks'), { recursive: true, force: true });
+    this.folder.remove(MASKS);
   }
 
   private maskFile(epoch: number): string {
-    return this.folder.file(`epoch-masks/${epoch}.safetensors`);
+    return this.folder.file(`${MASKS}/${epoch}.safetensors`);
   }
 
   private saveMask(epoch: number, { size, bits }: BitMask): void {
-    const path = this.maskFile(epoch);
-    try {
-      mkdirSync(dirname(path), { recursive: true });
-    } catch (error) {
-      throw fileError('write to folder', dirname(path), error);
-    }
-    writeSafetensors(path, new Map([['bits', { dtype: 'U8', shape: [bits.length], data: bits }]]), { size: String(size) });
+    new RunFolder(this.folder.file(MASKS)).prepare();
+    const tensors = new Map([['bits', { dtype: 'U8', shape: [bits.length], data: bits } as const]]);
+    writeSafetensors(this.maskFile(epoch), tensors, { size: String(size) });
   }
 
   private loadMask(epoch: number): BitMask {
