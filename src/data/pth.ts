@@ -163,9 +163,36 @@ interface Saved {
 }
 
 /** An archive: NAME/data.pkl, and the values of storage K in NAME/data/K. */
+/** Walks the directory of a zip archive before `unzipSync` does, which never returns from one that leads out of the file. */
+function assertDirectory(bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let end = bytes.length - 22;
+  while (view.getUint32(end, true) !== 0x06054b50) end--;
+  let entries = view.getUint16(end + 8, true);
+  let at = view.getUint32(end + 16, true);
+  let wide = at === 0xffffffff || entries === 0xffff;
+  if (wide) {
+    const record = view.getUint32(end - 12, true);
+    wide = view.getUint32(record, true) === 0x06064b50;
+    if (wide) [entries, at] = [view.getUint32(record + 32, true), view.getUint32(record + 48, true)];
+  }
+  for (; entries > 0; entries--) {
+    if (view.getUint32(at, true) !== 0x02014b50) throw new RangeError('its directory is damaged');
+    const [name, extra, comment] = [28, 30, 32].map(offset => view.getUint16(at + offset, true));
+    if (wide && view.getUint32(at + 20, true) === 0xffffffff) {
+      const last = at + 46 + name + extra;
+      let field = at + 46 + name;
+      while (field < last && view.getUint16(field, true) !== 1) field += 4 + view.getUint16(field + 2, true);
+      if (field >= last) throw new RangeError('its directory is damaged');
+    }
+    at += 46 + name + extra + comment;
+  }
+}
+
 function fromZip(bytes: Uint8Array, source: string): Saved {
   let files: Record<string, Uint8Array>;
   try {
+    assertDirectory(bytes);
     files = unzipSync(bytes);
   } catch (error) {
     throw new FileError(`${source}: is not a whole zip archive (${(error as Error).message})`);
