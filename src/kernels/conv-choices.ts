@@ -12,7 +12,7 @@ export interface ConvWork {
   readonly shape: ConvShape;
 }
 
-/** What its choice is kept under: `conv forward [8,64,32,32] * [64,64,3,3], stride 1, padding 1`. */
+/** What its choice is kept under, whatever the density: `conv forward [8,64,32,32] * [64,64,3,3], stride 1, padding 1`. */
 export function convKey({ pass, shape: s }: ConvWork): string {
   const sizes = `[${s.n},${s.ci},${s.h},${s.w}] * [${s.co},${s.ci / s.groups},${s.kh},${s.kw}]`;
   const rare = `${s.dilation > 1 ? `, dilation ${s.dilation}` : ''}${s.groups > 1 ? `, groups ${s.groups}` : ''}`;
@@ -21,7 +21,7 @@ export function convKey({ pass, shape: s }: ConvWork): string {
 
 let met: Map<string, ConvWork> | undefined;
 
-/** The passes of convolutions that `work` launches or captures, each once. */
+/** The passes of convolutions that `work` launches or captures, each once, with dense weights. */
 export function convolutionsIn(work: () => void): ConvWork[] {
   const found = new Map<string, ConvWork>();
   met = found;
@@ -35,7 +35,7 @@ export function convolutionsIn(work: () => void): ConvWork[] {
 
 /** The measured choice among candidates; null where nothing was measured, or the default was the fastest. */
 function chosen<T extends object>(device: Device, work: ConvWork, candidates: () => readonly T[]): T | null {
-  met?.set(convKey(work), work);
+  met?.set(convKey(work), { pass: work.pass, shape: { ...work.shape, density: undefined } });
   const choices = choicesOf(device);
   if (choices.size === 0) return null; // the usual case need not make keys
   const variant = choices.get(convKey(work))?.variant;

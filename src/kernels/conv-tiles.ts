@@ -42,7 +42,7 @@ const narrow = gemm(128, 1, 4, 1, 16);
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
-    const v = s.ow > 8 && device.adapter.kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
+    const v = s.ow > 8 && s.stride === 1 && device.adapter.kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
     return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: 1, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;

@@ -11,6 +11,8 @@ import { createModel } from '../../src/nn/models/index.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import { capture, empty } from '../../src/tensor/tensor.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
+import { trainRobustBird } from '../../src/train/robust-bird/run.ts';
+import { resolveRobustBird } from '../../src/train/robust-bird/settings.ts';
 import { trainRun } from '../../src/train/run.ts';
 import { testDevice } from '../engine.ts';
 
@@ -129,4 +131,31 @@ it('all rounds of iterative pruning compute with the kernels of the first', asyn
   useChoices(device, new Map());
   await run(folder, { ...settings, resume: true });
   expect(kernels(folder)).toBe(first);
+});
+
+it('both stages of Robust Bird compute with the kernels of the first', async () => {
+  const saveDir = newFolder();
+  const { dataset, arch, width, batchSize, trainStep, testStep } = resolveConfig({ ...small, saveDir });
+  const given = {
+    dataset,
+    arch,
+    width,
+    batchSize,
+    trainStep,
+    testStep,
+    pruning: 'unstructured',
+    density: 0.3,
+    stage1: 'sgd',
+    stage2: 'sgd',
+    epochs1: 1,
+    epochs2: 1,
+  } as const;
+  const stages = (resume: boolean, shouldStop: () => boolean) =>
+    trainRobustBird(resolveRobustBird({ ...given, saveDir, resume }), { shouldStop }, { device, data });
+  expect(await stages(false, () => true)).toEqual({ interrupted: true });
+  const first = kernels(`${saveDir}_stage1`);
+  useChoices(device, new Map());
+  expect((await stages(true, () => false)).interrupted).toBe(false);
+  expect(kernels(`${saveDir}_stage2`)).toBe(first);
+  expect(choicesOf(device).size).toBe(0);
 });

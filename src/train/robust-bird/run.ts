@@ -38,7 +38,7 @@ export async function trainRobustBird(
   try {
     // stage 2 computes as stage 1 did, also where it begins after a resume
     const first = new RunFolder(stageFolder(settings, 1));
-    if (resuming && first.has('kernels.json')) useSavedChoices(device, first, hooks);
+    if (resuming && settings.stage1 !== undefined && first.has('kernels.json')) useSavedChoices(device, first, hooks);
     assertPrunable(device, data, config, settings, pretrained);
     const stages = new Stages(settings, device, data, hooks, resuming);
     return await stages.train(pretrained);
