@@ -264,7 +264,7 @@ describe('a folder that cannot be written', () => {
     // wide enough that a checkpoint passes the limit
     const args = [...onShapes, '--width', '16', '--save-dir', saveDir];
     await refused(1, args, /cannot write .*\.safetensors: the file would be larger than allowed here$/, { limit: 300 });
-    expect(filesOf(saveDir)).toEqual(['config.json', 'metrics.jsonl']);
+    expect(filesOf(saveDir)).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
     JSON.parse(readFileSync(join(saveDir, 'config.json'), 'utf8'));
   });
 
@@ -274,7 +274,7 @@ describe('a folder that cannot be written', () => {
   afterAll(() => void (mounted && execFileSync('umount', [disk])));
   it.skipIf(!mounted)('on a full disk', async () => {
     await refused(1, [...onShapes, '--save-dir', disk], /cannot write .*\.safetensors: the disk is full$/);
-    expect(filesOf(disk)).toEqual(['config.json', 'metrics.jsonl']);
+    expect(filesOf(disk)).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
   });
 
   function mount(path: string): boolean {
@@ -301,7 +301,7 @@ describe('a run that cannot go on', () => {
     const saveDir = fresh();
     const args = [...onShapes, '--limit', '40', '--lr', '1e30', '--save-dir', saveDir];
     await refused(1, args, /the loss became NaN at iteration \d+; lower --lr or check the data$/);
-    expect(filesOf(saveDir)).toEqual(['config.json', 'metrics.jsonl']);
+    expect(filesOf(saveDir)).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
   });
 
   it('its loss or its weights become NaN later: the last good checkpoint is kept', async () => {
@@ -333,6 +333,6 @@ describe('Ctrl-C: exit code 130', () => {
     const args = ['train', '--dataset', 'shapes', ...network, '--train-step', '100', '--epochs', '50', '--save-dir', saveDir];
     const { code, lines } = await sparrow(args, { signals: ['SIGINT', 'SIGINT'] });
     expect([code, lines]).toEqual([130, ['sparrow: stopping after this iteration; a second Ctrl-C stops at once']]);
-    expect(filesOf(saveDir)).toEqual(['config.json', 'metrics.jsonl']);
+    expect(filesOf(saveDir)).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
   });
 });
