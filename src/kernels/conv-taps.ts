@@ -26,6 +26,8 @@ export interface TapsWeightTile {
   tm: number;
   tc: number;
   v: number;
+  /** Whether an invocation computes all rows of the kernel, keeping rows of x from one row of g to the next; else one. */
+  all: boolean;
   /** As for `TapsTile`. */
   lanes: number;
   /** Invocations wanted; rows are cut into slices until there are as many. */
@@ -96,32 +98,40 @@ export function convTapsWeightGrad(
 ): void {
   const ci = s.ci / s.groups;
   const co = s.co / s.groups;
-  const { tm, tc, v, lanes } = tile;
+  const { tm, tc, v, all, lanes } = tile;
   const tilesCi = ceil(ci, tc * (lanes || 1));
   const tilesCo = ceil(co, tm);
-  const invocations = tilesCi * (lanes || 1) * tilesCo * s.kh * s.groups;
-  const allRows = s.n * s.oh;
-  const slices = Math.max(1, Math.min(allRows, 64, ceil(tile.parallel, invocations)));
-  const rows = ceil(allRows, slices);
-  const used = ceil(allRows, rows);
+  const kernelRows = all ? s.kh : 1;
+  const invocations = tilesCi * (lanes || 1) * tilesCo * (s.kh / kernelRows) * s.groups;
+  const strips = ceil(s.ow, 4 * v);
+  const allStrips = s.n * strips;
+  const slices = Math.max(1, Math.min(allStrips, 64, ceil(tile.parallel, invocations)));
+  const sliceStrips = ceil(allStrips, slices);
+  const used = ceil(allStrips, sliceStrips);
   const columns = Array.from({ length: s.kw }, (_, t) => t * s.dilation - s.padding);
+  const [first, last] = [Math.floor(Math.min(...columns) / 4), Math.floor((s.stride * (4 * v - 1) + Math.max(...columns)) / 4)];
+  const whole = strips === 1 && s.w <= 4 * v * s.stride;
   const variant = {
     TM: tm,
     TC: tc,
     V: v,
     S: s.stride,
+    TH: kernelRows,
     TW: s.kw,
     COL: columns,
-    M0: Math.floor(Math.min(...columns) / 4),
-    M1: Math.floor((s.stride * (4 * v - 1) + Math.max(...columns)) / 4),
+    M0: first,
+    M1: last,
+    // of the vec4s that a row of taps covers, those that are loaded
+    K0: whole ? Math.max(0, -first) : 0,
+    K1: whole ? Math.min(last + 1, v * s.stride) - first : last - first + 1,
+    HELD: s.dilation === 1 ? Math.max(0, kernelRows - s.stride) : 0,
     VEC: s.w % 4 === 0 && s.ow % 4 === 0,
     LANES: lanes,
     WX,
     WY,
   };
-  const grid: Grid = lanes
-    ? [tilesCi * used, s.kh * tilesCo * s.groups, 1]
-    : [ceil(tilesCi * used, WX), ceil(s.kh * tilesCo * s.groups, WY), 1];
+  const tall = (s.kh / kernelRows) * tilesCo * s.groups;
+  const grid: Grid = lanes ? [tilesCi * used, tall, 1] : [ceil(tilesCi * used, WX), ceil(tall, WY), 1];
   const size = s.co * ci * s.kh * s.kw;
   inSlices(device, gw, used, size, part =>
     device.dispatch(
@@ -130,7 +140,7 @@ export function convTapsWeightGrad(
       uniform()
         .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.kh, s.groups)
         .int(s.padding, s.dilation)
-        .uint(used, rows, tilesCi, tilesCo),
+        .uint(used, strips, sliceStrips, tilesCi, tilesCo),
       grid,
     ),
   );

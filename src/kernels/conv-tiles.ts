@@ -15,6 +15,8 @@ export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 const BUSY = 96;
 /** Density below which skipping zeros pays on lavapipe. SwiftShader computes both sides of a branch, so there it never does. */
 const WORTH_SKIPPING = 0.6;
+/** Taps of a kernel up to which one invocation of conv_weight_grad computes them all. */
+const MOST_TAPS = 9;
 
 const matrix = (wm: number, wn: number, fm: number, fn: number, depth: number): MatrixTile => ({
   kernel: 'matrix',
@@ -77,7 +79,15 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   if (device.adapter.processor) {
     const lanes = device.adapter.subgroupSize;
     const tm = co > 8 ? 16 : co > 4 ? 8 : 4;
-    return { kernel: 'taps', tm, tc: s.kw > 3 || ci <= lanes ? 1 : 2, v: 1, lanes, parallel: 512 };
+    return {
+      kernel: 'taps',
+      tm,
+      tc: s.kh * s.kw > 1 || ci <= lanes ? 1 : 2,
+      v: 1,
+      all: s.kh * s.kw <= MOST_TAPS,
+      lanes,
+      parallel: 512,
+    };
   }
   const most = device.limits.maxComputeWorkgroupStorageSize;
   if (device.precision === 'f16') {
@@ -107,13 +117,16 @@ export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] =
 ];
 
 export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [
-  { tm: 16, tc: 2, v: 1 },
-  { tm: 16, tc: 2, v: 2 },
-  { tm: 8, tc: 2, v: 1 },
-  { tm: 8, tc: 2, v: 2 },
-  { tm: 16, tc: 1, v: 2 },
-  { tm: 16, tc: 1, v: 1 },
-  { tm: 32, tc: 1, v: 1 },
+  { tm: 16, tc: 1, v: 1, all: true },
+  { tm: 16, tc: 1, v: 2, all: true },
+  { tm: 16, tc: 2, v: 1, all: true },
+  { tm: 8, tc: 1, v: 1, all: true },
+  { tm: 8, tc: 1, v: 2, all: true },
+  { tm: 16, tc: 2, v: 1, all: false },
+  { tm: 16, tc: 1, v: 1, all: false },
+  { tm: 16, tc: 1, v: 2, all: false },
+  { tm: 8, tc: 2, v: 2, all: false },
+  { tm: 32, tc: 1, v: 1, all: false },
 ];
 
 /** On GPUs. */
@@ -166,7 +179,10 @@ export function weightCandidates(device: Device, s: ConvShape): WeightTile[] {
   const [co, ci] = [s.co / s.groups, s.ci / s.groups];
   if (device.adapter.processor) {
     const lanes = device.adapter.subgroupSize;
-    const sizes = tapsWeightSizes.filter(({ tm, tc, v }) => tm < co + 4 && tc <= (s.kw > 3 ? 1 : ci) && 4 * v < s.ow + 4);
+    const sizes = tapsWeightSizes.filter(
+      ({ tm, tc, v, all }) =>
+        tm < co + 4 && tc <= (s.kw > 3 ? 1 : ci) && 4 * v < s.ow + 4 && (!all || (s.kh > 1 && s.kh * s.kw <= MOST_TAPS)),
+    );
     const tiles = sizes.map((size): TapsWeightTile => ({ kernel: 'taps', ...size, lanes, parallel: 512 }));
     return [...tiles, { ...byDefault, lanes: 0 } as TapsWeightTile, ...slices].filter(others);
   }

@@ -55,8 +55,8 @@ const tapsTiles = withLanes(
   product({ q: [1, 2, 4], v: [1, 2], r: [1, 2] }).filter(({ v, r }) => v * r <= 2),
 ).map((t): TapsTile => ({ kernel: 'taps', ...t }));
 const tapsWeightTiles = withLanes(
-  [...tapsWeightSizes, { tm: 4, tc: 3, v: 1 }],
-  product({ tm: [4, 8, 16], tc: [1, 2], v: [1] }),
+  [...tapsWeightSizes, { tm: 4, tc: 3, v: 1, all: false }, { tm: 4, tc: 3, v: 2, all: true }],
+  product({ tm: [4, 8, 16], tc: [1, 2], v: [1] }).map(t => ({ ...t, all: t.tc === 1 })),
 ).map((t): TapsWeightTile => ({ kernel: 'taps', ...t, parallel: 2048 }));
 // lavapipe compiles the large ones for half a minute each: there, of those only what it uses by default
 const cheap = device.adapter.kind !== 'lavapipe';
@@ -180,7 +180,15 @@ describe('slices and masks', () => {
   it.each([1, 13, 100, 1e6])('rows in slices for %i invocations', async parallel => {
     const [weightGrad] = await run(device, [x, gy], (tx, tg) =>
       result(tx, tg, w.shape, shape, (s, a, b, out) =>
-        convWeightGrad(device, a.storage, b.storage, out.storage, s, { kernel: 'taps', tm: 4, tc: 2, v: 1, lanes: 0, parallel }),
+        convWeightGrad(device, a.storage, b.storage, out.storage, s, {
+          kernel: 'taps',
+          tm: 4,
+          tc: 2,
+          v: 1,
+          all: true,
+          lanes: 0,
+          parallel,
+        }),
       ),
     );
     checkGradient('conv2d', weightGrad, gw);

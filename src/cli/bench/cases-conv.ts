@@ -34,7 +34,7 @@ const matrix: MatrixTile = { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth
 const other: Record<Kernel, { pass: PassTile; weight: WeightTile }> = {
   taps: {
     pass: { kernel: 'taps', q: 2, v: 1, r: 1, lanes: 0 },
-    weight: { kernel: 'taps', tm: 8, tc: 1, v: 1, lanes: 0, parallel: 512 },
+    weight: { kernel: 'taps', tm: 8, tc: 1, v: 1, all: false, lanes: 0, parallel: 512 },
   },
   gemm: { pass: gemm, weight: { ...gemm, parallel: 64 } },
   matrix: { pass: matrix, weight: { ...matrix, parallel: 64 } },
