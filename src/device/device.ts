@@ -3,7 +3,9 @@
  * counting and timing happen here and nowhere else.
  */
 import { Capture, type Recorded } from './capture.ts';
+import { checkAliases, checkGrid, validationError } from './checks.ts';
 import { DeviceLostError, OutOfMemoryError, ValidationError } from './errors.ts';
+import { Pipelines } from './pipelines.ts';
 import { BufferPool, type MemoryStats, type Storage } from './pool.ts';
 import { Profiler } from './profiler.ts';
 import { type Grid, type Program, UNIFORM_SLOT, type UniformWriter } from './program.ts';
@@ -37,11 +39,6 @@ export interface DeviceStats extends MemoryStats {
 const BATCH = 512;
 /** Uniform blocks in the ring. One is never reused before the command buffer that reads it was submitted. */
 const RING = 1024;
-/** Cached bind groups before the cache is emptied. */
-const BIND_GROUPS = 16384;
-
-type Pipeline = { pipeline: GPUComputePipeline; layout: GPUBindGroupLayout; id: number };
-
 export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
@@ -49,14 +46,11 @@ export class Device {
   readonly profiler: Profiler;
   /** What was asked for where the adapter can do it, else `f32`. */
   readonly precision: Precision;
-  private readonly counters = { pipelines: 0, dispatches: 0, submits: 0, readbacks: 0 };
+  private readonly counters = { dispatches: 0, submits: 0, readbacks: 0 };
   private readonly rootPool: BufferPool;
   private readonly wait: <T>(work: Promise<T>) => Promise<T>;
   private pool: BufferPool;
-  private readonly pipelines = new Map<string, Pipeline>();
-  private readonly compiling = new Map<string, Promise<Pipeline>>();
-  private readonly layouts = new Map<string, { bind: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
-  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly pipelines: Pipelines;
   private readonly ring: GPUBuffer;
   private readonly ringData = new Uint32Array((RING * UNIFORM_SLOT) / 4);
   private ringUsed = 0;
@@ -91,6 +85,7 @@ export class Device {
     this.wait = wait;
     this.rootPool = new BufferPool(gpu);
     this.pool = this.rootPool;
+    this.pipelines = new Pipelines(gpu);
     this.ring = gpu.createBuffer({
       label: 'uniform ring',
       size: RING * UNIFORM_SLOT,
@@ -107,7 +102,7 @@ export class Device {
   }
 
   get stats(): DeviceStats {
-    return { ...this.rootPool.stats, ...this.counters };
+    return { ...this.rootPool.stats, ...this.counters, pipelines: this.pipelines.count };
   }
 
   /** Starts a new peak measurement at the present live bytes. */
@@ -193,14 +188,15 @@ export class Device {
       for (const [i, access] of program.bindings.entries()) if (access === 'write') this.forget(buffers[i]);
       return;
     }
-    const pipeline = this.pipeline(program);
+    const pipeline = this.pipelines.get(program);
     if (this.ringUsed === RING) this.flush();
     let offset = 0;
     if (program.uniform) {
       offset = this.ringUsed++ * UNIFORM_SLOT;
       this.ringData.set(params!.data, offset / 4);
     }
-    this.encode(program.label, pipeline.pipeline, this.bindGroup(program, pipeline, buffers, offset), grid);
+    const group = this.pipelines.bindGroup(program, pipeline, buffers, this.ring, offset);
+    this.encode(program.label, pipeline.pipeline, group, grid);
   }
 
   /**
@@ -313,93 +309,10 @@ export class Device {
 
   // -- pipelines -------------------------------------------------------------------------------------------------------------------
 
-  private layoutFor(program: Program) {
-    const key = `${program.uniform ? 'u' : '-'}${program.bindings.map(b => b[0]).join('')}`;
-    let found = this.layouts.get(key);
-    if (!found) {
-      const entries: GPUBindGroupLayoutEntry[] = program.bindings.map((access, i) => ({
-        binding: i + 1,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
-      }));
-      if (program.uniform) {
-        entries.unshift({ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } });
-      }
-      const bind = this.gpu.createBindGroupLayout({ label: key, entries });
-      found = { bind, pipeline: this.gpu.createPipelineLayout({ label: key, bindGroupLayouts: [bind] }) };
-      this.layouts.set(key, found);
-    }
-    return found;
-  }
-
-  private describe(program: Program): GPUComputePipelineDescriptor {
-    const module = this.gpu.createShaderModule({ label: program.label, code: program.code });
-    return { label: program.label, layout: this.layoutFor(program).pipeline, compute: { module, entryPoint: program.entry } };
-  }
-
-  private remember(program: Program, pipeline: GPUComputePipeline): Pipeline {
-    const entry = { pipeline, layout: this.layoutFor(program).bind, id: this.counters.pipelines++ };
-    this.pipelines.set(program.label, entry);
-    return entry;
-  }
-
-  private pipeline(program: Program): Pipeline {
-    return this.pipelines.get(program.label) ?? this.remember(program, this.gpu.createComputePipeline(this.describe(program)));
-  }
-
   /** Compiles programs in parallel, each once. */
   async compile(programs: Iterable<Program>): Promise<void> {
-    const waiting: Promise<unknown>[] = [];
-    for (const program of programs) {
-      if (this.pipelines.has(program.label)) continue;
-      let job = this.compiling.get(program.label);
-      if (!job) {
-        job = this.compileOne(program);
-        job.finally(() => this.compiling.delete(program.label)).catch(() => {});
-        this.compiling.set(program.label, job);
-      }
-      waiting.push(job);
-    }
-    if (waiting.length > 0) await this.wait(Promise.all(waiting));
-  }
-
-  /** The pipeline's error only says that its module is invalid; why is in the module's own error. */
-  private async compileOne(program: Program): Promise<Pipeline> {
-    this.gpu.pushErrorScope('validation');
-    const descriptor = this.describe(program);
-    const problem = this.gpu.popErrorScope();
-    try {
-      const pipeline = await this.gpu.createComputePipelineAsync(descriptor);
-      return this.pipelines.get(program.label) ?? this.remember(program, pipeline);
-    } catch (error) {
-      const reason = (await problem)?.message ?? (error as Error).message;
-      throw new ValidationError(`kernel '${program.label}' does not compile: ${reason}`, program.label);
-    }
-  }
-
-  private bindGroup(program: Program, p: Pipeline, buffers: readonly Storage[], offset: number): GPUBindGroup {
-    let key = `${p.id}:${offset}`;
-    for (const b of buffers) key += `,${b.id}`;
-    let group = this.bindGroups.get(key);
-    if (!group) {
-      if (this.bindGroups.size >= BIND_GROUPS) this.bindGroups.clear();
-      group = this.makeBindGroup(program, p, buffers, this.ring, offset);
-      this.bindGroups.set(key, group);
-    }
-    return group;
-  }
-
-  /** The uniform block's place is part of the group: a dynamic offset would cost each launch as much JavaScript as all the rest. */
-  private makeBindGroup(
-    program: Program,
-    p: Pipeline,
-    buffers: readonly Storage[],
-    params: GPUBuffer,
-    offset: number,
-  ): GPUBindGroup {
-    const entries: GPUBindGroupEntry[] = buffers.map((b, i) => ({ binding: i + 1, resource: { buffer: b.buffer } }));
-    if (program.uniform) entries.unshift({ binding: 0, resource: { buffer: params, offset, size: UNIFORM_SLOT } });
-    return this.gpu.createBindGroup({ label: program.label, layout: p.layout, entries });
+    const work = this.pipelines.compile(programs);
+    if (work) await this.wait(work);
   }
 
   // -- capture ---------------------------------------------------------------------------------------------------------------------
@@ -439,8 +352,8 @@ export class Device {
 
   /** For `Capture`: turns a record into something that can be issued again and again. */
   prepare(record: Recorded, params: GPUBuffer, offset: number): { pipeline: GPUComputePipeline; group: GPUBindGroup } {
-    const p = this.pipeline(record.program);
-    return { pipeline: p.pipeline, group: this.makeBindGroup(record.program, p, record.buffers, params, offset) };
+    const p = this.pipelines.get(record.program);
+    return { pipeline: p.pipeline, group: this.pipelines.makeBindGroup(record.program, p, record.buffers, params, offset) };
   }
 
   /** For `Capture`: one dispatch of a replay. */
@@ -490,44 +403,8 @@ function issue(pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, group:
   pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
 }
 
-/** A buffer that is written may be bound once only: WebGPU refuses it, or the result is silently wrong. */
-function checkAliases(program: Program, buffers: readonly Storage[]): void {
-  for (let i = 0; i < buffers.length; i++) {
-    if (buffers[i].freed)
-      throw new ValidationError(`${program.label}: argument ${i} was given back before it was used`, program.label);
-    if (program.bindings[i] !== 'write') continue;
-    for (let j = 0; j < buffers.length; j++) {
-      if (j !== i && buffers[j].id === buffers[i].id) {
-        throw new ValidationError(`${program.label}: arguments ${i} and ${j} are one buffer, and it is written`, program.label);
-      }
-    }
-  }
-}
-
-/** Refused here, where the kernel is known: the encoder would drop the whole batch with it. */
-function checkGrid(program: Program, grid: Grid, limit: number): void {
-  if (grid.some(n => n > limit)) {
-    throw new ValidationError(`${program.label}: a grid of [${grid}] workgroups exceeds ${limit} in a dimension`, program.label);
-  }
-}
-
 function padToWords(data: ArrayBufferView): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
   out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return out;
-}
-
-/**
- * Dawn names the objects of a failing command in its message. The label that was asked for is in a descriptor; a shader module may carry
- * the label of another program with the same text.
- */
-const NAMES = [
-  /\[ComputePipelineDescriptor "+([^"]+)"/,
-  /\[ShaderModuleDescriptor "+([^"]+)"/,
-  /\[(?:Invalid )?(?:ComputePipeline|BindGroup|ShaderModule) "+([^"]+)"/,
-];
-
-function validationError(message: string): ValidationError {
-  const label = NAMES.map(pattern => pattern.exec(message)?.[1]).find(name => name !== undefined);
-  return new ValidationError(label ? `kernel '${label}': ${message}` : message, label);
 }
