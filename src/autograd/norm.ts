@@ -27,21 +27,31 @@ export interface NormOptions {
 /** x [N, C, ...], gamma and beta [C]. */
 export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions): Tensor {
   const relu = o.relu ?? false;
-  const stats = o.train
-    ? raw.batchStats(x, gamma, beta, o.eps, o.running)
-    : raw.runningStats(gamma, beta, o.running.mean, o.running.var, o.eps);
-  const y = raw.normalise(x, stats, relu);
+  const { y, stats } = o.train
+    ? raw.normTrain(x, gamma, beta, { eps: o.eps, relu, running: o.running })
+    : byRunning(x, gamma, beta, o);
   const backward: Backward = (g, [nx, ngamma, nbeta]) => {
     if (isRecording()) return byFormula(relu ? gate(g, y) : g, x, gamma, o);
-    const sums = (nx && o.train) || ngamma || nbeta ? raw.normSums(x, g, stats, relu) : undefined;
+    const { gx, sums } =
+      nx && o.train
+        ? raw.normTrainBackward(x, g, stats, relu)
+        : {
+            gx: nx ? raw.normBackward(x, g, stats, relu) : undefined,
+            sums: ngamma || nbeta ? raw.normSums(x, g, stats, relu) : undefined,
+          };
     const c = gamma.size;
     return [
-      nx ? raw.normBackward(x, g, stats, o.train ? sums : undefined, relu) : undefined,
+      gx,
       ngamma ? shapes.slice(sums!, [1, 0], [1, c]).reshape([c]) : undefined,
       nbeta ? shapes.slice(sums!, [0, 0], [1, c]).reshape([c]) : undefined,
     ];
   };
   return record('batchNorm', [x, gamma, beta], y, backward, { relu });
+}
+
+function byRunning(x: Tensor, gamma: Tensor, beta: Tensor, { eps, running, relu = false }: NormOptions) {
+  const stats = raw.runningStats(gamma, beta, running.mean, running.var, eps);
+  return { stats, y: raw.normalise(x, stats, relu) };
 }
 
 /**

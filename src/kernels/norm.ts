@@ -1,4 +1,7 @@
-/** Batch normalisation fused with ReLU (norm_sums, norm_stats, norm_apply): train and eval mode, forward and backward. */
+/**
+ * Batch normalisation fused with ReLU, train and eval mode, forward and backward, by one of two plans: `channels` (norm_channel) does a pass in one
+ * launch, `slices` (norm_sums, norm_stats, norm_apply) cuts the channels up, so that a few of them fill a GPU.
+ */
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
 import { inSlices } from './reduce.ts';
@@ -8,6 +11,39 @@ export interface NormShape {
   n: number;
   c: number;
   hw: number;
+}
+
+export type NormPlan = 'channels' | 'slices';
+
+/** Processors have few cores and dear launches. */
+const planFor = (device: Device): NormPlan => (device.adapter.processor ? 'channels' : 'slices');
+
+/** Elements of a channel up to which one invocation walks it alone. */
+const ALONE = 1024;
+/** Invocations of a workgroup where there are no subgroups. */
+const USUAL_GROUP = 8;
+
+/** Launches norm_channel. */
+function byChannel(
+  device: Device,
+  bindings: string,
+  pass: { FORWARD: boolean; TRAIN: boolean; RELU: boolean; APPLY?: boolean; UPDATE?: boolean },
+  buffers: readonly Storage[],
+  s: NormShape,
+  eps = 0,
+  momentum = 0,
+): void {
+  const { subgroupSize } = device.adapter;
+  const vec = s.hw % 4 === 0;
+  const length = vec ? s.hw / 4 : s.hw;
+  const group = subgroupSize || USUAL_GROUP;
+  const lanes = subgroupSize === 0 || s.n * s.hw <= ALONE ? 1 : group;
+  const span = Math.min(lanes, 2 ** Math.ceil(Math.log2(length)));
+  const variant = { APPLY: true, UPDATE: false, ...pass, VEC: vec, GROUP: group, LANES: lanes, SPAN: span };
+  const params = uniform()
+    .uint(s.n, s.c, length, s.n * s.hw)
+    .float(eps, momentum);
+  device.dispatch(program('norm_channel', bindings, variant), buffers, params, gridFor(s.c * lanes, group));
 }
 
 /**
@@ -20,7 +56,7 @@ function sharing(device: Device, s: NormShape) {
   const vec = s.hw % 4 === 0;
   const length = vec ? s.hw / 4 : s.hw;
   const group = processor ? subgroupSize || 8 : 256;
-  const span = processor ? group : Math.min(group, 2 ** Math.ceil(Math.log2(length)));
+  const span = Math.min(group, 2 ** Math.ceil(Math.log2(length)));
   const workgroups = processor ? 512 : 1056;
   const wanted = Math.max(
     1,
@@ -31,8 +67,39 @@ function sharing(device: Device, s: NormShape) {
   return { slices, variant: { VEC: vec, GROUP: group, SPAN: span }, params: uniform().uint(s.n, s.c, length, slices, rows) };
 }
 
-/** stats [4, C] = mean, invstd, scale, shift of the batch; updates the running statistics where they are given. */
-export function batchStats(
+/** Running statistics, and how far they move towards those of a batch. */
+export interface RunningStorage {
+  mean: Storage;
+  var: Storage;
+  momentum: number;
+}
+
+/** stats [4, C] = mean, invstd, scale, shift of the batch and y = [relu](x·scale + shift); updates the running statistics where they are given. */
+export function normTrain(
+  device: Device,
+  x: Storage,
+  gamma: Storage,
+  beta: Storage,
+  stats: Storage,
+  y: Storage,
+  s: NormShape,
+  options: { eps: number; relu: boolean; running?: RunningStorage | undefined },
+  plan = planFor(device),
+): void {
+  const { eps, relu, running } = options;
+  if (plan === 'slices') {
+    batchStats(device, x, gamma, beta, stats, s, eps, running);
+    normForward(device, x, stats, y, s, relu, plan);
+    return;
+  }
+  const moved = running ? [running.mean, running.var] : [];
+  const pass = { FORWARD: true, TRAIN: true, RELU: relu, UPDATE: running !== undefined };
+  const buffers = [x, stats, gamma, beta, y, ...moved];
+  byChannel(device, running ? 'rwrrwww' : 'rwrrw', pass, buffers, s, eps, running?.momentum);
+}
+
+/** stats [4, C] of the batch. */
+function batchStats(
   device: Device,
   x: Storage,
   gamma: Storage,
@@ -40,7 +107,7 @@ export function batchStats(
   stats: Storage,
   s: NormShape,
   eps: number,
-  running?: { mean: Storage; var: Storage; momentum: number },
+  running: RunningStorage | undefined,
 ): void {
   const { slices, variant, params } = sharing(device, s);
   const part = device.allocate(slices * 2 * s.c * 4);
@@ -82,7 +149,19 @@ function elements(s: NormShape) {
 }
 
 /** y = [relu](x·scale + shift). */
-export function normForward(device: Device, x: Storage, stats: Storage, y: Storage, s: NormShape, relu: boolean): void {
+export function normForward(
+  device: Device,
+  x: Storage,
+  stats: Storage,
+  y: Storage,
+  s: NormShape,
+  relu: boolean,
+  plan = planFor(device),
+): void {
+  if (plan === 'channels') {
+    byChannel(device, 'rrw', { FORWARD: true, TRAIN: false, RELU: relu }, [x, stats, y], s);
+    return;
+  }
   const { vec, size, params } = elements(s);
   const variant = { FORWARD: 1, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 0 };
   device.dispatch(program('norm_apply', 'rrw', variant), [x, stats, y], params, gridFor(size, 64));
@@ -97,7 +176,12 @@ export function normSums(
   sums: Storage,
   s: NormShape,
   relu: boolean,
+  plan = planFor(device),
 ): void {
+  if (plan === 'channels') {
+    byChannel(device, 'rrrw', { FORWARD: false, TRAIN: true, RELU: relu, APPLY: false }, [x, stats, g, sums], s);
+    return;
+  }
   const { slices, variant, params } = sharing(device, s);
   inSlices(device, sums, slices, 2 * s.c, part =>
     device.dispatch(
@@ -109,23 +193,44 @@ export function normSums(
   );
 }
 
-/** gx from g; `sums` only in train mode, where the statistics depend on x. */
+/** In train mode, where the statistics depend on x: sums [2, C] = the gradients by beta and by gamma, and gx from g. */
+export function normTrainBackward(
+  device: Device,
+  x: Storage,
+  g: Storage,
+  stats: Storage,
+  sums: Storage,
+  gx: Storage,
+  s: NormShape,
+  relu: boolean,
+  plan = planFor(device),
+): void {
+  if (plan === 'channels') {
+    byChannel(device, 'rrrww', { FORWARD: false, TRAIN: true, RELU: relu }, [x, stats, g, sums, gx], s);
+    return;
+  }
+  normSums(device, x, g, stats, sums, s, relu, plan);
+  const { vec, size, params } = elements(s);
+  const variant = { FORWARD: 0, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 1 };
+  device.dispatch(program('norm_apply', 'rrrrw', variant), [x, stats, g, sums, gx], params, gridFor(size, 64));
+}
+
+/** In eval mode gx from g. */
 export function normBackward(
   device: Device,
   x: Storage,
   g: Storage,
   stats: Storage,
-  sums: Storage | undefined,
   gx: Storage,
   s: NormShape,
   relu: boolean,
+  plan = planFor(device),
 ): void {
+  if (plan === 'channels') {
+    byChannel(device, 'rrrw', { FORWARD: false, TRAIN: false, RELU: relu }, [x, stats, g, gx], s);
+    return;
+  }
   const { vec, size, params } = elements(s);
-  const variant = { FORWARD: 0, VEC: vec, RELU: relu ? 1 : 0, TRAIN: sums ? 1 : 0 };
-  device.dispatch(
-    program('norm_apply', sums ? 'rrrrw' : 'rrrw', variant),
-    [x, stats, g, ...(sums ? [sums] : []), gx],
-    params,
-    gridFor(size, 64),
-  );
+  const variant = { FORWARD: 0, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 0 };
+  device.dispatch(program('norm_apply', 'rrrw', variant), [x, stats, g, gx], params, gridFor(size, 64));
 }

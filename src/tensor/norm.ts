@@ -2,6 +2,8 @@
 import * as kernel from '../kernels/norm.ts';
 import { empty, sizeOf, type Tensor } from './tensor.ts';
 
+export type { NormPlan } from '../kernels/norm.ts';
+
 /** mean, invstd, scale = γ·invstd and shift = β - mean·scale of each channel: [4, C]. */
 export type NormStats = Tensor;
 
@@ -16,13 +18,29 @@ export function normShape(x: Tensor): kernel.NormShape {
   return { n: x.shape[0], c: x.shape[1], hw: sizeOf(x.shape.slice(2)) };
 }
 
-/** Statistics of the batch (biased variance); updates `running` where given. */
-export function batchStats(x: Tensor, gamma: Tensor, beta: Tensor, eps: number, running?: Running): NormStats {
+export interface TrainNorm {
+  /** Added to the variance. */
+  eps: number;
+  relu: boolean;
+  /** Updated where given. */
+  running?: Running | undefined;
+}
+
+/** y = [relu](x·scale + shift) with the statistics of the batch (biased variance). @param plan by default what suits the adapter, here and below */
+export function normTrain(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  { eps, relu, running }: TrainNorm,
+  plan?: kernel.NormPlan,
+): { y: Tensor; stats: NormStats } {
   const s = normShape(x);
+  const y = empty(x.device, x.shape);
   const stats = empty(x.device, [4, s.c]);
   const update = running && { mean: running.mean.storage, var: running.var.storage, momentum: running.momentum };
-  kernel.batchStats(x.device, x.storage, gamma.storage, beta.storage, stats.storage, s, eps, update);
-  return stats;
+  const options = { eps, relu, running: update };
+  kernel.normTrain(x.device, x.storage, gamma.storage, beta.storage, stats.storage, y.storage, s, options, plan);
+  return { y, stats };
 }
 
 /** Statistics from the running ones. */
@@ -33,23 +51,38 @@ export function runningStats(gamma: Tensor, beta: Tensor, mean: Tensor, variance
 }
 
 /** y = [relu](x·scale + shift). */
-export function normalise(x: Tensor, stats: NormStats, relu: boolean): Tensor {
+export function normalise(x: Tensor, stats: NormStats, relu: boolean, plan?: kernel.NormPlan): Tensor {
   const y = empty(x.device, x.shape);
-  kernel.normForward(x.device, x.storage, stats.storage, y.storage, normShape(x), relu);
+  kernel.normForward(x.device, x.storage, stats.storage, y.storage, normShape(x), relu, plan);
   return y;
 }
 
 /** [2, C]: the gradients by β and by γ. */
-export function normSums(x: Tensor, g: Tensor, stats: NormStats, relu: boolean): Tensor {
+export function normSums(x: Tensor, g: Tensor, stats: NormStats, relu: boolean, plan?: kernel.NormPlan): Tensor {
   const s = normShape(x);
   const sums = empty(x.device, [2, s.c]);
-  kernel.normSums(x.device, x.storage, g.storage, stats.storage, sums.storage, s, relu);
+  kernel.normSums(x.device, x.storage, g.storage, stats.storage, sums.storage, s, relu, plan);
   return sums;
 }
 
-/** The gradient by x; with `sums` through the batch statistics too (train mode). */
-export function normBackward(x: Tensor, g: Tensor, stats: NormStats, sums: Tensor | undefined, relu: boolean): Tensor {
+/** Through the batch statistics (train mode): the gradient by x, and `normSums`. */
+export function normTrainBackward(
+  x: Tensor,
+  g: Tensor,
+  stats: NormStats,
+  relu: boolean,
+  plan?: kernel.NormPlan,
+): { gx: Tensor; sums: Tensor } {
+  const s = normShape(x);
   const gx = empty(x.device, x.shape);
-  kernel.normBackward(x.device, x.storage, g.storage, stats.storage, sums?.storage, gx.storage, normShape(x), relu);
+  const sums = empty(x.device, [2, s.c]);
+  kernel.normTrainBackward(x.device, x.storage, g.storage, stats.storage, sums.storage, gx.storage, s, relu, plan);
+  return { gx, sums };
+}
+
+/** The gradient by x where the statistics are constants (eval mode). */
+export function normBackward(x: Tensor, g: Tensor, stats: NormStats, relu: boolean, plan?: kernel.NormPlan): Tensor {
+  const gx = empty(x.device, x.shape);
+  kernel.normBackward(x.device, x.storage, g.storage, stats.storage, gx.storage, normShape(x), relu, plan);
   return gx;
 }

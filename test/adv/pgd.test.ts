@@ -294,7 +294,7 @@ describe('what it leaves alone', () => {
     model.eval();
     const labelsOf = launches(attack);
     expect(labelsOf.some(l => l.startsWith('attack_step'))).toBe(true);
-    expect(labelsOf.filter(l => /conv_weight_grad|norm_sums/.test(l))).toEqual([]);
+    expect(labelsOf.filter(l => /conv_weight_grad|norm_sums|norm_channel.*FORWARD=false,TRAIN=true/.test(l))).toEqual([]);
   });
 
   it('the tape: inside noGrad it gives the same bits, and recording stays off', async () => {
@@ -326,4 +326,4 @@ function launches(work: () => unknown): string[] {
 }
 
 /** How often running statistics would move. */
-const countUpdates = (work: () => unknown) => launches(work).filter(l => /norm_stats.*UPDATE=1/.test(l)).length;
+const countUpdates = (work: () => unknown) => launches(work).filter(l => /norm_(stats|channel).*UPDATE=(1|true)/.test(l)).length;

@@ -39,7 +39,8 @@ it('times every kernel of the run, the slowest first, and changes no bit of it',
   expect([plain.kernels, plain.notices, notices]).toEqual([undefined, [], []]);
   expect(weights.equals(plain.weights)).toBe(true);
   const labels = kernels!.map(k => k.label.split(/[.<]/)[0]);
-  for (const name of ['sgd', 'attack_step', 'norm_apply']) expect(labels).toContain(name);
+  for (const name of ['sgd', 'attack_step']) expect(labels).toContain(name);
+  expect(labels.some(l => /^norm_(apply|channel)$/.test(l))).toBe(true);
   const timed = kernels!.reduce((n, k) => n + k.count, 0);
   expect(timed).toBeGreaterThan(100);
   expect(timed).toBeLessThanOrEqual(dispatches);

@@ -5,7 +5,7 @@ import { uniform } from '../../device/index.ts';
 import { batch } from '../../kernels/batch.ts';
 import { program } from '../../kernels/kernel.ts';
 import { sgdStep } from '../../kernels/optim.ts';
-import { batchStats, normalise, normBackward, normSums } from '../../tensor/norm.ts';
+import { type NormPlan, normalise, normSums, normTrain, normTrainBackward } from '../../tensor/norm.ts';
 import { adaptiveAvgPool2d, avgPool2d, maxPool2d } from '../../tensor/pool.ts';
 import { crossEntropyRows, crossEntropyRowsBackward, logSoftmax } from '../../tensor/rows.ts';
 import { kthLargest, selectMask } from '../../tensor/select.ts';
@@ -103,62 +103,85 @@ function channelSums(s: NormSizes, value: (i: number) => number): Float64Array {
   return sums;
 }
 
-/** mean, invstd, scale, shift of each channel of a batch. */
-function statsCase(s: NormSizes, size: Size): KernelCase {
+/** Train mode forward: mean, invstd, scale, shift of each channel of a batch, and the normalised batch. */
+function trainCase(plan: NormPlan, s: NormSizes, size: Size): KernelCase {
   const eps = 1e-5;
   return {
-    title: `statistics of [${s.n}, ${s.c}, ${s.h}, ${s.h}]`,
+    title: `statistics of [${s.n}, ${s.c}, ${s.h}, ${s.h}], and normalised`,
     size,
     inputs: () => [normInputs(s)[0], floats([s.c], 2, 0.5, 1.5), floats([s.c], 3)],
-    launch: (_, [x, gamma, beta]) => [batchStats(x, gamma, beta, eps)],
+    launch: (_, [x, gamma, beta]) => {
+      const { stats, y } = normTrain(x, gamma, beta, { eps, relu: false }, plan);
+      return [stats, y];
+    },
     reference: ([x, gamma, beta]) => {
       const m = count(s) / s.c;
       const mean = channelSums(s, i => x[i]).map(v => v / m);
       const variance = channelSums(s, i => (x[i] - mean[channel(s, i)]) ** 2).map(v => v / m);
       const invstd = variance.map(v => 1 / Math.sqrt(v + eps));
       const scale = invstd.map((v, c) => gamma[c] * v);
-      return [[...mean, ...invstd, ...scale, ...scale.map((v, c) => beta[c] - mean[c] * v)]];
+      const shift = scale.map((v, c) => beta[c] - mean[c] * v);
+      return [[...mean, ...invstd, ...scale, ...shift], each(count(s), i => x[i] * scale[channel(s, i)] + shift[channel(s, i)])];
     },
     tolerance: 1e-5,
-    work: bytesOf(count(s)),
+    work: bytesOf(3 * count(s)),
   };
 }
 
 /** Gradients by β and γ. */
-function sumsCase(s: NormSizes, size: Size): KernelCase {
+function gradientSums(s: NormSizes, [x, g, stats]: readonly Values[]): [Float64Array, Float64Array] {
+  const hat = (i: number) => (x[i] - stats[channel(s, i)]) * stats[s.c + channel(s, i)];
+  return [channelSums(s, i => g[i]), channelSums(s, i => g[i] * hat(i))];
+}
+
+function sumsCase(plan: NormPlan, s: NormSizes, size: Size): KernelCase {
   return {
     title: `gradient sums of [${s.n}, ${s.c}, ${s.h}, ${s.h}]`,
     size,
     inputs: () => normInputs(s),
-    launch: (_, [x, g, stats]) => [normSums(x, g, stats, false)],
-    reference: ([x, g, stats]) => {
-      const hat = (i: number) => (x[i] - stats[channel(s, i)]) * stats[s.c + channel(s, i)];
-      return [[...channelSums(s, i => g[i]), ...channelSums(s, i => g[i] * hat(i))]];
-    },
+    launch: (_, [x, g, stats]) => [normSums(x, g, stats, false, plan)],
+    reference: inputs => [gradientSums(s, inputs).flatMap(sums => [...sums])],
     tolerance: 1e-5,
     work: bytesOf(2 * count(s)),
   };
 }
 
-function applyCase(pass: 'forward with ReLU' | 'backward', s: NormSizes, size: Size): KernelCase {
+function forwardCase(plan: NormPlan, s: NormSizes, size: Size): KernelCase {
   return {
-    title: `${pass} of [${s.n}, ${s.c}, ${s.h}, ${s.h}]`,
+    title: `forward with ReLU of [${s.n}, ${s.c}, ${s.h}, ${s.h}]`,
     size,
-    inputs: () => [...normInputs(s), floats([2, s.c], 4)],
-    launch: (_, [x, g, stats, sums]) => [
-      pass === 'backward' ? normBackward(x, g, stats, sums, false) : normalise(x, stats, true),
-    ],
-    reference: ([x, g, stats, sums]) => [
-      each(count(s), i => {
-        const c = channel(s, i);
-        const [mean, invstd, scale, shift] = [0, 1, 2, 3].map(row => stats[row * s.c + c]);
-        if (pass !== 'backward') return Math.max(x[i] * scale + shift, 0);
-        const m = count(s) / s.c;
-        return scale * (g[i] - sums[c] / m - ((x[i] - mean) * invstd * sums[s.c + c]) / m);
-      }),
+    inputs: () => normInputs(s),
+    launch: (_, [x, , stats]) => [normalise(x, stats, true, plan)],
+    reference: ([x, , stats]) => [
+      each(count(s), i => Math.max(x[i] * stats[2 * s.c + channel(s, i)] + stats[3 * s.c + channel(s, i)], 0)),
     ],
     tolerance: 1e-5,
-    work: bytesOf((pass === 'backward' ? 3 : 2) * count(s)),
+    work: bytesOf(2 * count(s)),
+  };
+}
+
+function backwardCase(plan: NormPlan, s: NormSizes, size: Size): KernelCase {
+  return {
+    title: `gradients of [${s.n}, ${s.c}, ${s.h}, ${s.h}]`,
+    size,
+    inputs: () => normInputs(s),
+    launch: (_, [x, g, stats]) => {
+      const { gx, sums } = normTrainBackward(x, g, stats, false, plan);
+      return [gx, sums];
+    },
+    reference: inputs => {
+      const [x, g, stats] = inputs;
+      const [byBeta, byGamma] = gradientSums(s, inputs);
+      const m = count(s) / s.c;
+      const gx = each(count(s), i => {
+        const c = channel(s, i);
+        const [mean, invstd, scale] = [0, 1, 2].map(row => stats[row * s.c + c]);
+        return scale * (g[i] - byBeta[c] / m - ((x[i] - mean) * invstd * byGamma[c]) / m);
+      });
+      return [gx, [...byBeta, ...byGamma]];
+    },
+    tolerance: 1e-5,
+    work: bytesOf(5 * count(s)),
   };
 }
 
@@ -314,7 +337,9 @@ function kthCase(n: number, k: number, size: Size): KernelCase {
 }
 
 const few: NormSizes = { n: 3, c: 5, h: 7 };
+const middling: NormSizes = { n: 7, c: 9, h: 20 };
 const many: NormSizes = { n: 32, c: 64, h: 32 };
+const both = [[few, 'small'] as const, [many, 'large'] as const];
 
 /** By kernel file. */
 export const trainingCases: Readonly<Record<string, readonly KernelCase[]>> = {
@@ -326,14 +351,15 @@ export const trainingCases: Readonly<Record<string, readonly KernelCase[]>> = {
     attackCase('l2', 128, 3072, 'large'),
   ],
   batch: [batchCase(4, 3, 7, false, 'small'), batchCase(4, 3, 8, true, 'small'), batchCase(128, 3, 32, true, 'large')],
-  norm_apply: [
-    applyCase('forward with ReLU', few, 'small'),
-    applyCase('backward', few, 'small'),
-    applyCase('forward with ReLU', many, 'large'),
-    applyCase('backward', many, 'large'),
-  ],
-  norm_stats: [statsCase(few, 'small'), statsCase(many, 'large')],
-  norm_sums: [sumsCase(few, 'small'), sumsCase(many, 'large')],
+  norm_apply: both.flatMap(([s, size]) => [forwardCase('slices', s, size), backwardCase('slices', s, size)]),
+  norm_channel: [...both, [middling, 'small'] as const].flatMap(([s, size]) => [
+    trainCase('channels', s, size),
+    forwardCase('channels', s, size),
+    sumsCase('channels', s, size),
+    backwardCase('channels', s, size),
+  ]),
+  norm_stats: [trainCase('slices', few, 'small'), trainCase('slices', many, 'large')],
+  norm_sums: [sumsCase('slices', few, 'small'), sumsCase('slices', many, 'large')],
   pool: [
     poolCase('max', 6, 9, 'small'),
     poolCase('average', 6, 8, 'small'),

@@ -1,6 +1,6 @@
 /** `sparrow bench --suite norm`: train-mode batch norm at the four stages of a ResNet-18, alone or in turns with other libraries. */
 import type { Device } from '../../device/index.ts';
-import { batchStats, normalise, normBackward, normSums } from '../../tensor/norm.ts';
+import { normTrain, normTrainBackward } from '../../tensor/norm.ts';
 import type { Peers } from './entry.ts';
 import { benchPasses, type PassResult } from './passes.ts';
 import type { Timing } from './time.ts';
@@ -65,16 +65,13 @@ function benchSizes(
       shapes: { x: sizes, gamma: channels, beta: channels, g: sizes },
       more: {},
       launches: ([x, gamma, beta, g]) => {
-        const forward = () => {
-          const stats = batchStats(x, gamma, beta, EPS);
-          return { stats, y: normalise(x, stats, false) };
-        };
+        const forward = () => normTrain(x, gamma, beta, { eps: EPS, relu: false });
         return {
           forward: () => [forward().y],
           all: () => {
             const { stats, y } = forward();
-            const sums = normSums(x, g, stats, false);
-            return [normBackward(x, g, stats, sums, false), sums, y];
+            const { gx, sums } = normTrainBackward(x, g, stats, false);
+            return [gx, sums, y];
           },
         };
       },
