@@ -12,9 +12,9 @@ import type { ExportResult, ExportSettings } from '../train/export-settings.ts';
 import type { RobustBirdSettings } from '../train/robust-bird/settings.ts';
 import type { Robustness } from '../train/robustness.ts';
 
-/** Trains a model; saves into `config.saveDir`. */
+/** Trains a model; saves into `config.saveDir`. Its first step is timed from the beginning of the process. */
 export async function train(config: TrainConfig, hooks: RunHooks): Promise<TrainOutcome> {
-  return (await import('../train/run.ts')).trainRun(config, hooks);
+  return (await import('../train/run.ts')).trainRun(config, hooks, { begun: 0 });
 }
 
 /** Trains the two stages of Robust Bird, each in a folder of its own. */

@@ -1,5 +1,5 @@
 /** What a command has of the terminal while it works: progress and notices on stderr, the result on stdout, the wish to stop. */
-import type { RunHooks } from '../train/api.ts';
+import type { ColdStart, RunHooks } from '../train/api.ts';
 import { Interrupt } from './interrupt.ts';
 import { ProgressDisplay } from './progress.ts';
 import { percent, profileTable } from './table.ts';
@@ -34,6 +34,9 @@ export async function withProgress<T>(
         const test = `test SA ${percent(m.testSa)} RA ${percent(m.testRa)}`;
         display.note(`epoch ${m.epoch}  train RA ${percent(m.trainRa)}  ${val}  ${test}  density ${m.density.toFixed(4)}`);
       },
+      onFirstStep: start => {
+        if (!options.quiet) display.note(`sparrow: ${coldStartText(start)}`);
+      },
       onProfile: kernels => display.note(profileTable(kernels)),
       shouldStop: () => interrupt?.requested ?? false,
     });
@@ -41,4 +44,9 @@ export async function withProgress<T>(
     interrupt?.dispose();
     display.close();
   }
+}
+
+function coldStartText({ seconds, opening, compiling }: ColdStart): string {
+  const [all, open, compile, rest] = [seconds, opening, compiling, seconds - opening - compiling].map(s => s.toFixed(1));
+  return `first step done after ${all} s: ${open} s to open data and device, ${compile} s to compile, ${rest} s for the step`;
 }

@@ -86,10 +86,13 @@ export function elementwise(
   const linear = channels !== undefined || inputs.every(x => x.size === 1 || x.size === size);
   const kind = (x: Operand) => (!linear || x.size === size ? 0 : x.size === 1 ? 1 : 2);
   const names = ['a', 'b', 'c', 'd'].slice(0, inputs.length);
+  // an invocation costs a processor as much as adding a vec4
+  const per = device.adapter.processor && linear && size % 16 === 0 ? 4 : 1;
   const variant = {
     OP: op,
     INPUTS: inputs.length,
     STRIDED: linear ? 0 : 1,
+    PER: per,
     KIND: inputs.map(kind),
   };
   const params = uniform()
@@ -105,7 +108,7 @@ export function elementwise(
     }),
     [...inputs.map(x => x.storage), y],
     params,
-    gridFor(linear ? Math.ceil(size / 4) : size, 64),
+    gridFor(linear ? Math.ceil(size / (4 * per)) : size, 64),
   );
 }
 

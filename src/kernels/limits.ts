@@ -10,13 +10,18 @@ export const FMA_RATES = [0.999, 0.001] as const;
 export const SHARED_READS = 8;
 
 /**
- * y[i] = Σ over chains j and components c of v, where v starts as (i mod 64)/64 + c + j and goes through v <- a·v + b `loops` times.
+ * y[i] = Σ over chains j and components c of v, where v starts as (i mod 64)/64 + c + j and goes through v <- a·v + b `loops`·`repeat` times.
  * @param y one float for each invocation, `groups`·256
  * @param chains vec4 recurrences of an invocation: enough to hide a multiply-add's latency, few enough for its registers
+ * @param repeat multiply-adds of a chain in a turn of the loop: more than one where the loop itself costs
  * @param fused whether to ask for `fma()` instead of a*v + b @returns floating-point operations done
  */
-export function limitFma(device: Device, y: Storage, groups: number, loops: number, chains: number, fused: boolean): number {
-  const p = program('limit_fma', 'w', { FUSED: fused, CHAINS: chains });
+export function limitFma(
+  device: Device,
+  y: Storage,
+  { groups, loops, chains, repeat, fused }: { groups: number; loops: number; chains: number; repeat: number; fused: boolean },
+): number {
+  const p = program('limit_fma', 'w', { FUSED: fused, CHAINS: chains, REPEAT: repeat });
   device.dispatch(
     p,
     [y],
@@ -25,15 +30,19 @@ export function limitFma(device: Device, y: Storage, groups: number, loops: numb
       .float(...FMA_RATES),
     [groups, 1, 1],
   );
-  return groups * LIMIT_GROUP * chains * 4 * 2 * loops;
+  return groups * LIMIT_GROUP * chains * 4 * 2 * loops * repeat;
 }
 
 /**
  * y[i] = the sum of the floats of x[i + k·groups·256], k = 0, 1, ..., x counted in vec4s.
- * @param size vec4s of x @param y one float for each invocation @returns bytes read
+ * @param size vec4s of x @param y one float for each invocation @param loads of an invocation in flight @returns bytes read
  */
-export function limitRead(device: Device, x: Storage, size: number, y: Storage, groups: number): number {
-  device.dispatch(program('limit_read', 'rw'), [x, y], uniform().uint(size, groups * LIMIT_GROUP), [groups, 1, 1]);
+export function limitRead(device: Device, x: Storage, size: number, y: Storage, groups: number, loads: number): number {
+  device.dispatch(program('limit_read', 'rw', { LOADS: loads }), [x, y], uniform().uint(size, groups * LIMIT_GROUP), [
+    groups,
+    1,
+    1,
+  ]);
   return 16 * size;
 }
 

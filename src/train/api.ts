@@ -21,8 +21,20 @@ export interface RunHooks {
   onNotice?(line: string): void;
   /** With `--profile`, once when the run ends or is interrupted: time on the device by kernel, the largest first. */
   onProfile?(kernels: readonly KernelTime[]): void;
+  /** Once, when the first step is done on the device. */
+  onFirstStep?(start: ColdStart): void;
   /** Asked after every iteration; true makes the run save a checkpoint and return with `interrupted`. */
   shouldStop?(): boolean;
+}
+
+/** How long the first training step took to come, in seconds. */
+export interface ColdStart {
+  /** From the beginning to the end of the step. */
+  readonly seconds: number;
+  /** Of these: until data and device were open and the network was on the device. */
+  readonly opening: number;
+  /** Of these: recording the step, and having its kernels translated by Dawn and the driver (some drivers finish that in the step itself). */
+  readonly compiling: number;
 }
 
 /** Accuracies at one epoch, as fractions. */
@@ -58,6 +70,8 @@ export interface TrainResult {
   };
   readonly adapter: string;
   readonly seconds: number;
+  /** Of the process that ended the run; absent where no step was left to it. */
+  readonly firstStep?: ColdStart;
   readonly seed: number;
 }
 

@@ -11,7 +11,7 @@ import { SparrowError } from '../errors.ts';
 import { cyclic, multiStep } from '../nn/schedule.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { countWork } from './accounting.ts';
-import type { RunHooks, TrainOutcome, TrainResult } from './api.ts';
+import type { ColdStart, RunHooks, TrainOutcome, TrainResult } from './api.ts';
 import type { Checkpoint, HostTensors, Origin } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
@@ -45,6 +45,8 @@ export interface LoopOptions {
 interface LoopContext extends LoopOptions, Round {
   /** The file that the network comes from: what it starts with, or the checkpoint that it goes on from. */
   readonly origin: Origin | undefined;
+  /** When the run began, in the time of `performance.now()`. */
+  readonly begun: number;
 }
 
 /** Looks at the network after every epoch, and may end the run before its last. */
@@ -84,6 +86,7 @@ export class Loop {
   /** Whether this run has a checkpoint, its own or the one it resumed. */
   private saved = false;
   private readonly inFlight: Promise<unknown>[] = [];
+  private firstStep: ColdStart | undefined;
 
   constructor(
     private readonly device: Device,
@@ -168,6 +171,7 @@ export class Loop {
       const within = this.options.schedule || config.lrSchedule === 'cyclic';
       learner.setLr(this.schedule(within ? iteration / perEpoch : this.epoch));
       await learner.trainer.step(position, Math.min(config.batchSize, count - position), iteration);
+      this.firstStep ??= await this.coldStart(begun);
       this.state.done++;
       if (learner.moves) await this.updateMasks(iteration + 1);
       await this.throttle();
@@ -185,6 +189,16 @@ export class Loop {
       if (due && this.state.done < perEpoch) await this.save();
     }
     return true;
+  }
+
+  /** Waits for the first step, and says how long it took to come. @param opened when all was ready for it */
+  private async coldStart(opened: number): Promise<ColdStart> {
+    await this.device.submitted();
+    const seconds = (until: number) => (until - this.options.begun) / 1000;
+    const compiling = this.learner.trainer.preparation / 1000;
+    const start = { seconds: seconds(performance.now()), opening: seconds(opened), compiling };
+    this.hooks.onFirstStep?.(start);
+    return start;
   }
 
   /** Lets the device work ahead, but not without bound. */
@@ -328,6 +342,7 @@ export class Loop {
       flops: countWork(learner.macs(), history, images, mode.passesText),
       adapter: device.adapter.description,
       seconds: (performance.now() - this.started) / 1000,
+      firstStep: this.firstStep,
       trainRa: train.ra,
     });
     this.folder.saveResult(result);

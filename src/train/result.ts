@@ -4,14 +4,14 @@ import type { TrainConfig } from './config.ts';
 import type { EpochHistory } from './metrics.ts';
 
 /** What a result says beside its epochs. */
-export type Findings = Pick<TrainResult, 'label' | 'flops' | 'adapter' | 'seconds'> & {
+export type Findings = Pick<TrainResult, 'label' | 'flops' | 'adapter' | 'seconds' | 'firstStep'> & {
   /** Of the final model, by evaluation PGD on un-augmented training data. */
   readonly trainRa: number;
 };
 
 /** @param history all epochs, at least one */
 export function summarise(config: TrainConfig, history: readonly EpochHistory[], findings: Findings): TrainResult {
-  const { label, flops, adapter, seconds, trainRa } = findings;
+  const { label, flops, adapter, seconds, firstStep, trainRa } = findings;
   const { arch, dataset, mode, seed } = config;
   const last = history.at(-1)!;
   const best = history.reduce((a, b) => (b.valRa > a.valRa ? b : a));
@@ -30,6 +30,7 @@ export function summarise(config: TrainConfig, history: readonly EpochHistory[],
     flops,
     adapter,
     seconds,
+    ...(firstStep && { firstStep }),
     seed,
   };
 }

@@ -25,15 +25,19 @@ export interface RunOptions extends LoopOptions {
   data?: DataSet;
   /** A file to start from where the configuration names none. */
   start?: string;
+  /** When the program began, in the time of `performance.now()`: what the first step is timed from. By default when the run is called. */
+  begun?: number;
 }
 
 /** Trains a model; saves into `config.saveDir`. */
 export function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
   if (!config.imp) return oneRun(config, hooks, options);
-  return trainImp(config, hooks, (settings, inner, round) => oneRun(settings, inner, options, round));
+  const { begun: _, ...later } = options;
+  return trainImp(config, hooks, (settings, inner, round) => oneRun(settings, inner, round.ticket ? later : options, round));
 }
 
 async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions, round: Round = {}): Promise<TrainOutcome> {
+  const { begun = performance.now() } = options;
   const folder = new RunFolder(config.saveDir!);
   const source = new RunFolder(config.resumeDir ?? config.saveDir!);
   const resuming = config.resume || config.resumeDir !== undefined;
@@ -55,7 +59,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
     const path = source.file('checkpoint.safetensors');
     const started = start && { path: start.path, identity: identityOf(start.metadata) };
     const origin = checkpoint ? { path, identity: checkpoint } : started;
-    const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin });
+    const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin, begun });
     try {
       if (checkpoint) {
         loop.restore(checkpoint, path);

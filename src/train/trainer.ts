@@ -44,6 +44,8 @@ export class Trainer {
   private readonly counter: Tensor;
   private readonly steps = new Map<number, Step<Record<string, Tensor>>>();
   private last: Step<Record<string, Tensor>> | undefined;
+  /** Milliseconds of recording steps and having their kernels compiled. */
+  preparation = 0;
 
   constructor(device: Device, model: Module, optimiser: Sgd, split: DeviceSplit, options: TrainerOptions) {
     this.device = device;
@@ -61,6 +63,7 @@ export class Trainer {
   private async stepFor(n: number): Promise<Step<Record<string, Tensor>>> {
     const found = this.steps.get(n);
     if (found) return found;
+    const begun = performance.now();
     const { mode, attack, augment, seed, keepGradients, average, settings = plain } = this.options;
     this.model.train();
     const step = capture(this.device, () => {
@@ -84,6 +87,7 @@ export class Trainer {
       return Object.fromEntries(keepGradients.map(name => [name, last.get(name)!]));
     });
     await step.capture.ready();
+    this.preparation += performance.now() - begun;
     this.steps.set(n, step);
     return step;
   }

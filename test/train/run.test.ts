@@ -10,7 +10,7 @@ import { type Device, openDevice } from '../../src/device/index.ts';
 import { createModel } from '../../src/nn/models/index.ts';
 import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import type { RunHooks } from '../../src/train/api.ts';
+import type { ColdStart, RunHooks } from '../../src/train/api.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
 import { RunFolder } from '../../src/train/folder.ts';
 import type { EpochMetrics } from '../../src/train/metrics.ts';
@@ -58,7 +58,9 @@ const metrics = (folder: string): EpochMetrics[] =>
 describe('a training run', () => {
   it('leaves metrics, result and checkpoints, and conserves the active weights of every layer under Flying Bird', async () => {
     const saveDir = newFolder();
-    const outcome = await run({ saveDir, fb: true, density: 0.2, growth: 'gradient' });
+    const starts: ColdStart[] = [];
+    const onFirstStep = (start: ColdStart) => void starts.push(start);
+    const outcome = await run({ saveDir, fb: true, density: 0.2, growth: 'gradient' }, { onFirstStep });
     expect(outcome.interrupted).toBe(false);
     const rows = metrics(saveDir);
     expect(rows.map(r => r.epoch)).toEqual([0, 1]);
@@ -71,6 +73,11 @@ describe('a training run', () => {
     const result = JSON.parse(readFileSync(join(saveDir, 'result.json'), 'utf8'));
     expect(result.difference.ra).toBeCloseTo(result.best.testRa - result.final.testRa, 12);
     expect(result.flops.inferenceReal).toBeLessThan(result.flops.inferenceDense);
+    const { seconds, opening, compiling } = result.firstStep;
+    expect(starts).toEqual([result.firstStep]);
+    expect(Math.min(opening, compiling)).toBeGreaterThan(0);
+    expect(seconds).toBeGreaterThan(opening + compiling);
+    expect(seconds).toBeLessThan(result.seconds + opening);
   });
 
   it.each<[string, Partial<TrainConfig>]>([

@@ -5,20 +5,24 @@ import { bytesOf, each, floats, type KernelCase } from './case.ts';
 
 const lanes = [0, 1, 2, 3];
 
-function fmaCase(groups: number, loops: number, chains: number, fused: boolean, size: KernelCase['size']): KernelCase {
+type Fma = Parameters<typeof limitFma>[2];
+
+function fmaCase(work: Fma, size: KernelCase['size']): KernelCase {
+  const { groups, chains, fused } = work;
   const n = groups * LIMIT_GROUP;
+  const loops = work.loops * work.repeat;
   const [a, b] = FMA_RATES.map(Math.fround);
   const chain = (v: number): number => {
     for (let k = 0; k < loops; k++) v = a * v + b;
     return v;
   };
   return {
-    title: `${loops} turns of ${chains} ${fused ? 'fma()' : 'a*b + c'}, ${n} invocations`,
+    title: `${loops} times ${chains} ${fused ? 'fma()' : 'a*b + c'}, ${n} invocations`,
     size,
     inputs: () => [],
     launch: device => {
       const y = empty(device, [n]);
-      limitFma(device, y.storage, groups, loops, chains, fused);
+      limitFma(device, y.storage, work);
       return [y];
     },
     reference: () => {
@@ -33,15 +37,15 @@ function fmaCase(groups: number, loops: number, chains: number, fused: boolean, 
   };
 }
 
-function readCase(vectors: number, groups: number, size: KernelCase['size']): KernelCase {
+function readCase(vectors: number, groups: number, loads: number, size: KernelCase['size']): KernelCase {
   const stride = groups * LIMIT_GROUP;
   return {
-    title: `sums of ${vectors} vec4s by ${stride} invocations`,
+    title: `sums of ${vectors} vec4s by ${stride} invocations, ${loads} in flight`,
     size,
     inputs: () => [floats([4 * vectors], 1)],
     launch: (device, [x]) => {
       const y = empty(device, [stride]);
-      limitRead(device, x.storage, vectors, y.storage, groups);
+      limitRead(device, x.storage, vectors, y.storage, groups, loads);
       return [y];
     },
     reference: ([x]) => {
@@ -97,8 +101,12 @@ function sharedCase(groups: number, loops: number, size: KernelCase['size']): Ke
 
 /** By kernel file. */
 export const limitCases: Readonly<Record<string, readonly KernelCase[]>> = {
-  limit_fma: [fmaCase(2, 50, 16, false, 'small'), fmaCase(2, 50, 3, true, 'small'), fmaCase(1024, 1000, 16, false, 'large')],
-  limit_read: [readCase(3000, 1, 'small'), readCase(2 ** 22, 256, 'large')],
+  limit_fma: [
+    fmaCase({ groups: 2, loops: 50, chains: 16, repeat: 1, fused: false }, 'small'),
+    fmaCase({ groups: 2, loops: 5, chains: 3, repeat: 16, fused: true }, 'small'),
+    fmaCase({ groups: 1024, loops: 1000, chains: 16, repeat: 1, fused: false }, 'large'),
+  ],
+  limit_read: [readCase(3000, 1, 4, 'small'), readCase(3000, 1, 1, 'small'), readCase(2 ** 22, 256, 4, 'large')],
   limit_copy: [copyCase(3001, 'small'), copyCase(2 ** 22, 'large')],
   limit_shared: [sharedCase(2, 20, 'small'), sharedCase(1024, 500, 'large')],
 };

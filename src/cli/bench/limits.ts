@@ -26,10 +26,23 @@ interface Limit {
 /** Dispatches of a launch-cost sample: less than waits in one command buffer. */
 const LAUNCHES = 256;
 
-/** Sizes of the work: enough to fill a large GPU, little enough for two CPU cores. */
+/**
+ * Sizes of the work: enough to fill a large GPU, little enough for two CPU cores. And what lets it run at full speed: a processor wants few
+ * chains, for it has few registers, and many multiply-adds a turn, for its loops cost.
+ */
 const scales = {
-  gpu: { bytes: 2 ** 30, fmaGroups: 4096, fmaLoops: 2048, fmaChains: 16, sharedGroups: 4096, sharedLoops: 1024 },
-  software: { bytes: 2 ** 26, fmaGroups: 64, fmaLoops: 512, fmaChains: 2, sharedGroups: 64, sharedLoops: 128 },
+  gpu: {
+    bytes: 2 ** 30,
+    loads: 4,
+    fma: { groups: 4096, loops: 2048, chains: 16, repeat: 1 },
+    shared: { groups: 4096, loops: 1024 },
+  },
+  software: {
+    bytes: 2 ** 26,
+    loads: 1,
+    fma: { groups: 64, loops: 64, chains: 3, repeat: 16 },
+    shared: { groups: 64, loops: 128 },
+  },
 };
 /** vec4s that an invocation of the reading kernel sums. */
 const READS = 64;
@@ -71,17 +84,17 @@ async function measure(device: Device, { title, unit, launch }: Limit, samples: 
 
 type Family = (device: Device, scale: typeof scales.gpu) => { limits: Limit[]; dispose(): void };
 
-const registers: Family = (device, { fmaGroups, fmaLoops, fmaChains }) => {
-  const y = scope(device, () => empty(device, [fmaGroups * LIMIT_GROUP]).keep());
+const registers: Family = (device, { fma }) => {
+  const y = scope(device, () => empty(device, [fma.groups * LIMIT_GROUP]).keep());
   const limit = (title: string, fused: boolean): Limit => ({
     title,
     unit: 'GFLOP/s',
-    launch: () => limitFma(device, y.storage, fmaGroups, fmaLoops, fmaChains, fused),
+    launch: () => limitFma(device, y.storage, { ...fma, fused }),
   });
   return { limits: [limit('multiply-adds, a*b + c', false), limit('multiply-adds, fma()', true)], dispose: () => y.dispose() };
 };
 
-const storage: Family = (device, { bytes: wanted }) => {
+const storage: Family = (device, { bytes: wanted, loads }) => {
   const most = Math.min(wanted, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   const bytes = Math.floor(most / 2 ** 20) * 2 ** 20;
   const size = bytes / 16;
@@ -92,7 +105,7 @@ const storage: Family = (device, { bytes: wanted }) => {
   const mib = `${bytes / 2 ** 20} MiB`;
   return {
     limits: [
-      { title: `storage, read ${mib}`, unit: 'GB/s', launch: () => limitRead(device, x.storage, size, y.storage, groups) },
+      { title: `storage, read ${mib}`, unit: 'GB/s', launch: () => limitRead(device, x.storage, size, y.storage, groups, loads) },
       { title: `storage, copy ${mib}`, unit: 'GB/s', launch: () => limitCopy(device, x.storage, y.storage, size) },
     ],
     dispose: () => {
@@ -102,9 +115,9 @@ const storage: Family = (device, { bytes: wanted }) => {
   };
 };
 
-const shared: Family = (device, { sharedGroups, sharedLoops }) => {
-  const y = scope(device, () => empty(device, [sharedGroups * LIMIT_GROUP]).keep());
-  const launch = () => limitShared(device, y.storage, sharedGroups, sharedLoops);
+const shared: Family = (device, { shared: { groups, loops } }) => {
+  const y = scope(device, () => empty(device, [groups * LIMIT_GROUP]).keep());
+  const launch = () => limitShared(device, y.storage, groups, loops);
   return { limits: [{ title: 'workgroup memory, read', unit: 'GB/s', launch }], dispose: () => y.dispose() };
 };
 

@@ -1,8 +1,8 @@
 // y[i] = EXPR(a[...], b[...], c[...], d[...]) over a broadcast shape, EXPR one line of elementwise.ts.
 //
 // Linear variant (STRIDED = 0): every input has the output's shape (KIND 0), one element (KIND 1), or one element a channel of an output
-// [N, dims[0], dims[1]] (KIND 2). Four elements an invocation as vec4f; buffers are padded so that the last vec4 may pass the end. Strided variant: one element an invocation, each input with its own strides (0 where it is
-// broadcast) over at most 8 merged dimensions.
+// [N, dims[0], dims[1]] (KIND 2). PER vec4f an invocation; buffers are padded so that the last vec4 may pass the end. Strided variant: one element an
+// invocation, each input with its own strides (0 where it is broadcast) over at most 8 merged dimensions.
 struct Params {
   size: u32, rank: u32, s0: f32, s1: f32,
   dims: array<vec4u, 2>,
@@ -51,19 +51,27 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 //% for k in 0..INPUTS
   let v$(k) = x$(k)[at$(k)];
 //% end
+  y[i] = f($(VALUES));
 //% else
-  if (i * 4u >= p.size) { return; }
+  if (i * $(4*PER)u >= p.size) { return; }
 //% for k in 0..INPUTS
-//% if KIND[k] == 0
-  let v$(k) = x$(k)[i];
-//% end
 //% if KIND[k] == 1
   let v$(k) = T(x$(k)[0]);
 //% end
+//% end
+//% for t in 0..PER
+  {
+    let at = i * $(PER)u + $(t)u;
+//% for k in 0..INPUTS
+//% if KIND[k] == 0
+    let v$(k) = x$(k)[at];
+//% end
 //% if KIND[k] == 2
-  let v$(k) = T(x$(k)[(i * 4u / p.dims[0][1]) % p.dims[0][0]]);
+    let v$(k) = T(x$(k)[(at * 4u / p.dims[0][1]) % p.dims[0][0]]);
 //% end
 //% end
+    y[at] = f($(VALUES));
+  }
 //% end
-  y[i] = f($(VALUES));
+//% end
 }
