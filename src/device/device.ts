@@ -56,6 +56,8 @@ export class Device {
   private ringUsed = 0;
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
+  /** The pipeline that the open pass is set to: each call into Dawn costs a microsecond. */
+  private passPipeline: GPUComputePipeline | undefined;
   private pending = 0;
   private readonly scopes: Map<Storage, number>[] = [];
   private recording: Capture | undefined;
@@ -232,11 +234,16 @@ export class Device {
     this.encoder ??= this.gpu.createCommandEncoder({ label: 'batch' });
     if (this.profiler.enabled) {
       const pass = this.encoder.beginComputePass(this.profiler.passDescriptor(label));
-      issue(pass, pipeline, group, grid);
+      pass.setPipeline(pipeline);
+      issue(pass, group, grid);
       pass.end();
     } else {
       this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
-      issue(this.pass, pipeline, group, grid);
+      if (pipeline !== this.passPipeline) {
+        this.pass.setPipeline(pipeline);
+        this.passPipeline = pipeline;
+      }
+      issue(this.pass, group, grid);
     }
     this.counters.dispatches++;
     if (++this.pending >= BATCH) this.flush();
@@ -246,6 +253,7 @@ export class Device {
   flush(): void {
     this.pass?.end();
     this.pass = undefined;
+    this.passPipeline = undefined;
     if (this.encoder) {
       if (this.ringUsed > 0) this.gpu.queue.writeBuffer(this.ring, 0, this.ringData, 0, (this.ringUsed * UNIFORM_SLOT) / 4);
       this.profiler.resolve(this.encoder);
@@ -397,10 +405,10 @@ function takeOne(scope: Map<Storage, number>, storage: Storage): boolean {
   return count > 0;
 }
 
-function issue(pass: GPUComputePassEncoder, pipeline: GPUComputePipeline, group: GPUBindGroup, grid: Grid): void {
-  pass.setPipeline(pipeline);
+function issue(pass: GPUComputePassEncoder, group: GPUBindGroup, [x, y, z]: Grid): void {
   pass.setBindGroup(0, group);
-  pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+  if (y === 1 && z === 1) pass.dispatchWorkgroups(x);
+  else pass.dispatchWorkgroups(x, y, z);
 }
 
 function padToWords(data: ArrayBufferView): Uint8Array<ArrayBuffer> {

@@ -20,8 +20,8 @@ const planFor = (device: Device): NormPlan => (device.adapter.processor ? 'chann
 
 /** Elements of a channel up to which one invocation walks it alone. */
 const ALONE = 1024;
-/** Invocations of a workgroup where there are no subgroups. */
-const USUAL_GROUP = 8;
+/** Invocations of a workgroup of them: fewer workgroups cost less, and there must be some for every core. */
+const ALONE_GROUP = 32;
 
 /** Launches norm_channel. */
 function byChannel(
@@ -36,8 +36,8 @@ function byChannel(
   const { subgroupSize } = device.adapter;
   const vec = s.hw % 4 === 0;
   const length = vec ? s.hw / 4 : s.hw;
-  const group = subgroupSize || USUAL_GROUP;
-  const lanes = subgroupSize === 0 || s.n * s.hw <= ALONE ? 1 : group;
+  const alone = subgroupSize === 0 || s.n * s.hw <= ALONE;
+  const [group, lanes] = alone ? [ALONE_GROUP, 1] : [subgroupSize, subgroupSize];
   const span = Math.min(lanes, 2 ** Math.ceil(Math.log2(length)));
   const variant = { APPLY: true, UPDATE: false, ...pass, VEC: vec, GROUP: group, LANES: lanes, SPAN: span };
   const params = uniform()

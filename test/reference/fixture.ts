@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type Ref, ref } from './array.ts';
+import { fromHalf } from './half.ts';
 
 export interface Fixture {
   /** Every array's name, in the file's order. */
@@ -20,18 +21,10 @@ type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [nu
   __metadata__?: Record<string, string>;
 };
 
-/** IEEE half precision: sign, 5 bits of exponent (bias 15), 10 bits of mantissa. Infinities and NaN do not occur here. */
-function half(bits: number): number {
-  const exponent = (bits >> 10) & 31;
-  const mantissa = bits & 1023;
-  const magnitude = exponent === 0 ? mantissa * 2 ** -24 : (1 + mantissa / 1024) * 2 ** (exponent - 15);
-  return bits & 0x8000 ? -magnitude : magnitude;
-}
-
 const readers: Record<string, { bytes: number; read: (view: DataView, offset: number) => number }> = {
   F64: { bytes: 8, read: (view, offset) => view.getFloat64(offset, true) },
   F32: { bytes: 4, read: (view, offset) => view.getFloat32(offset, true) },
-  F16: { bytes: 2, read: (view, offset) => half(view.getUint16(offset, true)) },
+  F16: { bytes: 2, read: (view, offset) => fromHalf(view.getUint16(offset, true)) },
   U8: { bytes: 1, read: (view, offset) => view.getUint8(offset) },
   I64: { bytes: 8, read: (view, offset) => Number(view.getBigInt64(offset, true)) },
 };
