@@ -35,7 +35,7 @@ export async function withProgress<T>(
         display.note(`epoch ${m.epoch}  train RA ${percent(m.trainRa)}  ${val}  ${test}  density ${m.density.toFixed(4)}`);
       },
       onFirstStep: start => {
-        if (!options.quiet) display.note(`sparrow: ${coldStartText(start)}`);
+        if (!options.quiet) display.note(coldStartText(start));
       },
       onProfile: kernels => display.note(profileTable(kernels)),
       shouldStop: () => interrupt?.requested ?? false,

@@ -18,8 +18,9 @@ function launch(device: Device, kind: keyof typeof KINDS, bindings: string, buff
   const back = kind.endsWith('Backward');
   const size = s.planes * (back ? s.h * s.w : s.oh * s.ow);
   const k = s.kernel;
+  const whole = back && !k && s.oh === 1 && s.ow === 1;
   device.dispatch(
-    program('pool', bindings, { KIND: KINDS[kind], ADAPTIVE: k ? 0 : 1, COUNT_PAD: k?.countPad ? 1 : 0 }),
+    program('pool', bindings, { KIND: KINDS[kind], ADAPTIVE: k ? 0 : 1, COUNT_PAD: k?.countPad ? 1 : 0, WHOLE: whole }),
     buffers,
     uniform().uint(size, s.h, s.w, s.oh, s.ow, k?.kh ?? 0, k?.kw ?? 0, k?.stride ?? 1, k?.padding ?? 0),
     gridFor(size, 64),

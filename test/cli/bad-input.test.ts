@@ -31,7 +31,7 @@ const fresh = () => join(base, `f${folders++}`);
 
 interface Outcome {
   code: number | null;
-  /** Lines on stderr without progress, and without what lavapipe's driver makes Dawn say. */
+  /** Lines on stderr without progress (epochs, the first step), and without what lavapipe's driver makes Dawn say. */
   lines: string[];
   stdout: string;
 }
@@ -60,7 +60,7 @@ function sparrow(args: string[], { signals = [], limit }: { signals?: NodeJS.Sig
   return new Promise(resolve => {
     child.on('close', code => {
       clearInterval(begun);
-      const lines = out.stderr.split('\n').filter(line => line && !/^(epoch |Warning: maxDynamic)/.test(line));
+      const lines = out.stderr.split('\n').filter(line => line && !/^(epoch |first step |Warning: maxDynamic)/.test(line));
       resolve({ code, lines, stdout: out.stdout });
     });
   });

@@ -5,7 +5,8 @@
 //   AVG:       y = Σ over the window / divisor;   AVG_BACK: gx[i] = Σ g[o] / divisor_o over the windows o that hold i
 //
 // A window of output o is rows [start(o), end(o)). Plain pooling: start = S·o - P, end = start + K, the divisor is K·K with padding counted
-// (COUNT_PAD) or the elements inside. Adaptive pooling (ADAPTIVE): start = floor(o·H/OH), end = ceil((o+1)·H/OH), divisor = elements.
+// (COUNT_PAD) or the elements inside. Adaptive pooling (ADAPTIVE): start = floor(o·H/OH), end = ceil((o+1)·H/OH), divisor = elements; with one
+// window for the plane (WHOLE) the gradient needs no search.
 struct Params {
   size: u32, h: u32, w: u32, oh: u32, ow: u32,
   kh: u32, kw: u32, stride: u32, pad: u32,
@@ -87,6 +88,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   y[i] = sum / divisor(oy, ox);
 //% end
 //% else
+//% if WHOLE
+  y[i] = x[i / (p.h * p.w)] / f32(p.h * p.w);
+//% else
   let col = i % p.w;
   let row = (i / p.w) % p.h;
   let plane = (i / (p.w * p.h)) * p.oh * p.ow;
@@ -104,5 +108,6 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     }
   }
   y[i] = sum;
+//% end
 //% end
 }
