@@ -151,6 +151,13 @@ describe('a training run', () => {
     expect(width).toBe(8);
   });
 
+  it('trains a thin wideresnet, whose widths are multiples of 4', async () => {
+    const saveDir = newFolder();
+    const wide = { arch: 'wideresnet', depthFactor: 10, widthFactor: 1, width: 16, scale: 0.25 } as const;
+    await run({ saveDir, mode: 'sgd', epochs: 1, ...wide });
+    expect(new RunFolder(saveDir).loadCheckpoint()!.width).toBe(8);
+  });
+
   it('says so and begins anew where there is nothing to resume', async () => {
     const notices: string[] = [];
     await run({ saveDir: newFolder(), epochs: 1, mode: 'sgd', resume: true }, { onNotice: line => void notices.push(line) });
