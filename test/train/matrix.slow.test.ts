@@ -84,7 +84,7 @@ async function snapshot({ masks, model, velocity, dense }: MaskedState): Promise
 
 /** The active weights that a death rule must leave: the largest, by sign for SET, by |w·g| for CS_death. Of equal ones the first go. */
 function survivors({ mask, weight, gradient, nnz }: NonNullable<ReturnType<Snapshot['get']>>, update: UpdateOptions): number[] {
-  const { drop } = updateCounts(nnz, mask.length, update.rate, update.decisions, update);
+  const { drop } = updateCounts(nnz, mask.length, update.rate * nnz, update.decisions, update);
   const active = [...mask.keys()].filter(i => mask[i] === 1);
   const rank = (i: number) => Math.abs(update.death === 'CS_death' ? Math.fround(weight[i] * gradient![i]) : weight[i]);
   const without = (among: number[], count: number) => among.sort((a, b) => rank(a) - rank(b) || a - b).slice(count);
