@@ -71,3 +71,31 @@ export function sample(data: Float64Array, most = 256): Float64Array {
   while (step > 1 && (step % 2 === 0 || step % 3 === 0)) step++;
   return data.filter((_, i) => i % step === 0);
 }
+
+/** Numbers in [0, 1) by integer arithmetic alone: the rule of `hashed` in scripts/fixtures/make.py, so that what is made of them need not be stored. */
+export function hashed(count: number, stream: number, seed: number): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => {
+    let h = (Math.imul(i, 2654435761) + stream * 40503 + seed * 69069 + 1) >>> 0;
+    for (const [shift, factor] of [
+      [15, 2246822519],
+      [13, 3266489917],
+    ])
+      h = Math.imul(h ^ (h >>> shift), factor) >>> 0;
+    return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+  });
+}
+
+/** The values of tensor number `stream` of a state that is filled by hashes: the rule of `hashed_state` there. @param isNorm of a batch norm */
+export function hashedValues(
+  name: string,
+  shape: readonly number[],
+  isNorm: boolean,
+  stream: number,
+  seed: number,
+): Float32Array {
+  const count = shape.reduce((a, b) => a * b, 1);
+  const spread = name.endsWith('running_var') || (isNorm && name.endsWith('.weight'));
+  const bound = Math.sqrt((6 * shape[0]) / count);
+  const value = (u: number) => (spread ? 0.5 + u : shape.length === 1 ? 0.4 * u - 0.2 : (2 * u - 1) * bound);
+  return Float32Array.from(hashed(count, stream, seed), value);
+}
