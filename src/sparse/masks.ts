@@ -197,6 +197,11 @@ export class Masks {
     return this.counts.get(name)!;
   }
 
+  /** Names of the layers without an active weight: nothing passes through them. */
+  get emptyLayers(): string[] {
+    return this.layers.flatMap(({ name }) => (this.nnz(name) === 0 ? [name] : []));
+  }
+
   /** Active over all weights. */
   density(): number {
     const total = this.layers.reduce((n, l) => n + l.size, 0);

@@ -114,6 +114,11 @@ export class Loop {
     const { ticket, keepEpoch, watch } = this.options;
     if (start) this.learner.startFrom(start);
     this.epoch = await this.learner.begin(ticket);
+    const empty = this.learner.masks?.emptyLayers ?? [];
+    if (empty.length > 0)
+      this.hooks.onNotice?.(
+        `the initial mask leaves no weight of ${empty.join(', ')}: nothing passes there; --density is too low for it`,
+      );
     if (keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
     watch?.begin(this.epoch);

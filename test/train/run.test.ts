@@ -144,6 +144,15 @@ describe('a training run', () => {
     await expect(run({ saveDir: newFolder(), mode: 'sgd', epochs: 1, ...given })).rejects.toThrow(message);
   });
 
+  it('says which layers a network-wide mask leaves without weights', async () => {
+    const notices: string[] = [];
+    const hooks = { onNotice: (line: string) => void notices.push(line) };
+    await run({ saveDir: newFolder(), mode: 'sgd', epochs: 1, fix: true, sparseInit: 'magnitude', density: 0.003 }, hooks);
+    const line =
+      /^the initial mask leaves no weight of .*\bblocks\.2\.conv2\.weight\b.*: nothing passes there; --density is too low for it$/;
+    expect(notices).toEqual([expect.stringMatching(line)]);
+  });
+
   it('trains a thin dense network of the asked weight count', async () => {
     const saveDir = newFolder();
     await run({ saveDir, mode: 'sgd', epochs: 1, width: 16, scale: 0.25 });
