@@ -109,11 +109,15 @@ export class Loop {
     return epoch => rate(epoch + 1 / this.perEpoch);
   }
 
-  /** The beginning of a new run. @param start weights to begin with, those of the origin */
+  /**
+   * The beginning of a new run. Settings that its network cannot have are refused before anything is written.
+   * @param start weights to begin with, those of the origin
+   */
   async begin(start: NetworkFile | undefined): Promise<void> {
     const { ticket, keepEpoch, watch } = this.options;
     if (start) this.learner.startFrom(start);
     this.epoch = await this.learner.begin(ticket);
+    this.folder.prepare();
     const empty = this.learner.masks?.emptyLayers ?? [];
     if (empty.length > 0)
       this.hooks.onNotice?.(
@@ -127,6 +131,7 @@ export class Loop {
   /** Goes on from a checkpoint. */
   restore(checkpoint: Checkpoint, source: string): void {
     this.learner.restore(checkpoint, source);
+    this.folder.prepare();
     this.history = [...checkpoint.history];
     this.epoch = checkpoint.epoch;
     this.saved = true;

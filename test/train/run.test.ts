@@ -129,6 +129,9 @@ describe('a training run', () => {
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
     }
     expect(sha(saveDir)).toBe(sha(whole));
+    // asked for what cannot be: the run that is there stays
+    await expect(run({ ...settings, saveDir, density: 0.0001 })).rejects.toThrow('the nearest that this initial mask reaches is');
+    expect(sha(saveDir)).toBe(sha(whole));
     // begun anew in the same folder, and interrupted: what is left of the earlier run does not count as done
     let asked = 0;
     await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
