@@ -10,7 +10,7 @@ import { Random } from '../../src/tensor/philox.ts';
 import { tensor } from '../../src/tensor/tensor.ts';
 import { checkForward, checkGradient, run, testDevice } from '../engine.ts';
 import { type Ref, ref } from '../reference/array.ts';
-import { hashed, hashedValues, readFixture, sample } from '../reference/fixture.ts';
+import { hashedImages, hashedState, readFixture, sample } from '../reference/fixture.ts';
 
 const device = await testDevice();
 const channels = { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] };
@@ -86,17 +86,6 @@ describe.each<[title: string, file: string, arch: string, options: Partial<Model
 
 describe('further depths, states and images by hashes', () => {
   const fixture = readFixture('depths');
-  const [count, size] = [4, 32];
-  const images = (seed: number): Ref => {
-    const [fine, coarse] = [hashed(count * 3 * size * size, 1000, seed), hashed(count * 3 * 16, 1001, seed)];
-    const value = (u: number, i: number) => {
-      const [plane, row, column] = [Math.floor(i / size ** 2), Math.floor(i / size) % size, i % size];
-      const block = plane * 16 + 4 * Math.floor((4 * row) / size) + Math.floor((4 * column) / size);
-      return Math.fround(Math.round((0.8 * coarse[block] + 0.2 * u) * 255) / 255);
-    };
-    return ref([count, 3, size, size], fine.map(value));
-  };
-
   it.each<[arch: string, options: Partial<ModelOptions>]>([
     ['resnet34', { width: 2 }],
     ['resnet101', { width: 1 }],
@@ -108,18 +97,15 @@ describe('further depths, states and images by hashes', () => {
   ])('%s %j: logits, loss, gradients by pixels and by every parameter, in both modes', async (arch, options) => {
     const seed = fixture.meta<Record<string, number>>('seeds')[arch];
     const model = create(arch, { ...options, classes: 5 });
-    const isNorm = (name: string) => model.state().has(name.replace(/[^.]+$/, 'running_mean'));
-    const start = new Map(
-      [...model.state()].map(([name, { shape }], t) => [name, { shape, data: hashedValues(name, shape, isNorm(name), t, seed) }]),
-    );
-    const x = images(seed);
+    const start = hashedState(model.state(), seed);
+    const x = hashedImages(4, 32, seed);
     for (const mode of ['eval', 'train'] as const) {
       writeState(model, start);
       model.train(mode === 'train');
       const parameters = [...model.parameters().values()];
       const [logits, loss, gx, ...gradients] = await run(device, [x], input => {
         const z = model.forward(F.track(input));
-        const value = F.crossEntropy(z, tensor(device, [0, 1, 2, 3], [count], 'i32'));
+        const value = F.crossEntropy(z, tensor(device, [0, 1, 2, 3], [4], 'i32'));
         return [z, value, ...F.grad(value, [input, ...parameters])];
       });
       const expected = (what: string) => fixture.get(`${arch}.${mode}.${what}`);
