@@ -64,19 +64,20 @@ export interface UpdateCounts {
 }
 
 /**
- * Weights that one layer drops and grows: ceil(r·nnz) of each; with `prune` another ceil(pruneRatio·r·nnz) are dropped and not grown back, with
+ * Weights that one layer drops and grows: ceil(amount) of each; with `prune` another ceil(pruneRatio·amount) are dropped and not grown back, with
  * `grow` growth is (1 + growthRatio) times. Never more than there are. A fully dense layer is left alone.
+ * @param amount r·nnz, unless the death rule has a count of its own
  */
 export function updateCounts(
   nnz: number,
   size: number,
-  r: number,
+  amount: number,
   decisions: Decisions,
   ratios: { pruneRatio: number; growthRatio: number },
 ): UpdateCounts {
   if (nnz === size) return { drop: 0, grow: 0 };
-  const base = Math.ceil(r * nnz);
-  const drop = Math.min(nnz, base + (decisions.prune ? Math.ceil(ratios.pruneRatio * r * nnz) : 0));
+  const base = Math.ceil(amount);
+  const drop = Math.min(nnz, base + (decisions.prune ? Math.ceil(ratios.pruneRatio * amount) : 0));
   const wanted = decisions.grow ? Math.floor(base * (1 + ratios.growthRatio)) : base;
   return { drop, grow: Math.min(wanted, size - (nnz - drop)) };
 }

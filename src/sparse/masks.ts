@@ -14,7 +14,7 @@ import { ones, scope, type Tensor } from '../tensor/tensor.ts';
 import { apportion } from './apportion.ts';
 import { type Death, type DeathRule, deathRules } from './death/index.ts';
 import { type Initialiser, keptCount, layerDensities, type MaskedLayer } from './densities.ts';
-import { type Decisions, updateCounts } from './flying-bird.ts';
+import { type Decisions, type UpdateCounts, updateCounts } from './flying-bird.ts';
 import { type Growth, type GrowthRule, growthRules } from './growth/index.ts';
 import type { LayerState } from './layer.ts';
 import { measureLayers } from './measure.ts';
@@ -43,6 +43,18 @@ export type DenseTensors = Partial<Record<'gradient' | 'momentum', ReadonlyMap<s
 /** Weights that masks apply to: those of convolutions and linear layers (4-D and 2-D). */
 export function maskedParameters(model: Module): Map<string, Parameter> {
   return new Map([...model.parameters()].filter(([, p]) => p.rank === 4 || p.rank === 2));
+}
+
+/**
+ * The growth of all layers shared out anew, its sum unchanged. A layer that loses all its weights gets one back, since an empty layer cuts the network in
+ * two and its share would be 0 for ever; and one place stays free in each, since a layer that became dense would be left alone for ever.
+ */
+function shareGrowth(layers: readonly LayerState[], counts: readonly UpdateCounts[], shares: readonly number[]): number[] {
+  const total = counts.reduce((n, c) => n + c.grow, 0);
+  const least: number[] = layers.map(({ nnz }, i) => (nnz > 0 && counts[i].drop === nnz ? 1 : 0));
+  const room = layers.map(({ size, nnz }, i) => size - nnz + counts[i].drop - 1 - least[i]);
+  const free = apportion(total - least.reduce((a, b) => a + b, 0), shares, room);
+  return free.map((n, i) => n + least[i]);
 }
 
 export class Masks {
@@ -147,16 +159,12 @@ export class Masks {
       redistribution?.measure,
     ]);
     const counts = layers.map((layer, i) => {
-      const wanted = updateCounts(layer.nnz, layer.size, options.rate, options.decisions, options);
-      const drop = death.count(wanted.drop, layer, dying[i]);
-      return { drop, grow: drop === wanted.drop ? wanted.grow : drop };
+      const amount = death.amount?.(layer, dying[i]) ?? options.rate * layer.nnz;
+      return updateCounts(layer.nnz, layer.size, amount, options.decisions, options);
     });
     if (redistribution) {
-      const total = counts.reduce((n, c) => n + c.grow, 0);
       const shares = layers.map((l, i) => redistribution.share(l, weighing[i]));
-      // one place stays free: a layer that became dense would be left alone for ever
-      const room = layers.map((l, i) => l.size - l.nnz + counts[i].drop - 1);
-      apportion(total, shares, room).forEach((grow, i) => {
+      shareGrowth(layers, counts, shares).forEach((grow, i) => {
         counts[i].grow = grow;
       });
     }
@@ -187,6 +195,11 @@ export class Masks {
   /** Active weights of a layer. */
   nnz(name: string): number {
     return this.counts.get(name)!;
+  }
+
+  /** Names of the layers without an active weight: nothing passes through them. */
+  get emptyLayers(): string[] {
+    return this.layers.flatMap(({ name }) => (this.nnz(name) === 0 ? [name] : []));
   }
 
   /** Active over all weights. */

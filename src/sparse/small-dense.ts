@@ -9,18 +9,19 @@ const TOLERANCE = 0.1;
 
 /**
  * The base width whose network has nearest to `scale` of the maskable weights of the one of `width`.
- * @param count maskable weights at a base width; asked for 1 and 2 only
+ * @param count maskable weights at a base width; asked for one and two units only
+ * @param unit widths are multiples of it
  * @throws UsageError where the nearest is more than a tenth off, naming it
  */
-export function thinWidth(count: (width: number) => number, width: number, scale: number): number {
-  const [one, two] = [count(1), count(2)];
+export function thinWidth(count: (width: number) => number, width: number, scale: number, unit = 1): number {
+  const [one, two] = [count(unit), count(2 * unit)];
   const square = (two - 2 * one) / 2;
-  const weights = (w: number) => square * w * w + (one - square) * w;
-  const wanted = scale * weights(width);
   const linear = one - square;
+  const weights = (w: number) => square * (w / unit) ** 2 + (linear * w) / unit;
+  const wanted = scale * weights(width);
   const exact = (Math.sqrt(linear ** 2 + 4 * square * wanted) - linear) / (2 * square);
-  const below = Math.max(1, Math.floor(exact));
-  const [a, b] = [below, Math.min(width, below + 1)];
+  const below = unit * Math.max(1, Math.floor(exact));
+  const [a, b] = [below, Math.min(width, below + unit)];
   const found = Math.abs(weights(a) - wanted) <= Math.abs(weights(b) - wanted) ? a : b;
   if (Math.abs(weights(found) - wanted) > TOLERANCE * wanted) {
     const nearest = Number((weights(found) / weights(width)).toPrecision(4));

@@ -63,13 +63,16 @@ export const modelFlags = {
   shuffle: toggle({ help: 'train in file order', given: false }),
 };
 
+/** The names that `--mode` takes. */
+export const trainingModeNames = ['pgd', 'sgd', 'fast', 'trades', 'mart', 'awp', 'free'] as const;
+
 /** Optimiser and schedule. */
 export const optimiserFlags = {
   precision: choice(['f32', 'f16'], {
     help: 'f16: convolutions round their operands to f16 where the adapter has matrix units; sums and weights stay f32',
     default: 'f32',
   }),
-  mode: choice(['pgd', 'sgd', 'fast', 'trades', 'mart', 'awp', 'free'], {
+  mode: choice(trainingModeNames, {
     help: 'what is trained on; sgd is standard training, the others are adversarial',
     default: 'pgd',
   }),

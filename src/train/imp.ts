@@ -25,6 +25,8 @@ export interface Round {
   readonly ticket?: Ticket;
   /** The epoch at whose beginning a checkpoint is kept as `rewind`. */
   readonly keepEpoch?: number;
+  /** The folders of the rounds after it: what an earlier run left there is forgotten when this one begins anew. */
+  readonly later?: readonly RunFolder[];
 }
 
 type TrainRound = (config: TrainConfig, hooks: RunHooks, round: Round) => Promise<TrainOutcome>;
@@ -39,10 +41,8 @@ export function roundDensities(density: number, rate: number): number[] {
 export async function trainImp(config: TrainConfig, hooks: RunHooks, train: TrainRound): Promise<TrainOutcome> {
   if (config.resumeDir !== undefined) throw new UsageError('--imp continues in its own folder: give --resume and --save-dir');
   const whole = new RunFolder(config.saveDir!);
-  whole.prepare();
   const densities = roundDensities(config.density, config.impRate);
   const folders = densities.map((_, k) => (k === densities.length - 1 ? whole : new RunFolder(whole.file(`round-${k}`))));
-  if (!config.resume) for (const folder of folders) folder.discard();
   const results: TrainResult[] = [];
   for (const [k, folder] of folders.entries()) {
     const last = k === folders.length - 1;
@@ -54,7 +54,7 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
     hooks.onNotice?.(`imp: round ${k + 1} of ${folders.length} at density ${densities[k].toFixed(4)}`);
     const round: Round =
       k === 0
-        ? { keepEpoch: config.rewindEpoch }
+        ? { keepEpoch: config.rewindEpoch, later: folders.slice(1) }
         : {
             ticket: {
               trained: folders[k - 1].file('checkpoint.safetensors'),

@@ -12,6 +12,7 @@ import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
 import { readState, writeState } from '../nn/state.ts';
 import { deathNeeds } from '../sparse/death/index.ts';
+import { assertReachable } from '../sparse/densities.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
 import { type DenseTensors, Masks, type UpdateOptions } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
@@ -153,7 +154,9 @@ export class Learner {
     const { masks, model, config, data, train } = this;
     let epoch = 0;
     if (ticket) epoch = await this.adopt(ticket);
-    else if (masks && !config.imp) await initialiseMasks(masks, model, train, data, config);
+    else if (masks && config.imp)
+      assertReachable(masks.layers, config.density, 1); // dense now, but the last round is not
+    else if (masks) await initialiseMasks(masks, model, train, data, config);
     this.average?.restart();
     return epoch;
   }

@@ -112,11 +112,20 @@ export class Loop {
     return epoch => rate(epoch + 1 / this.perEpoch);
   }
 
-  /** The beginning of a new run. @param start weights to begin with, those of the origin */
+  /**
+   * The beginning of a new run. Settings that its network cannot have are refused before anything is written.
+   * @param start weights to begin with, those of the origin
+   */
   async begin(start: NetworkFile | undefined): Promise<void> {
     const { ticket, keepEpoch, watch } = this.options;
     if (start) this.learner.startFrom(start);
     this.epoch = await this.learner.begin(ticket);
+    this.folder.prepare();
+    const empty = this.learner.masks?.emptyLayers ?? [];
+    if (empty.length > 0)
+      this.hooks.onNotice?.(
+        `the initial mask leaves no weight of ${empty.join(', ')}: nothing passes there; --density is too low for it`,
+      );
     if (keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
     watch?.begin(this.epoch);
@@ -125,6 +134,7 @@ export class Loop {
   /** Goes on from a checkpoint. */
   restore(checkpoint: Checkpoint, source: string): void {
     this.learner.restore(checkpoint, source);
+    this.folder.prepare();
     this.history = [...checkpoint.history];
     this.epoch = checkpoint.epoch;
     this.saved = true;

@@ -4,6 +4,7 @@ import type { Device } from '../device/index.ts';
 import { type Network, setWidths } from '../nn/channels.ts';
 import { layerMacs } from '../nn/macs.ts';
 import { createModel } from '../nn/models/index.ts';
+import { wideWidthUnit } from '../nn/models/wideresnet.ts';
 import type { Module } from '../nn/module.ts';
 import { maskedParameters } from '../sparse/masks.ts';
 import { thinWidth } from '../sparse/small-dense.ts';
@@ -42,7 +43,8 @@ export function createNetwork(
     model.dispose();
     return count;
   };
-  const chosen = scale === undefined ? width : thinWidth(weights, width, scale);
+  const unit = arch === 'wideresnet' ? wideWidthUnit : 1;
+  const chosen = scale === undefined ? width : thinWidth(weights, width, scale, unit);
   if (origin) assertNetwork(origin, networkIdentity({ ...config, width: chosen }));
   const model = build(chosen);
   if (!origin?.identity.widths) return { model, width: chosen };

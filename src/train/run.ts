@@ -48,7 +48,6 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
   const from = options.start ?? config.init;
   const start = checkpoint || from === undefined ? undefined : readNetworkFile(from);
   const data = options.data ?? (await openRunData(config, hooks));
-  folder.prepare();
   const device = options.device ?? (await openTunedDevice(config, hooks));
   const choices = choicesOf(device);
   if (device.precision !== config.precision) hooks.onNotice?.('--precision f16: the adapter has no matrix units, f32 is used');
@@ -66,7 +65,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
         await loop.save();
       } else {
         await loop.begin(start);
-        folder.discard();
+        for (const begun of [folder, ...(round.later ?? [])]) begun.discard();
       }
       folder.saveKernels(kernels ?? encodeChoices(device));
       // last: the folder never holds this configuration beside another run's checkpoint, which a resume would take for this run's

@@ -160,6 +160,20 @@ describe('the commands of its README, with the name of the program replaced and 
     expect(JSON.parse(readFileSync(join(path(name), 'result.json'), 'utf8')).sparsity).toBeCloseTo(flags.length ? 0.8 : 0, 2);
   });
 
+  it('robust bird: the data set is that of the path, both stages leave their folders', async () => {
+    const stages = ['--stage1', 'sgd', '--epochs1', '200', '--stage2', 'pgd', '--epochs2', '200', '--arch', 'resnet18'];
+    const pruning = ['--pruning', 'unstructured', '--density', '0.2', '--save_dir', path('rb')];
+    const [, , ...thin] = short; // without --epochs: later epochs of a stage win over earlier ones
+    const ends = ['--epochs1', '1', '--epochs2', '1', ...thin];
+    const { code, stderr } = await sparrow('robust-bird', ...stages, '--data', data, ...pruning, ...ends);
+    expect([code, stderr]).toEqual([0, stderr]);
+    const result = (stage: 1 | 2) => JSON.parse(readFileSync(join(`${path('rb')}_stage${stage}`, 'result.json'), 'utf8'));
+    expect(result(1)).toMatchObject({ dataset: 'cifar10', mode: 'sgd', density: 1, ticket: { emerged: false, epoch: 0 } });
+    expect(result(2)).toMatchObject({ dataset: 'cifar10', mode: 'pgd', pruning: 'unstructured', stage1: 'sgd' });
+    expect(result(2).sparsity).toBeCloseTo(0.8, 3);
+    for (const stage of [1, 2]) expect(existsSync(join(`${path('rb')}_stage${stage}`, 'report.html'))).toBe(true);
+  });
+
   it('score a checkpoint with --pretrained and --eval, and leave no folder behind', async () => {
     const checkpoint = join(path('dense'), 'best-ra.safetensors');
     const flags = ['--pretrained', checkpoint, '--eval', '--save_dir', path('unused'), '--json', '--quiet'];

@@ -1,4 +1,4 @@
-/** One thin network of each family against PyTorch's values, and every architecture's size at full width against PyTorch's counts. */
+/** Thin networks of each family and of every depth against PyTorch's values, and every architecture's size at full width against PyTorch's counts. */
 import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
 import { UsageError } from '../../src/errors.ts';
@@ -10,7 +10,7 @@ import { Random } from '../../src/tensor/philox.ts';
 import { tensor } from '../../src/tensor/tensor.ts';
 import { checkForward, checkGradient, run, testDevice } from '../engine.ts';
 import { type Ref, ref } from '../reference/array.ts';
-import { readFixture, sample } from '../reference/fixture.ts';
+import { hashedImages, hashedState, readFixture, sample } from '../reference/fixture.ts';
 
 const device = await testDevice();
 const channels = { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] };
@@ -81,6 +81,41 @@ describe.each<[title: string, file: string, arch: string, options: Partial<Model
     checkGradient(title, joined(gradients.map(thinned)), joined(expected), 1e-4);
     // a gradient can be nearly 0 (biases before a batch norm are): single ones are measured loosely
     for (const [i] of names.entries()) checkGradient(title, joined([thinned(gradients[i])]), joined([expected[i]]), 2e-3);
+  });
+});
+
+describe('further depths, states and images by hashes', () => {
+  const fixture = readFixture('depths');
+  it.each<[arch: string, options: Partial<ModelOptions>, bound: number]>([
+    ['resnet34', { width: 2 }, 2e-4],
+    ['resnet101', { width: 1 }, 0.05], // in float64 too gradients move by 1 % where weights move by 2e-6: ReLUs switch
+    ['resnet152', { width: 1 }, 0.1], // by 3 %
+    ['vgg13_bn', { width: 2 }, 2e-4],
+    ['vgg16_bn', { width: 2 }, 2e-4],
+    ['vgg19_bn', { width: 2 }, 2e-4],
+    ['wideresnet', { width: 8, depthFactor: 28, widthFactor: 2 }, 2e-4],
+  ])('%s %j: logits, loss, gradients by pixels and by every parameter, in both modes', async (arch, options, bound) => {
+    const seed = fixture.meta<Record<string, number>>('seeds')[arch];
+    const model = create(arch, { ...options, classes: 5 });
+    const start = hashedState(model.state(), seed);
+    const x = hashedImages(4, 32, seed);
+    for (const mode of ['eval', 'train'] as const) {
+      writeState(model, start);
+      model.train(mode === 'train');
+      const parameters = [...model.parameters().values()];
+      const [logits, loss, gx, ...gradients] = await run(device, [x], input => {
+        const z = model.forward(F.track(input));
+        const value = F.crossEntropy(z, tensor(device, [0, 1, 2, 3], [4], 'i32'));
+        return [z, value, ...F.grad(value, [input, ...parameters])];
+      });
+      const expected = (what: string) => fixture.get(`${arch}.${mode}.${what}`);
+      const by = gradients.map(({ data }) => sample(data, 4));
+      checkForward(arch, logits, expected('logits'), 1e-4); // a hundred layers and more, batch statistics of few values
+      checkForward(arch, loss, expected('loss'), 1e-4);
+      checkGradient(arch, joined([sample(gx.data, 32)]), expected('grad.x'), bound);
+      checkGradient(arch, joined(by), expected('grad'), bound);
+    }
+    model.dispose();
   });
 });
 

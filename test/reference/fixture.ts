@@ -64,3 +64,44 @@ export function sample(data: Float64Array, most = 256): Float64Array {
   while (step > 1 && (step % 2 === 0 || step % 3 === 0)) step++;
   return data.filter((_, i) => i % step === 0);
 }
+
+/** Numbers in [0, 1) by integer arithmetic alone: the rule of `hashed` in scripts/fixtures/make.py, so that what is made of them need not be stored. */
+function hashed(count: number, stream: number, seed: number): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => {
+    let h = (Math.imul(i, 2654435761) + stream * 40503 + seed * 69069 + 1) >>> 0;
+    for (const [shift, factor] of [
+      [15, 2246822519],
+      [13, 3266489917],
+    ])
+      h = Math.imul(h ^ (h >>> shift), factor) >>> 0;
+    return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+  });
+}
+
+interface Shaped {
+  readonly shape: readonly number[];
+}
+
+/** The state of a network that `hashed_state` there fills, in the order of its names. */
+export function hashedState(state: ReadonlyMap<string, Shaped>, seed: number) {
+  const filled = [...state].map(([name, { shape }], stream) => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    const isNorm = state.has(name.replace(/[^.]+$/, 'running_mean'));
+    const spread = name.endsWith('running_var') || (isNorm && name.endsWith('.weight'));
+    const bound = Math.sqrt((6 * shape[0]) / count);
+    const value = (u: number) => (spread ? 0.5 + u : shape.length === 1 ? 0.4 * u - 0.2 : (2 * u - 1) * bound);
+    return [name, { shape, data: Float32Array.from(hashed(count, stream, seed), value) }] as const;
+  });
+  return new Map(filled);
+}
+
+/** The images of `depths` there, [N, 3, size, size]: bytes over 255, blocks of colour with some noise. */
+export function hashedImages(count: number, size: number, seed: number): Ref {
+  const [fine, coarse] = [hashed(count * 3 * size * size, 1000, seed), hashed(count * 3 * 16, 1001, seed)];
+  const value = (u: number, i: number) => {
+    const [plane, row, column] = [Math.floor(i / size ** 2), Math.floor(i / size) % size, i % size];
+    const block = plane * 16 + 4 * Math.floor((4 * row) / size) + Math.floor((4 * column) / size);
+    return Math.fround(Math.round((0.8 * coarse[block] + 0.2 * u) * 255) / 255);
+  };
+  return ref([count, 3, size, size], fine.map(value));
+}

@@ -1,9 +1,11 @@
 /**
- * Scores of initial masks for a perceptron z = W2·relu(W1·x + b1) + b2 in float64. Sources: SNIP (Lee et al. 2019), GraSP (Wang et al. 2020), SynFlow
- * (Tanaka et al. 2020).
+ * Scores of initial masks in float64, for a perceptron z = W2·relu(W1·x + b1) + b2 by loops, and for a PreActResNet-18 with its batch norms. Sources: SNIP
+ * (Lee et al. 2019), GraSP (Wang et al. 2020), SynFlow (Tanaka et al. 2020).
  */
 import { map, type Ref, ref, zip } from './array.ts';
 import { norm } from './finite.ts';
+import { crossEntropy } from './loss.ts';
+import { preActResNet18, type State } from './model.ts';
 import { globalTopK } from './sparse.ts';
 
 /** W1 [H, IN], b1 [H], W2 [K, H], b2 [K]. */
@@ -90,4 +92,58 @@ export function synflow(p: Perceptron, density: number, steps = 100): Ref[] {
     w2 = zip(w2, masks[1], (w, m) => w * m);
   }
   return masks;
+}
+
+/** Of a PreActResNet-18: the weights that have scores, those of convolutions and of the linear layer. */
+export const scored = (state: State) => Object.keys(state).filter(name => state[name].shape.length > 1);
+
+/** Gradients by all scored weights of the mean cross-entropy of the logits over a temperature, with batch statistics. */
+function lossGradients(state: State, x: Ref, labels: number[], temperature: number): State {
+  const { logits, backward } = preActResNet18(state, x, true);
+  const soft = map(logits, z => z / temperature);
+  const byLogits = crossEntropy.backward(soft, labels, { reduction: 'mean' }, ref([], 1));
+  return backward(map(byLogits, g => g / temperature)).parameters;
+}
+
+/** |w·dL/dw| of a PreActResNet-18. */
+export function snipNetwork(state: State, x: Ref, labels: number[]): State {
+  const g = lossGradients(state, x, labels, 1);
+  return Object.fromEntries(scored(state).map(name => [name, zip(state[name], g[name], (w, d) => Math.abs(w * d))]));
+}
+
+/** w·Hg of a PreActResNet-18, the product by a central difference of gradients along g, both of the scored weights alone. */
+export function graspNetwork(state: State, x: Ref, labels: number[]): State {
+  const names = scored(state);
+  const g = lossGradients(state, x, labels, 200);
+  const step = 1e-6 / norm(names.flatMap(name => [...g[name].data]));
+  const at = (s: number) => {
+    const moved = names.map(name => [name, zip(state[name], g[name], (w, d) => w + s * d)] as const);
+    return lossGradients({ ...state, ...Object.fromEntries(moved) }, x, labels, 200);
+  };
+  const [ahead, behind] = [at(step), at(-step)];
+  const product = (name: string) => zip(ahead[name], behind[name], (a, b) => (a - b) / (2 * step));
+  return Object.fromEntries(names.map(name => [name, zip(state[name], product(name), (w, h) => w * h)]));
+}
+
+/** Scores and masks of SynFlow for a PreActResNet-18 after `steps` rounds, for an image of ones, with running statistics, all of the state in absolute values. */
+export function synflowNetwork(state: State, shape: readonly number[], density: number, steps: number) {
+  const names = scored(state);
+  const one = ref([1, ...shape], 1);
+  let now: State = Object.fromEntries(Object.entries(state).map(([name, t]) => [name, map(t, Math.abs)]));
+  const count = names.reduce((n, name) => n + state[name].data.length, 0);
+  let scores: State = {};
+  let masks: State = {};
+  for (let k = 1; k <= steps; k++) {
+    const { logits, backward } = preActResNet18(now, one, false);
+    const g = backward(map(logits, () => 1)).parameters;
+    scores = Object.fromEntries(names.map(name => [name, zip(now[name], g[name], (w, d) => Math.abs(w * d))]));
+    const keep = count - Math.trunc((1 - density ** (k / steps)) * count);
+    const chosen = globalTopK(
+      names.map(name => scores[name]),
+      keep,
+    );
+    masks = Object.fromEntries(names.map((name, i) => [name, chosen[i]]));
+    now = { ...now, ...Object.fromEntries(names.map(name => [name, zip(now[name], masks[name], (w, m) => w * m)])) };
+  }
+  return { scores, masks };
 }

@@ -21,25 +21,37 @@ export interface Rules {
   threshold: number;
   growth: 'gradient' | 'momentum_neuron';
   redistribution: 'none' | 'momentum' | 'magnitude' | 'nonzeros';
+  /** The decisions of Flying Bird+: ceil(pruneRatio·base) more go, or growth is 1 + growthRatio times, rounded down. */
+  prune: boolean;
+  grow: boolean;
+  pruneRatio: number;
+  growthRatio: number;
 }
 
 const activeOf = (mask: Ref) => [...mask.data.keys()].filter(i => mask.data[i] === 1);
 const total = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
 
+/** What a layer drops if nothing is decided, before it is rounded up: a part of its weights, or those below the threshold but for one. */
+function amountOf({ weight, mask }: Layer, { r, death, threshold }: Rules): number {
+  const active = activeOf(mask);
+  if (death !== 'threshold') return r * active.length;
+  const below = active.filter(i => Math.abs(weight.data[i]) <= threshold).length;
+  return below === active.length && below > 0 ? below - 1 : below;
+}
+
 /** The active weights that go: the first of `count` by |w|, for CS_death by |w·g|; for SET of each sign its share. */
-export function dying({ weight, mask, gradient }: Layer, { r, death, threshold }: Rules): number[] {
+export function dying(layer: Layer, rules: Rules): number[] {
+  const { weight, mask, gradient } = layer;
+  const { death } = rules;
   const active = activeOf(mask);
   const size = (i: number) => Math.abs(weight.data[i]);
   const first = (among: number[], n: number) => among.sort((a, b) => size(a) - size(b) || a - b).slice(0, n);
-  const wanted = Math.min(active.length, Math.ceil(r * active.length));
-  if (death === 'magnitude') return first(active, wanted);
+  const amount = amountOf(layer, rules);
+  const wanted = Math.min(active.length, Math.ceil(amount) + (rules.prune ? Math.ceil(rules.pruneRatio * amount) : 0));
+  if (death === 'magnitude' || death === 'threshold') return first(active, wanted);
   if (death === 'CS_death') {
     const sensitivity = (i: number) => Math.abs(weight.data[i] * gradient.data[i]);
     return active.sort((a, b) => sensitivity(a) - sensitivity(b) || a - b).slice(0, wanted);
-  }
-  if (death === 'threshold') {
-    const below = active.filter(i => size(i) <= threshold);
-    return first(active, Math.min(below.length, Math.max(0, active.length - 1)));
   }
   const plus = active.filter(i => weight.data[i] > 0);
   const minus = active.filter(i => weight.data[i] <= 0);
@@ -92,7 +104,11 @@ export function updateNetwork(layers: Layer[], rules: Rules): Ref[] {
   const moving = layers.filter(l => activeOf(l.mask).length < l.mask.data.length);
   const gone = moving.map(l => dying(l, rules));
   const nnz = moving.map(l => activeOf(l.mask).length);
-  let counts = gone.map(g => g.length);
+  let counts = moving.map((l, i) => {
+    const back = Math.ceil(amountOf(l, rules));
+    const wanted = rules.grow ? Math.floor(back * (1 + rules.growthRatio)) : back;
+    return Math.min(wanted, l.mask.data.length - nnz[i] + gone[i].length);
+  });
   if (rules.redistribution !== 'none') {
     const mean = (values: Ref, n: number) => (n > 0 ? total(Array.from(values.data, Math.abs)) / n : 0);
     const share = {
@@ -101,11 +117,14 @@ export function updateNetwork(layers: Layer[], rules: Rules): Ref[] {
       nonzeros: (_: Layer, n: number) => n,
     };
     const by = share[rules.redistribution];
-    counts = shareOut(
-      total(counts),
+    // who lost everything gets one back before the rest is shared; nobody becomes dense
+    const saved = moving.map((_, i) => (nnz[i] > 0 && gone[i].length === nnz[i] ? 1 : 0));
+    const rest = shareOut(
+      total(counts) - total(saved),
       moving.map((l, i) => by(l, nnz[i])),
-      moving.map((l, i) => l.mask.data.length - nnz[i] + gone[i].length - 1),
+      moving.map((l, i) => l.mask.data.length - nnz[i] + gone[i].length - 1 - saved[i]),
     );
+    counts = rest.map((n, i) => n + saved[i]);
   }
   return layers.map(layer => {
     const i = moving.indexOf(layer);

@@ -169,7 +169,7 @@ export function flyingBirdUpdate(
   if (nnz === size) return { weight, velocity, mask };
 
   const base = Math.min(Math.ceil(r * nnz), nnz);
-  const extra = decisions.prune ? Math.ceil(pruneRatio * r * nnz) : 0;
+  const extra = decisions.prune ? Math.ceil(pruneRatio * (r * nnz)) : 0;
   const smallestFirst = rankAscending(active.map(i => Math.abs(weight.data[i]))).map(rank => active[rank]);
   const next = ref(mask.shape, mask.data);
   for (const i of smallestFirst.slice(0, base + extra)) next.data[i] = 0;

@@ -81,7 +81,7 @@ describe('the numbers of an update', () => {
   it('Flying Bird grows exactly what it drops, ceil(r nnz); a dense layer is left alone', () => {
     fc.assert(
       fc.property(counts, rates, ratios, ({ size, nnz }, r, ratio) => {
-        const { drop, grow } = updateCounts(nnz, size, r, { prune: false, grow: false }, ratio);
+        const { drop, grow } = updateCounts(nnz, size, r * nnz, { prune: false, grow: false }, ratio);
         expect([drop, grow]).toEqual(nnz === size ? [0, 0] : [Math.ceil(r * nnz), Math.ceil(r * nnz)]);
       }),
     );
@@ -90,9 +90,9 @@ describe('the numbers of an update', () => {
   it('Flying Bird+ drops ceil(.4 r nnz) more when pruning and grows 1.05 times when growing, as far as there are weights', () => {
     fc.assert(
       fc.property(counts, rates, ratios, decisions, ({ size, nnz }, r, ratio, decided) => {
-        const { drop, grow } = updateCounts(nnz, size, r, decided, ratio);
+        const { drop, grow } = updateCounts(nnz, size, r * nnz, decided, ratio);
         const base = nnz === size ? 0 : Math.ceil(r * nnz);
-        const extra = base && decided.prune ? Math.ceil(ratio.pruneRatio * r * nnz) : 0;
+        const extra = base && decided.prune ? Math.ceil(ratio.pruneRatio * (r * nnz)) : 0;
         expect(drop).toBe(Math.min(nnz, base + extra));
         const wanted = decided.grow ? Math.floor(base * (1 + ratio.growthRatio)) : base;
         expect(grow).toBe(Math.min(wanted, size - nnz + drop));

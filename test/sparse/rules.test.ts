@@ -23,13 +23,16 @@ function modelOf(shapes: readonly number[][]): Sequential {
 /** Quarters: many are equal or 0, and float32 adds them up exactly. */
 const quarters = (shape: readonly number[], seed: number) => map(random(shape, seed), v => Math.round(6 * v) / 4);
 
-const decisions = { prune: false, grow: false };
 const rules = fc.record<Rules>({
   r: fc.constantFrom(0, 0.1, 0.3, 0.5),
   death: fc.constantFrom('magnitude', 'SET', 'threshold', 'CS_death'),
   threshold: fc.constantFrom(0, 0.3, 1),
   growth: fc.constantFrom('gradient', 'momentum_neuron'),
   redistribution: fc.constantFrom('none', 'momentum', 'magnitude', 'nonzeros'),
+  prune: fc.boolean(),
+  grow: fc.boolean(),
+  pruneRatio: fc.constantFrom(0, 0.4, 1),
+  growthRatio: fc.constantFrom(0, 0.05, 0.5),
 });
 
 describe('an update by any rules', () => {
@@ -61,9 +64,9 @@ describe('an update by any rules', () => {
           gradients.set(name, fromRef(device, layer.gradient));
           momentum.set(name, fromRef(device, layer.velocity));
         }
-        const { r, threshold, ...names } = rule;
-        const numbers = { rate: r, deathThreshold: threshold, decisions, pruneRatio: 0, growthRatio: 0 };
-        await masks.update({ ...numbers, ...names }, { gradient: gradients, momentum: scores }, momentum);
+        const { r, threshold, prune, grow, ...rest } = rule;
+        const options = { ...rest, rate: r, deathThreshold: threshold, decisions: { prune, grow } };
+        await masks.update(options, { gradient: gradients, momentum: scores }, momentum);
         const expected = updateNetwork(layers, rule);
         let [before, after] = [0, 0];
         for (const [l, [name, p]] of [...weights].entries()) {
@@ -77,7 +80,7 @@ describe('an update by any rules', () => {
           expect(weight.data.every((w, i) => w === kept(layers[l].weight)[i])).toBe(true);
           expect(v.data.every((w, i) => w === kept(layers[l].velocity)[i])).toBe(true);
         }
-        expect(after).toBe(before);
+        if (!prune && !grow) expect(after).toBe(before);
         for (const t of [...scores.values(), ...gradients.values(), ...momentum.values()]) t.dispose();
         masks.dispose();
         model.dispose();
@@ -85,6 +88,23 @@ describe('an update by any rules', () => {
       60,
     );
   });
+});
+
+it('redistribution leaves no layer without a weight, though its share is 0', async () => {
+  const model = modelOf([
+    [2, 3],
+    [4, 5],
+  ]);
+  const masks = new Masks(model, 1);
+  masks.initialise(0.3, 'uniform'); // 2 of 6, 6 of 20
+  const [small, large] = [...maskedParameters(model).values()];
+  small.write(new Float32Array(6)); // of magnitude 0
+  large.write(await masks.masks.get('1.weight')!.floats());
+  const options = { growth: 'random', redistribution: 'magnitude', decisions: { prune: false, grow: false } } as const;
+  await masks.update({ ...options, rate: 1, pruneRatio: 0, growthRatio: 0 });
+  expect([masks.nnz('0.weight'), masks.nnz('1.weight')]).toEqual([1, 7]);
+  masks.dispose();
+  model.dispose();
 });
 
 it('apportion gives whole numbers in proportion, with the exact sum and within the caps', () => {

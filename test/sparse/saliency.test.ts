@@ -140,6 +140,21 @@ describe('small-dense', () => {
     }
   });
 
+  it('finds it among the multiples of a unit', () => {
+    const asked: number[] = [];
+    const count = (w: number) => {
+      asked.push(w);
+      return weights(w);
+    };
+    for (const scale of [0.1, 0.3, 0.6, 1]) {
+      const found = thinWidth(count, 256, scale, 4);
+      const miss = (w: number) => Math.abs(weights(w) - scale * weights(256));
+      expect(found % 4).toBe(0);
+      for (let w = 4; w <= 256; w += 4) expect(miss(found)).toBeLessThanOrEqual(miss(w));
+    }
+    expect(asked.every(w => w % 4 === 0)).toBe(true);
+  });
+
   it('says the nearest where none is near', () => {
     expect(() => thinWidth(weights, 4, 0.5)).toThrow(/--scale 0.5: .*; the nearest is 0\.\d+, at width 3 instead of 4/);
   });

@@ -5,9 +5,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
-import { run as runProgram } from '../../src/cli/program.ts';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { publishedStatistics } from '../../src/data/index.ts';
 import { parsePth } from '../../src/data/pth.ts';
@@ -27,6 +26,7 @@ import { exportCheckpoint } from '../../src/train/export.ts';
 import { resolveExport } from '../../src/train/export-settings.ts';
 import { onnxGraph } from '../../src/train/onnx-graph.ts';
 import { trainRun } from '../../src/train/run.ts';
+import { inProcess } from '../cli/in-process.ts';
 import { random, run, testDevice } from '../engine.ts';
 import { readOnnx, runOnnx } from '../reference/onnx.ts';
 
@@ -133,6 +133,32 @@ describe('ONNX', () => {
   });
 });
 
+describe('state_dicts of a network whose channels were pruned', () => {
+  it('hold the channels that are left, the same in both formats', async () => {
+    const identity: Identity = { arch: 'resnet8', dataset: 'shapes', classes: 10, width: 4 };
+    const whole = await network(identity);
+    const widths = Object.fromEntries(
+      Object.entries(widthsOf(whole.model as Network)).map(([name, n], i) => [name, n - 1 - (i % 2)]),
+    );
+    const { model, file, state } = await network({ ...identity, widths });
+    const { out } = await write('safetensors', file);
+    const { tensors } = readSafetensors(out);
+    expect(tensors.get('blocks.1.conv1.weight')!.shape).toEqual([widths['blocks.1.conv1'], widths.conv1, 3, 3]);
+    for (const [name, { shape, data }] of state) {
+      const found = tensors.get(name)!;
+      expect([name, found.shape, Array.from(found.data, Number)]).toEqual([name, [...shape], [...data]]);
+    }
+    expect(tensors.size).toBe(state.size + 2); // and the normalisation
+    const pth = parsePth(readFileSync((await write('pth', file)).out), 'x');
+    expect(new Map([...pth].sort())).toEqual(new Map([...tensors].sort()));
+    // a plain state_dict does not say its widths
+    const asked = ['--dataset', 'shapes', '--arch', 'resnet8', '--width', '4'];
+    const { code, stderr } = await inProcess(['eval', '--checkpoint', out, ...asked]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^sparrow: .*out.safetensors: does not fit the model: /)]);
+    for (const m of [model, whole.model]) m.dispose();
+  });
+});
+
 describe('state_dicts of a run under a mask', () => {
   const small = { dataset: 'shapes', arch: 'resnet8', width: 2, mode: 'sgd', testStep: 1, batchSize: 8 } as const;
   const data = shapes({ seed: 3, train: 16, val: 8, test: 8 });
@@ -193,7 +219,7 @@ describe('state_dicts of a run under a mask', () => {
     expect({ file, format, bytes }).toEqual({ file: out, format: 'pth', bytes: readFileSync(out).length });
     const before = readdirSync(folder);
     const there = (code: number, ...args: string[]) =>
-      outcome('export', ...args).then(o => expect([o.code, o.stdout]).toEqual([code, '']));
+      inProcess(['export', ...args]).then(o => expect([o.code, o.stdout]).toEqual([code, '']));
     await there(2, '--checkpoint', checkpoint, '--to', 'caffe', '--out', path('x'));
     await there(2, '--checkpoint', checkpoint, '--to', 'pth');
     await there(1, '--checkpoint', path('none'), '--to', 'pth', '--out', path('x'));
@@ -209,38 +235,14 @@ describe('state_dicts of a run under a mask', () => {
     expect(readSafetensors(out).tensors).toEqual(tensors);
     const other = path('other.safetensors');
     writeSafetensors(other, new Map([...tensors].filter(([name]) => name !== 'linear.bias')));
-    const { code, stderr } = await outcome(
-      'eval',
-      '--checkpoint',
-      other,
-      '--dataset',
-      'shapes',
-      '--arch',
-      'resnet8',
-      '--width',
-      '2',
-    );
+    const network = ['--dataset', 'shapes', '--arch', 'resnet8', '--width', '2'];
+    const { code, stderr } = await inProcess(['eval', '--checkpoint', other, ...network]);
     expect([code, stderr]).toEqual([1, `sparrow: ${other}: does not fit the model: 1 missing: linear.bias\n`]);
   });
 });
 
-async function outcome(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map(stream =>
-    vi.spyOn(process[stream], 'write').mockImplementation(text => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    return { code: await runProgram(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
-
 async function json(...args: string[]) {
-  const { code, stdout, stderr } = await outcome(...args, '--json');
+  const { code, stdout, stderr } = await inProcess([...args, '--json']);
   expect([code, stderr]).toEqual([0, stderr]);
   return JSON.parse(stdout);
 }

@@ -57,6 +57,18 @@ describe('a stage', () => {
     ]);
   });
 
+  it('has the numbers of its mode, whichever it is', () => {
+    const settings = resolve({ stage1: 'mart', stage2: 'trades' });
+    expect([stageConfig(settings, 1).beta, stageConfig(settings, 2).beta]).toEqual([5, 6]);
+    expect(stageConfig(resolve({ stage2: 'awp', awpGamma: 0.005 }), 2)).toMatchObject({
+      mode: 'awp',
+      awpGamma: 0.005,
+      fix: true,
+    });
+    expect(stageConfig(resolve({ stage1: 'free', replays: 4 }), 1)).toMatchObject({ mode: 'free', replays: 4 });
+    expect(() => resolve({ stage1: 'free', norm: 'l2' })).toThrow('--mode free works in linf only');
+  });
+
   it('has the attack of its norm', () => {
     expect(stageConfig(resolve({ norm: 'l2' }), 2).trainEps).toBeCloseTo(128 / 255, 12);
     expect(stageConfig(resolve(), 2).trainEps).toBe(8);

@@ -136,6 +136,9 @@ describe('a training run', () => {
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
     }
     expect(sha(saveDir)).toBe(sha(whole));
+    // asked for what cannot be: the run that is there stays
+    await expect(run({ ...settings, saveDir, density: 0.0001 })).rejects.toThrow('the nearest that this initial mask reaches is');
+    expect(sha(saveDir)).toBe(sha(whole));
     // begun anew in the same folder, and interrupted: what is left of the earlier run does not count as done
     let asked = 0;
     await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
@@ -151,11 +154,27 @@ describe('a training run', () => {
     await expect(run({ saveDir: newFolder(), mode: 'sgd', epochs: 1, ...given })).rejects.toThrow(message);
   });
 
+  it('says which layers a network-wide mask leaves without weights', async () => {
+    const notices: string[] = [];
+    const hooks = { onNotice: (line: string) => void notices.push(line) };
+    await run({ saveDir: newFolder(), mode: 'sgd', epochs: 1, fix: true, sparseInit: 'magnitude', density: 0.003 }, hooks);
+    const line =
+      /^the initial mask leaves no weight of .*\bblocks\.2\.conv2\.weight\b.*: nothing passes there; --density is too low for it$/;
+    expect(notices).toEqual([expect.stringMatching(line)]);
+  });
+
   it('trains a thin dense network of the asked weight count', async () => {
     const saveDir = newFolder();
     await run({ saveDir, mode: 'sgd', epochs: 1, width: 16, scale: 0.25 });
     const { width } = new RunFolder(saveDir).loadCheckpoint()!;
     expect(width).toBe(8);
+  });
+
+  it('trains a thin wideresnet, whose widths are multiples of 4', async () => {
+    const saveDir = newFolder();
+    const wide = { arch: 'wideresnet', depthFactor: 10, widthFactor: 1, width: 16, scale: 0.25 } as const;
+    await run({ saveDir, mode: 'sgd', epochs: 1, ...wide });
+    expect(new RunFolder(saveDir).loadCheckpoint()!.width).toBe(8);
   });
 
   it('says so and begins anew where there is nothing to resume', async () => {

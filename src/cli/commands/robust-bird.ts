@@ -13,11 +13,10 @@ import {
   stageRunFlags,
 } from '../../train/robust-bird/settings.ts';
 import * as engine from '../engine.ts';
-import { Interrupted } from '../interrupt.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
 import { writeRunPage } from '../run-page.ts';
-import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
-import { resultText } from './train.ts';
+import { type OutputOptions, printResult } from '../terminal.ts';
+import { resultText, trained } from './train.ts';
 
 const examples = `
 Examples:
@@ -52,12 +51,8 @@ export function addRobustBird(program: Command): void {
 }
 
 async function train(settings: RobustBirdSettings, options: OutputOptions): Promise<void> {
-  const outcome = await withProgress({ ...options, stoppable: 'stopping after this iteration' }, hooks =>
-    engine.robustBird(settings, hooks),
-  );
-  if (outcome.interrupted)
-    throw new Interrupted(`interrupted; saved in ${settings.saveDir}_stage1 and _stage2, --resume continues it`);
-  const { result } = outcome;
+  const folders = `${settings.saveDir}_stage1 and _stage2`;
+  const result = await trained(options, folders, hooks => engine.robustBird(settings, hooks));
   for (const stage of settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const))
     await writeRunPage(stageFolder(settings, stage));
   printResult(options, result, `${resultText(result, stageFolder(settings, 2))}\n${ticketText(result)}`);

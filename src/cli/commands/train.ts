@@ -1,7 +1,7 @@
 /** `sparrow train`: adversarial training, dense or under a mask. */
 import type { Command } from 'commander';
 import { UsageError } from '../../errors.ts';
-import type { EvalResult, TrainResult } from '../../train/api.ts';
+import type { EvalResult, RunHooks, TrainResult } from '../../train/api.ts';
 import {
   attackFlags,
   configNotices,
@@ -69,13 +69,25 @@ export function addTrain(program: Command): void {
 
 async function train(given: Partial<TrainConfig>, config: TrainConfig, options: OutputOptions): Promise<void> {
   if (config.saveDir === undefined) throw new UsageError("--save-dir is required: the run's folder");
-  const outcome = await withProgress({ ...options, stoppable: 'stopping after this iteration' }, hooks => {
+  const result = await trained(options, config.saveDir, hooks => {
     configNotices(given, config).forEach(hooks.onNotice);
     return engine.train(config, hooks);
   });
-  if (outcome.interrupted) throw new Interrupted(`interrupted; saved in ${config.saveDir}, --resume continues it`);
   await writeRunPage(config.saveDir);
-  printResult(options, outcome.result, resultText(outcome.result, config.saveDir));
+  printResult(options, result, resultText(result, config.saveDir));
+}
+
+type Outcome<Result> = { readonly interrupted: false; readonly result: Result } | { readonly interrupted: true };
+
+/** Trains with progress on the terminal. @param folders where it is saved, as a message says it @throws Interrupted where it was stopped */
+export async function trained<Result>(
+  options: OutputOptions,
+  folders: string,
+  train: (hooks: Required<RunHooks>) => Promise<Outcome<Result>>,
+): Promise<Result> {
+  const outcome = await withProgress({ ...options, stoppable: 'stopping after this iteration' }, train);
+  if (outcome.interrupted) throw new Interrupted(`interrupted; saved in ${folders}, --resume continues it`);
+  return outcome.result;
 }
 
 /** Best and final scores as a table, and where they are. */

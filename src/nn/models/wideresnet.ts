@@ -14,6 +14,9 @@ import type { ModelOptions } from './index.ts';
 /** No biases, and He's initialisation, which the reference implementation has in this family alone. */
 const plain = { bias: false, init: kaimingNormalValues };
 
+/** Base widths are multiples of it: the first convolution has a quarter of the base width. */
+export const wideWidthUnit = 4;
+
 /** y = conv2(relu(bn2(conv1(h)))) + skip, h = relu(bn1(x)); skip is x, or a 1x1 convolution of h where the width changes. */
 class WideBlock extends Module {
   readonly bn1: BatchNorm2d;
@@ -75,9 +78,10 @@ class WideResNet extends Network {
     const { width = 64, depthFactor = 34, widthFactor = 10, classes, channels = 3, mean, std } = options;
     if (depthFactor < 10 || (depthFactor - 4) % 6 !== 0)
       throw new UsageError(`--depth-factor ${depthFactor}: a wideresnet has 6n + 4 layers, such as 10, 16, 28, 34`);
-    if (width % 4 !== 0) throw new UsageError(`--width ${width}: that of a wideresnet is a multiple of 4 (64 is the paper's)`);
+    if (width % wideWidthUnit !== 0)
+      throw new UsageError(`--width ${width}: that of a wideresnet is a multiple of ${wideWidthUnit} (64 is the paper's)`);
     const layers = (depthFactor - 4) / 6;
-    const first = width / 4;
+    const first = width / wideWidthUnit;
     const wide = first * widthFactor;
     this.normalize = new ChannelNorm(make, mean, std);
     this.conv1 = new Conv2d(make, channels, first, 3, { padding: 1, ...plain });

@@ -12,7 +12,6 @@ import type { DeathRule } from './rule.ts';
 
 export const csDeath: DeathRule = {
   needs: 'gradient',
-  count: wanted => wanted,
   select: ({ weight, mask, gradient }, count) =>
     selectMask(elementwise('mul', [weight, gradient!]), count, { by: 'smallestMagnitude', among: { mask, is: 'active' } }),
 };

@@ -3,6 +3,5 @@ import { selectMask } from '../../tensor/select.ts';
 import type { DeathRule } from './rule.ts';
 
 export const magnitude: DeathRule = {
-  count: wanted => wanted,
   select: ({ weight, mask }, count) => selectMask(weight, count, { by: 'smallestMagnitude', among: { mask, is: 'active' } }),
 };

@@ -7,8 +7,8 @@ export interface DeathRule {
   readonly needs?: 'gradient';
   /** A count that the rule needs on the host, as a tensor of one element; @param threshold of `--death-threshold` */
   measure?(layer: LayerState, threshold: number): Tensor;
-  /** How many weights go. @param wanted ceil(r·nnz) and what Flying Bird+ adds */
-  count(wanted: number, layer: LayerState, measured: number): number;
+  /** How many weights go, without what Flying Bird+ adds: for rules that ask their own measure instead of the death rate. */
+  amount?(layer: LayerState, measured: number): number;
   /** A mask of exactly `count` active weights. Ties go by lowest index. */
   select(layer: LayerState, count: number, measured: number): Tensor;
 }

@@ -13,7 +13,6 @@ const positive = (weight: Tensor) => elementwise('greater', [weight, zeros(weigh
 
 export const set: DeathRule = {
   measure: ({ weight }) => sum(positive(weight)),
-  count: wanted => wanted,
   select({ weight, mask, nnz }, count, positives) {
     const above = Math.round((count * positives) / nnz);
     const plus = positive(weight);

@@ -5,7 +5,15 @@
 import { dataSetAliases, dataSetNames } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import { prunings } from '../../sparse/early-bird.ts';
-import { attackFlags, modelFlags, optimiserFlags, resolveConfig, runFlags, type TrainConfig } from '../config.ts';
+import {
+  attackFlags,
+  modelFlags,
+  optimiserFlags,
+  resolveConfig,
+  runFlags,
+  type TrainConfig,
+  trainingModeNames,
+} from '../config.ts';
 import {
   checkSettings,
   choice,
@@ -18,16 +26,14 @@ import {
   withDefaults,
 } from '../flags.ts';
 
-const stageModes = ['pgd', 'fast', 'sgd'] as const;
-
-/** The two stages and what is pruned between them. */
+/** The two stages, each by any training mode, and what is pruned between them. The reference implementation has pgd, fast and sgd. */
 export const stageFlags = {
-  stage1: choice(stageModes, {
+  stage1: choice(trainingModeNames, {
     help: 'training until the ticket emerges; needed unless --stage1-pretrained is given',
     default: undefined,
   }),
   epochs1: integer({ help: 'epochs of stage 1 at most', default: 200, min: 1 }),
-  stage2: choice(stageModes, { help: 'training of the ticket', required: true }),
+  stage2: choice(trainingModeNames, { help: 'training of the ticket', required: true }),
   epochs2: integer<number>({ help: 'epochs of stage 2', required: true, min: 1 }),
   stage1Pretrained: text({
     help: 'prune this dense checkpoint instead of training stage 1',
@@ -60,7 +66,7 @@ export const stageModelFlags = {
   dataset: { ...dataset, required: false, defaultText: 'what the path of --data names' },
 };
 
-const { mode, epochs, beta, awpGamma, replays, ...optimiser } = optimiserFlags;
+const { mode, epochs, ...optimiser } = optimiserFlags;
 export const stageOptimiserFlags = {
   ...undecided(optimiser),
   decreasingLr: { ...optimiser.decreasingLr, default: [50, 150] },

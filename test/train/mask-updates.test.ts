@@ -1,0 +1,77 @@
+/** When masks are updated and by which numbers, method by method, against the schedules of their papers. */
+import { describe, expect, it } from 'vitest';
+import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
+import { type Position, plannedUpdate, rateAt } from '../../src/train/mask-updates.ts';
+import type { EpochHistory } from '../../src/train/metrics.ts';
+
+const perEpoch = 100;
+const epochs = 40;
+const total = perEpoch * epochs;
+
+const configOf = (given: Partial<TrainConfig>) => resolveConfig({ dataset: 'shapes', arch: 'resnet8', epochs, ...given });
+
+/** An epoch's history with a gap of `gap` between the training and the validation RA. */
+const row = (gap: number, valLoss: number) => ({ trainRa: 0.5 + gap, valRa: 0.5, valLoss }) as EpochHistory;
+
+/** Every update of a run. */
+function updates(given: Partial<TrainConfig>, history: readonly EpochHistory[] = []) {
+  const config = configOf(given);
+  return Array.from({ length: total }, (_, i) => i + 1).flatMap(steps => {
+    const at: Position = { steps, total, epoch: Math.floor((steps - 1) / perEpoch), history };
+    const planned = plannedUpdate(config, at);
+    return planned ? [{ steps, ...planned }] : [];
+  });
+}
+
+const multiples = (of: number, from: number, to: number) =>
+  Array.from({ length: Math.floor(to / of) }, (_, i) => (i + 1) * of).filter(n => n >= from);
+const cosine = (initial: number, part: number) => 0.005 + ((initial - 0.005) * (1 + Math.cos(Math.PI * part))) / 2;
+
+describe('updates of a run', () => {
+  it('Flying Bird: every 900 steps to the end, r along a cosine from .5 to .005 over the whole run', () => {
+    const found = updates({ fb: true });
+    expect(found.map(u => u.steps)).toEqual([900, 1800, 2700, 3600]);
+    for (const { steps, update, deciding } of found) {
+      expect(update.rate).toBeCloseTo(cosine(0.5, steps / total), 12);
+      expect([update.death, update.growth, deciding]).toEqual(['magnitude', 'random', false]);
+    }
+  });
+
+  it('with --dynamic-fre every 1200 steps once the epoch is beyond the half', () => {
+    // epoch 21 begins after 2100 steps
+    expect(updates({ fb: true, dynamicFre: true }).map(u => u.steps)).toEqual([900, 1800, 2400, 3600]);
+  });
+
+  it('RigL: every 100 steps until 3/4 of the run, where its cosine from .3 has come down; by magnitude and gradient', () => {
+    const found = updates({ rigl: true });
+    expect(found.map(u => u.steps)).toEqual(multiples(100, 1, 3000));
+    for (const { steps, update } of found) expect(update.rate).toBeCloseTo(cosine(0.3, steps / 3000), 12);
+    expect(found[0].update).toMatchObject({ death: 'magnitude', growth: 'gradient', redistribution: 'none' });
+    expect(configOf({ rigl: true }).sparseInit).toBe('erk');
+    expect(rateAt(configOf({ rigl: true }), total, total)).toBeCloseTo(0.005, 12);
+  });
+
+  it('SET: always .3, by sign and at random; ITOP: every 1500 steps, by magnitude and at random', () => {
+    const set = updates({ set: true });
+    expect(set.map(u => [u.steps, u.update.rate])).toEqual([900, 1800, 2700, 3600].map(steps => [steps, 0.3]));
+    expect(set[0].update).toMatchObject({ death: 'SET', growth: 'random' });
+    const itop = updates({ itop: true });
+    expect(itop.map(u => u.steps)).toEqual([1500, 3000]);
+    expect(itop[0].update).toMatchObject({ death: 'magnitude', growth: 'random' });
+    expect(itop[0].update.rate).toBeCloseTo(cosine(0.5, 1500 / total), 12);
+  });
+
+  it('Flying Bird+: decisions from --dynamic-epoch on, those of Flying Bird before', () => {
+    const widening = [row(0.1, 1.5), row(0.2, 1.4), row(0.3, 1.3)]; // the gap grows, the loss falls
+    const found = updates({ fbp: true, dynamicEpoch: 20 }, widening);
+    expect(found.map(u => [u.steps, u.deciding, u.update.decisions])).toEqual([
+      [900, false, { prune: false, grow: false }],
+      [1800, false, { prune: false, grow: false }],
+      [2700, true, { prune: true, grow: false }],
+      [3600, true, { prune: true, grow: false }],
+    ]);
+    const rising = [row(0.3, 1.3), row(0.2, 1.4), row(0.1, 1.5)];
+    expect(updates({ fbp: true, dynamicEpoch: 0 }, rising)[0].update.decisions).toEqual({ prune: false, grow: true });
+    expect(updates({ fb: true, dynamicEpoch: 0 }, widening)[3].deciding).toBe(false);
+  });
+});
