@@ -5,9 +5,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
-import { run as runProgram } from '../../src/cli/program.ts';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { publishedStatistics } from '../../src/data/index.ts';
 import { parsePth } from '../../src/data/pth.ts';
@@ -27,6 +26,7 @@ import { exportCheckpoint } from '../../src/train/export.ts';
 import { resolveExport } from '../../src/train/export-settings.ts';
 import { onnxGraph } from '../../src/train/onnx-graph.ts';
 import { trainRun } from '../../src/train/run.ts';
+import { inProcess, inProcessJson } from '../cli/in-process.ts';
 import { random, run, testDevice } from '../engine.ts';
 import { readOnnx, runOnnx } from '../reference/onnx.ts';
 
@@ -34,6 +34,7 @@ const device = await testDevice();
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-export-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const path = (name: string) => join(folder, name);
+const json = (...args: string[]) => inProcessJson(args);
 const nothing = { masks: new Map(), momentum: new Map(), fired: new Map(), denseMomentum: new Map() };
 
 /** A network whose batch norms hide nothing behind zeros and ones, and its checkpoint. */
@@ -184,7 +185,8 @@ describe('state_dicts of a run under a mask', () => {
     await json('train', '--init', out, ...common, ...short);
     const weights = readSafetensors(path('again/checkpoint.safetensors')).tensors.get('linear.weight')!.data;
     expect(weights).toEqual(parsePth(readFileSync(out), 'x').get('linear.weight')!.data);
-    expect((await json('inspect', out)).layers.map((l: { name: string }) => l.name)).toContain('linear.weight');
+    const inspected = JSON.parse((await inProcess(['inspect', out, '--json'])).stdout);
+    expect(inspected.layers.map((l: { name: string }) => l.name)).toContain('linear.weight');
   });
 
   it('is written by the command, whole or not at all', async () => {
@@ -193,7 +195,7 @@ describe('state_dicts of a run under a mask', () => {
     expect({ file, format, bytes }).toEqual({ file: out, format: 'pth', bytes: readFileSync(out).length });
     const before = readdirSync(folder);
     const there = (code: number, ...args: string[]) =>
-      outcome('export', ...args).then(o => expect([o.code, o.stdout]).toEqual([code, '']));
+      inProcess(['export', ...args]).then(o => expect([o.code, o.stdout]).toEqual([code, '']));
     await there(2, '--checkpoint', checkpoint, '--to', 'caffe', '--out', path('x'));
     await there(2, '--checkpoint', checkpoint, '--to', 'pth');
     await there(1, '--checkpoint', path('none'), '--to', 'pth', '--out', path('x'));
@@ -209,7 +211,7 @@ describe('state_dicts of a run under a mask', () => {
     expect(readSafetensors(out).tensors).toEqual(tensors);
     const other = path('other.safetensors');
     writeSafetensors(other, new Map([...tensors].filter(([name]) => name !== 'linear.bias')));
-    const { code, stderr } = await outcome(
+    const { code, stderr } = await inProcess([
       'eval',
       '--checkpoint',
       other,
@@ -219,28 +221,7 @@ describe('state_dicts of a run under a mask', () => {
       'resnet8',
       '--width',
       '2',
-    );
+    ]);
     expect([code, stderr]).toEqual([1, `sparrow: ${other}: does not fit the model: 1 missing: linear.bias\n`]);
   });
 });
-
-async function outcome(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map(stream =>
-    vi.spyOn(process[stream], 'write').mockImplementation(text => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    return { code: await runProgram(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
-
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await outcome(...args, '--json');
-  expect([code, stderr]).toEqual([0, stderr]);
-  return JSON.parse(stdout);
-}

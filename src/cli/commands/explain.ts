@@ -72,11 +72,11 @@ function summaryTable({ n, sa, ra, attack, similarity, around, weights, files }:
     [`RA ${attack}`, percent(ra)],
   ];
   const add = (name: string, value: number | undefined) => value !== undefined && rows.push([name, value.toFixed(4)]);
-  add('similarity of Grad-CAM, clean and attacked', similarity.cam);
-  add('similarity of saliency, clean and attacked', similarity.saliency);
-  add('loss at an image', around?.centreLoss);
-  add('largest loss around it within eps', around?.ballLoss);
-  add('loss on clean images', weights?.clean.centreLoss);
-  add('loss on attacked images', weights?.adv.centreLoss);
+  add('cosine of Grad-CAM, clean and attacked', similarity.cam);
+  add('cosine of saliency, clean and attacked', similarity.saliency);
+  add('loss at an image (nats)', around?.centreLoss);
+  add('largest loss around it within eps (nats)', around?.ballLoss);
+  add('loss on clean images (nats)', weights?.clean.centreLoss);
+  add('loss on attacked images (nats)', weights?.adv.centreLoss);
   return `${formatTable([`${n} images`, ''], rows)}\n\nin ${files.page}`;
 }
