@@ -83,6 +83,13 @@ it('prints the table: Markdown, or what --format names', async () => {
   expect(existsSync(at('report.html'))).toBe(false);
 });
 
+it('needs settings and numbers for the table, and no weights', async () => {
+  writeFileSync(at('fb-2/checkpoint.safetensors'), 'no weights');
+  const { code, stdout } = await inProcess(['report', '--table', at('fb-2')]);
+  expect([code, stdout]).toEqual([0, expect.stringContaining('Flying Bird')]);
+  expect(await inProcess(['report', at('fb-2'), '--quiet'])).toMatchObject({ code: 1, stdout: '' });
+});
+
 it('puts runs on different data sets, or one without an epoch, side by side and says so', async () => {
   const { code, stdout, stderr } = await report('fb-1', 'cifar', 'begun');
   expect([code, stdout]).toEqual([0, 'report.html\n']);
