@@ -1,7 +1,7 @@
 /** The parts of an explanation that draw losses over planes: around images, and in weight space. */
 import type { Explanation } from '../train/explain/explanation.ts';
 import { type ClassPlane, classFigure, type Plane, surfaceFigure } from './explainSurface.ts';
-import { percent, plain } from './format.ts';
+import { fraction, plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 import { section } from './sections/section.ts';
 
@@ -50,7 +50,8 @@ export function inWeightSpace({ about, weights, shape }: Explanation): Markup | 
   const attacked =
     recraft > 0 ? `attacked anew at every point by PGD-${recraft}` : `attacked once by ${about.attack}, at the centre`;
   const lead = html`Mean loss on the ${shape[0]} images when the weights move along two random directions that are normalised filter by filter: at 1 a filter has moved by its own length. Biases and batch normalisation stay${
-    density < 1 && html`, and so do masked weights, which are no part of a direction: ${percent(density)} of the weights move`
+    density < 1 &&
+    html`, and so do masked weights, which are no part of a direction: the fraction ${fraction(density)} of the weights moves`
   }. Attacked images were ${attacked}. The two figures share their colours, which are spread by the square root of the loss.`;
   const figures = [
     ['Clean images', clean],
