@@ -117,7 +117,12 @@ it.each<[string, 1 | 2, string[], string]>([
   ['a broken line of metrics', 1, ['--table', '@/broken'], 'broken/metrics.jsonl, line 4: not JSON'],
   ['broken distances', 1, ['@/maps'], "maps/distances.json: 'distances' is no table of 2 x 2 numbers in [0, 1]"],
   ['one run twice', 2, ['@/fb-1', '@/./fb-1/'], '/./fb-1/ is given twice; name each run once'],
-  ['a format that is none', 2, ['--table', '--format', 'xml', '@/fb-1'], "argument 'xml' is invalid"],
+  [
+    'a format that is none',
+    2,
+    ['--table', '--format', 'xml', '@/fb-1'],
+    "--format must be one of markdown, csv, json, got 'xml'",
+  ],
   ['a format without a table', 2, ['--format', 'csv', '@/fb-1'], '--format goes with --table'],
   ['a table as a page', 2, ['--table', '--out', '@/x.html', '@/fb-1'], '--out: --table only prints; give one of them'],
   ['a page in no folder', 1, ['@/fb-1', '--out', '@/no/x.html'], 'no/x.html: its folder does not exist'],

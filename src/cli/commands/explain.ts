@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { ensureWritableFolder } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import type { WrittenExplanation } from '../../report/explain.ts';
-import { engineFlags, evaluationFlags } from '../../train/attack-settings.ts';
+import { craftingFlags, engineFlags } from '../../train/attack-settings.ts';
 import {
   type ExplainSettings,
   explainedFlags,
@@ -47,7 +47,7 @@ export function addExplain(program: Command): void {
         'space. Architecture and data set are those the checkpoint names; a plain state_dict needs --dataset, --arch and --width.',
     );
   addFlags(command, 'Model and data', explainedFlags);
-  addFlags(command, 'Attack', evaluationFlags);
+  addFlags(command, 'Attack', craftingFlags);
   addFlags(command, 'Figures', figureFlags);
   addFlags(command, 'Run', { ...outFlags, ...engineFlags });
   addOutputOptions(command)

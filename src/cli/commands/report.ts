@@ -1,6 +1,6 @@
 /** `sparrow report`: one page, figures or a table from the folders of runs. */
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { writeFileAtomic } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import type { TableFormat } from '../../report/index.ts';
@@ -30,6 +30,14 @@ interface ReportOptions extends OutputOptions {
   readonly format?: TableFormat;
 }
 
+const formats: readonly TableFormat[] = ['markdown', 'csv', 'json'];
+
+function tableFormat(text: string): TableFormat {
+  const format = formats.find(known => known === text);
+  if (format === undefined) throw new UsageError(`--format must be one of ${formats.join(', ')}, got '${text}'`);
+  return format;
+}
+
 export function addReport(program: Command): void {
   const command = program
     .command('report')
@@ -42,7 +50,7 @@ export function addReport(program: Command): void {
     .option('--out <FILE>', 'the page (default: report.html in the folder of one run; ./report.html of several)')
     .option('--figures <DIR>', 'write each figure as SVG and PNG into this folder, too')
     .option('--table', 'print the table of results instead')
-    .addOption(new Option('--format <NAME>', 'of --table (default: markdown)').choices(['markdown', 'csv', 'json']));
+    .option('--format <NAME>', `of --table: ${formats.join(', ')} (default: markdown)`, tableFormat);
   addOutputOptions(command)
     .addHelpText('after', examples)
     .action((folders: string[], options: ReportOptions) => (options.table ? table(folders, options) : page(folders, options)));
