@@ -37,8 +37,8 @@ export function imageFigures(explanation: Explanation): Figure[] {
       const top = titleHeight + 4 + row * (drawn.side + drawn.below);
       return pictures.map(({ uri, caption, verdict }, column) => {
         const x = column * (drawn.side + drawn.gap);
-        const sign = verdict && `${verdict.right ? '\u2713' : '\u2717'} ${verdict.name}`;
-        return html`<image href="${uri}" x="${px(x)}" y="${top}" width="${drawn.side}" height="${drawn.side}" preserveAspectRatio="none" image-rendering="optimizeSpeed" style="image-rendering: pixelated"/><text x="${px(x)}" y="${top + drawn.side + 15}" font-size="11" fill="${muted}">${caption}</text>${sign && html`<text x="${px(x)}" y="${top + drawn.side + 30}" font-size="11" fill="${ink}">${shorten(sign, 20)}</text>`}`;
+        const answer = verdict && `${verdict.right ? 'right' : 'wrong'}: ${verdict.name}`;
+        return html`<image href="${uri}" x="${px(x)}" y="${top}" width="${drawn.side}" height="${drawn.side}" preserveAspectRatio="none" image-rendering="optimizeSpeed"/><text x="${px(x)}" y="${top + drawn.side + 15}" font-size="11" fill="${muted}">${caption}</text>${answer && html`<text x="${px(x)}" y="${top + drawn.side + 30}" font-size="11" fill="${ink}">${shorten(answer, 20)}</text>`}`;
       });
     });
     const height = titleHeight + 4 + rows.length * (drawn.side + drawn.below);

@@ -171,6 +171,7 @@ describe('the files', () => {
       );
       expect(colours.size).toBeGreaterThan(100); // six pictures of noise and their captions
       expect(readFileSync(card.replace('.png', '.svg'), 'utf8').match(/<image /g)).toHaveLength(6);
+      expect(readFileSync(card.replace('.png', '.svg'), 'utf8')).toMatch(/>(right|wrong): /); // in letters that every font has
     } finally {
       rmSync(folder, { recursive: true });
     }

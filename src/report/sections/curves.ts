@@ -1,6 +1,6 @@
 /** Learning curves, and the numbers behind them. One run: its sets in one figure. Several: a figure a quantity with a line a run. */
 import type { Figure } from '../figure.ts';
-import { fraction, percent, plain } from '../format.ts';
+import { decimals, fraction, percent, plain } from '../format.ts';
 import { type DecisionMark, lineFigure, type Series } from '../lineFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { EpochMetrics } from '../run.ts';
@@ -151,15 +151,15 @@ const columns: Column[] = [
   metric('testRa', 'test RA', percent),
   metric('valSa', 'val. SA', percent),
   metric('testSa', 'test SA', percent),
-  metric('valLoss', 'val. loss', plain),
+  metric('valLoss', 'val. loss', value => decimals(value, 4)),
   metric('lr', 'lr', plain),
   metric('density', 'density', fraction),
   metric('deathRate', 'death rate', fraction),
   metric('fired', 'ITOP rate', fraction),
   metric('maskDistance', 'mask distance', fraction),
   { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
-  metric('imagesPerSecond', 'images/s', plain),
-  metric('seconds', 'seconds', plain),
+  metric('imagesPerSecond', 'images/s', value => decimals(value, 1)),
+  metric('seconds', 'seconds', value => decimals(value, 1)),
 ];
 
 /** '704 (prune, grow)': the iteration, and what was decided. */
