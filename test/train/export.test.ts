@@ -189,6 +189,15 @@ describe('state_dicts of a run under a mask', () => {
     expect(inspected.layers.map((l: { name: string }) => l.name)).toContain('linear.weight');
   });
 
+  it('says how far it is, to the end', async () => {
+    for (const to of ['onnx', 'safetensors'] as const) {
+      const done: number[] = [];
+      const settings = resolveExport({ checkpoint, to, out: path('told') });
+      await exportCheckpoint(settings, { onProgress: p => done.push(p.done / p.total!) });
+      expect(done).toEqual([0, 1 / 3, 2 / 3, 1]);
+    }
+  });
+
   it('is written by the command, whole or not at all', async () => {
     const out = path('by-command.pth');
     const { file, format, bytes } = await json('export', '--checkpoint', checkpoint, '--to', 'pth', '--out', out);
