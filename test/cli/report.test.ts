@@ -64,6 +64,7 @@ it('writes the page of several runs and their figures where it is told, and says
     '--figures',
     at('figures'),
     '--json',
+    '--quiet',
   ]);
   expect([code, stderr]).toEqual([0, '']);
   const told = JSON.parse(stdout);
