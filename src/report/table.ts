@@ -53,13 +53,13 @@ export function resultTable(runs: readonly RunData[]): TableRow[] {
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   const rows = [...groups.values()];
-  const shared = (label: string): boolean => rows.filter(([first]) => first.label === label).length > 1;
+  const shared = (run: RunData): boolean => rows.filter(([first]) => toldOf(first) === toldOf(run)).length > 1;
   return rows.map(group => {
     const [first] = group;
     const summaries = group.map(summarise);
     const over = (of: (summary: Summary) => number): Statistic => statistic(summaries.map(of));
     return {
-      method: shared(first.label) ? `${first.label} (${first.folder})` : first.label,
+      method: shared(first) ? `${first.label} (${first.folder})` : first.label,
       dataset: dataSetOf(first),
       arch: archOf(first),
       density: over(summary => summary.density),
@@ -69,6 +69,9 @@ export function resultTable(runs: readonly RunData[]): TableRow[] {
     };
   });
 }
+
+/** What the columns beside a method's name tell of a run: rows that are alike in it are told apart by their folders. */
+const toldOf = (run: RunData): string => JSON.stringify([run.label, dataSetOf(run), archOf(run), run.config.density]);
 
 const archOf = ({ result, config }: RunData): string => result?.arch || String(config.arch ?? '');
 const seedOf = ({ result, config }: RunData): number => (Number.isFinite(result?.seed) ? result!.seed : Number(config.seed));

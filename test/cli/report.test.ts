@@ -126,6 +126,12 @@ it.each<[string, 1 | 2, string[], string]>([
   ],
   ['a format without a table', 2, ['--format', 'csv', '@/fb-1'], '--format goes with --table'],
   ['a table as a page', 2, ['--table', '--out', '@/x.html', '@/fb-1'], '--out: --table only prints; give one of them'],
+  [
+    'figures where a file is',
+    1,
+    ['@/cifar', '--figures', '@/fb-1/config.json'],
+    'fb-1/config.json: a file of that name is in the way',
+  ],
   ['a page in no folder', 1, ['@/fb-1', '--out', '@/no/x.html'], 'no/x.html: its folder does not exist'],
 ])('refuses %s', async (_, code, args, message) => {
   const before = readdirSync(root).sort();
@@ -134,4 +140,5 @@ it.each<[string, 1 | 2, string[], string]>([
   expect(outcome.stderr).toMatch(/^sparrow: [^\n]*\n$/);
   expect(outcome.stderr).toContain(message);
   expect(readdirSync(root).sort()).toEqual(before);
+  expect(existsSync(at('cifar/report.html'))).toBe(false);
 });

@@ -60,6 +60,14 @@ describe('the table of results', () => {
     ]);
   });
 
+  it('names no folders where density, data set or architecture tell rows apart', () => {
+    const rows = resultTable([0.1, 0.2].flatMap(density => [1, 2].map(seed => run('Flying Bird', seed, 0.5, { density }))));
+    expect(rows.map(({ method, seeds }) => [method, seeds])).toEqual([
+      ['Flying Bird', [1, 2]],
+      ['Flying Bird', [1, 2]],
+    ]);
+  });
+
   it('takes no seed twice into one mean', () => {
     expect(resultTable([...three, run('Flying Bird', 2, 0.9)]).map(row => row.seeds)).toEqual([[1, 2, 3], [2]]);
   });

@@ -1,7 +1,7 @@
 /** `sparrow report`: one page, figures or a table from the folders of runs. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { writeFileAtomic } from '../../data/files.ts';
+import { ensureWritableFolder, writeFileAtomic } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import type { TableFormat } from '../../report/index.ts';
 import * as engine from '../engine.ts';
@@ -64,6 +64,7 @@ async function page(folders: string[], options: ReportOptions): Promise<void> {
     const runs = report.loadRuns(folders, { onRun: (done, total) => onProgress({ label: 'reading runs', done, total }) });
     const notices = report.noticesOf(runs);
     notices.forEach(onNotice);
+    if (options.figures !== undefined) ensureWritableFolder(options.figures);
     writeFileAtomic(out, report.renderReport(runs));
     const onFigure = (done: number, total: number) => onProgress({ label: 'drawing figures', done, total });
     const { figures: folder } = options;
