@@ -149,8 +149,8 @@ export function xAxis(
   const texts = tickTexts(ticks, axis);
   return html`${ticks.map(
     (tick, i) =>
-      html`<line x1="${px(scale(tick))}" x2="${px(scale(tick))}" y1="${px(top)}" y2="${px(bottom)}" stroke="${rule}"/><text x="${px(scale(tick))}" y="${px(bottom + 16)}" text-anchor="middle" fill="${muted}">${texts[i]}</text>`,
-  )}<line x1="${px(left)}" x2="${px(right)}" y1="${px(bottom)}" y2="${px(bottom)}" stroke="${muted}"/><text x="${px((left + right) / 2)}" y="${px(bottom + 34)}" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
+      html`<line x1="${px(scale(tick))}" x2="${px(scale(tick))}" y1="${px(top)}" y2="${px(bottom)}" stroke="${rule}"/><text x="${px(scale(tick))}" y="${px(bottom + 18)}" text-anchor="middle" fill="${muted}">${texts[i]}</text>`,
+  )}<line x1="${px(left)}" x2="${px(right)}" y1="${px(bottom)}" y2="${px(bottom)}" stroke="${muted}"/><text x="${px((left + right) / 2)}" y="${px(bottom + 36)}" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
 }
 
 /** The y axis left of a plot that spans `left` to `right`, with horizontal grid lines and its name turned by 90 degrees. */

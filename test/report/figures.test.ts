@@ -106,6 +106,9 @@ describe('the figures of a page', () => {
     const legendHeight = 45;
     const symbols = [...source.matchAll(/transform="translate\(([\d.]+) ([\d.]+)\)"/g)].map(match => match.slice(1).map(Number));
     const points = symbols.filter(([, y]) => y > legendHeight).map(([x]) => x);
+    const [, bottom] = /<line x1="[\d.]+" x2="[\d.]+" y1="([\d.]+)" y2="\1" stroke="var\(--muted/.exec(source)!.map(Number);
+    const [, below] = /y="([\d.]+)" text-anchor="middle"/.exec(source)!.map(Number);
+    expect(below - 10).toBeGreaterThan(bottom + 7); // a ring at the lowest value, too
     expect(Math.min(...points)).toBeGreaterThan(Number(at) + 6 + 7); // a ring beyond the axis' line
   });
 
