@@ -87,11 +87,12 @@ describe('explain', () => {
 
   it('only the figures asked for, of a layer by its name, without smoothing; for people a table, and where the page is', async () => {
     const out = join(folder, 'cam');
-    const plain = ['--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen', '--limit', '4'];
+    const plain = ['--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen', '--limit', '4', '--svg-png'];
     const { code, stdout } = await inProcess(['explain', ...few, ...plain, '--out', out]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^4 images.*\n.*\nSA +\d.*\nRA pgd-2 .*\ncosine of Grad-CAM, clean and attacked +0\.\d+\n\nin /);
-    expect(stdout.trimEnd().endsWith(join(out, 'explain.html'))).toBe(true);
+    expect(stdout.trimEnd().endsWith(`${join(out, 'explain.html')}, 8 files of figures beside it`)).toBe(true);
+    expect(readdirSync(join(out, 'figures')).filter(name => /^image-\d-[\w-]+\.(svg|png)$/.test(name))).toHaveLength(8);
     const summary = JSON.parse(readFileSync(join(out, 'explain.json'), 'utf8'));
     expect(summary).toMatchObject({ layer: 'conv1', map: [4, 16, 16], flip: false, eigen: false });
     expect(Object.keys(summary.similarity)).toEqual(['cam']);
