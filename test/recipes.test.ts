@@ -1,5 +1,8 @@
-/** Every command of `recipes`, parsed by the program's own parser with nothing run: names, values and the rules between them hold, and no row is missing. */
-import { readdirSync, readFileSync } from 'node:fs';
+/**
+ * Every command of `recipes`, of the other documents and of the program's own help, parsed by its own parser with nothing run: names, values and the
+ * rules between them hold, and no row of the paper is missing.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -8,6 +11,7 @@ import { createProgram } from '../src/cli/program.ts';
 import { type Axis, combinations } from '../src/cli/sweep/plan.ts';
 import { evalFlags, resolveEvaluation } from '../src/train/attack-settings.ts';
 import { resolveConfig, trainFlags } from '../src/train/config.ts';
+import { explainFlags, resolveExplanation } from '../src/train/explain/settings.ts';
 import { exportFlags, resolveExport } from '../src/train/export-settings.ts';
 import { resolveRobustBird, robustBirdFlags } from '../src/train/robust-bird/settings.ts';
 import { parseCommand } from './cli/parse.ts';
@@ -35,6 +39,8 @@ const settings = {
   train: { flags: trainFlags, resolve: resolveConfig },
   'robust-bird': { flags: robustBirdFlags, resolve: resolveRobustBird },
   eval: { flags: evalFlags, resolve: resolveEvaluation },
+  attack: { flags: evalFlags, resolve: resolveEvaluation },
+  explain: { flags: explainFlags, resolve: resolveExplanation },
   export: { flags: exportFlags, resolve: resolveExport },
 } as const;
 
@@ -65,6 +71,41 @@ describe.each(pages)('recipes/$name', ({ text }) => {
   it('trains each run in a folder of its own', () => {
     const folders = commands.flatMap(check);
     expect(folders.filter((path, i) => folders.indexOf(path) < i)).toEqual([]);
+  });
+});
+
+/** The lines of a text that are commands, after what they begin with; those with an ellipsis are none. */
+const commandLines = (text: string, start: string): string[] =>
+  text
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line.startsWith(start) && !line.includes(' ... '))
+    .map(line => line.slice(start.length).replace(/ +#.*/, ''));
+
+describe.each(['README.md', 'CONTRIBUTING.md', 'docs/pack.md', 'docs/shapes.md'])('%s', name => {
+  const text = readFileSync(join(folder, '..', name), 'utf8');
+
+  it('has commands that parse', () => {
+    const lines = commandLines(text, 'npx sparrow ').concat(commandLines(text, 'sparrow-VERSION-linux-x64/sparrow '));
+    expect(lines.length > 0).toBe(name === 'README.md' || name === 'docs/pack.md');
+    for (const line of lines) check(line.split(' '));
+  });
+
+  it('links to files that are there', () => {
+    const links = [...text.matchAll(/\]\(([^)#:]+)(?:#[\w-]+)?\)/g)].map(match => join(folder, '..', name, '..', match[1]));
+    expect(links.filter(path => !existsSync(path))).toEqual([]);
+  });
+});
+
+describe('the examples of --help', () => {
+  const commands = createProgram().commands.flatMap(command => [command, ...command.commands]);
+
+  it.each(commands.map(command => [command.name(), command] as const))('of %s parse', (_, command) => {
+    let help = '';
+    command.configureOutput({ writeOut: text => (help += text) }).outputHelp();
+    const lines = commandLines(help, 'sparrow ');
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines) check(line.split(' '));
   });
 });
 

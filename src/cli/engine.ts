@@ -32,10 +32,17 @@ export async function robustness(settings: EvalSettings, hooks: RunHooks, keepIm
   return (await import('../train/robustness.ts')).scoreRobustness(settings, hooks, keepImages);
 }
 
-/** Explains a checkpoint, and writes the page and the numbers into `folder`. */
-export async function explain(settings: ExplainSettings, folder: string, hooks: RunHooks): Promise<WrittenExplanation> {
+/** Explains a checkpoint, and writes the page, the numbers and, where they are asked for, the figures into `folder`. */
+export async function explain(
+  settings: ExplainSettings,
+  folder: string,
+  figureFiles: boolean,
+  hooks: RunHooks,
+): Promise<WrittenExplanation> {
   const [engine, report] = await Promise.all([import('../train/explain/explain.ts'), import('../report/explain.ts')]);
-  return report.writeExplanation(folder, await engine.explain(settings, hooks));
+  const explanation = await engine.explain(settings, hooks);
+  const onFigure = (done: number, total: number) => hooks.onProgress?.({ label: 'drawing figures', done, total });
+  return report.writeExplanation(folder, explanation, { figureFiles, onFigure });
 }
 
 /** Writes a checkpoint in the format of other programs. */

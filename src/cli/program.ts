@@ -5,6 +5,12 @@ import { SparrowError } from '../errors.ts';
 import { commands } from './commands/index.ts';
 import { normaliseArguments, valueTaker } from './options.ts';
 
+const examples = `
+Examples:
+  sparrow demo
+  sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
+  sparrow train --help`;
+
 const footer = `
 Exit codes:
   0 done    1 failed    2 wrong usage    130 interrupted`;
@@ -15,7 +21,9 @@ export function createProgram(): Command {
     .description('Sparse robust training on WebGPU.')
     .version(version, '--version', 'print the version')
     .helpOption('--help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
     .usage('<command> [flags]')
+    .addHelpText('after', examples)
     .addHelpText('afterAll', footer)
     .exitOverride()
     .configureOutput({ outputError: () => {} });

@@ -38,6 +38,11 @@ export function siCount(n: number): string {
   return step === 0 ? String(n) : `${(n / 1000 ** step).toFixed(2)}${prefixes[step]}`;
 }
 
+/** A file's size: `176.2 MiB`, below that `37.1 KiB`. */
+export function byteCount(bytes: number): string {
+  return bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
 /** A duration: `42s`, `3m05s`, `2h07m`. */
 export function duration(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));

@@ -5,7 +5,7 @@
 import { unzipSync } from 'fflate';
 import { FileError } from '../errors.ts';
 import { type Dialect, type Fail, type Pickled, PickledObject, Unpickler } from './pickle.ts';
-import type { StoredDType, StoredTensor } from './safetensors.ts';
+import { arrays, type StoredDType, type StoredTensor } from './safetensors.ts';
 
 /** PyTorch's storage classes; each is a run of values of one type. */
 const dtypes: Readonly<Record<string, StoredDType>> = {
@@ -20,20 +20,6 @@ const dtypes: Readonly<Record<string, StoredDType>> = {
   ByteStorage: 'U8',
   BoolStorage: 'BOOL',
 };
-const arrays = {
-  F32: Float32Array,
-  F64: Float64Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  I16: Int16Array,
-  I8: Int8Array,
-  U8: Uint8Array,
-  BOOL: Uint8Array,
-} as const;
-type TorchDType = keyof typeof arrays;
-
 /** Any object that is of no use here: what it is called and given is forgotten. */
 class Other extends PickledObject {
   readonly name: string;
@@ -46,9 +32,9 @@ class Other extends PickledObject {
 /** A run of values that tensors are views of. */
 class StorageRef extends PickledObject {
   readonly key: string;
-  readonly dtype: TorchDType;
+  readonly dtype: StoredDType;
   readonly length: number;
-  constructor(key: string, dtype: TorchDType, length: number) {
+  constructor(key: string, dtype: StoredDType, length: number) {
     super();
     this.key = key;
     this.dtype = dtype;
@@ -113,7 +99,7 @@ class TorchDialect implements Dialect {
       return fail('a reference to something that is no storage');
     if (!dtype) return fail(`values of type ${type.name}`);
     if (view) return fail('a storage that is a view of another; save the file again with a newer PyTorch');
-    const found = this.storages.get(key) ?? new StorageRef(key, dtype as TorchDType, length);
+    const found = this.storages.get(key) ?? new StorageRef(key, dtype, length);
     this.storages.set(key, found);
     return found;
   }
@@ -162,40 +148,42 @@ interface Saved {
   values(storage: StorageRef): Uint8Array;
 }
 
-/** An archive: NAME/data.pkl, and the values of storage K in NAME/data/K. */
-/** Walks the directory of a zip archive before `unzipSync` does, which never returns from one that leads out of the file. */
+/** How the records of a zip archive begin that say where its members are (APPNOTE.TXT, sections 4.3.12 to 4.3.16). */
+const member = 0x02014b50;
+const wideEnd = 0x06064b50;
+const wideEndLocator = 0x07064b50;
+const directoryEnd = 0x06054b50;
+
+/**
+ * Walks the directory of a zip archive before `unzipSync` does, which goes through all the members that a damaged count names, four billion at
+ * most. PyTorch's archives have that count in the record of large archives. @throws RangeError where the directory leads out of the file
+ */
 function assertDirectory(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let end = bytes.length - 22;
-  while (view.getUint32(end, true) !== 0x06054b50) end--;
-  let entries = view.getUint16(end + 8, true);
+  while (view.getUint32(end, true) !== directoryEnd) end--;
+  let members = view.getUint16(end + 8, true);
   let at = view.getUint32(end + 16, true);
-  let wide = at === 0xffffffff || entries === 0xffff;
-  if (wide) {
+  if (view.getUint32(end - 20, true) === wideEndLocator) {
     const record = view.getUint32(end - 12, true);
-    wide = view.getUint32(record, true) === 0x06064b50;
-    if (wide) [entries, at] = [view.getUint32(record + 32, true), view.getUint32(record + 48, true)];
+    if (view.getUint32(record, true) === wideEnd)
+      [members, at] = [view.getUint32(record + 32, true), view.getUint32(record + 48, true)];
   }
-  for (; entries > 0; entries--) {
-    if (view.getUint32(at, true) !== 0x02014b50) throw new RangeError('its directory is damaged');
+  for (; members > 0; members--) {
+    if (view.getUint32(at, true) !== member) throw new RangeError('no member where the directory has one');
     const [name, extra, comment] = [28, 30, 32].map(offset => view.getUint16(at + offset, true));
-    if (wide && view.getUint32(at + 20, true) === 0xffffffff) {
-      const last = at + 46 + name + extra;
-      let field = at + 46 + name;
-      while (field < last && view.getUint16(field, true) !== 1) field += 4 + view.getUint16(field + 2, true);
-      if (field >= last) throw new RangeError('its directory is damaged');
-    }
     at += 46 + name + extra + comment;
   }
 }
 
+/** An archive: NAME/data.pkl, and the values of storage K in NAME/data/K. */
 function fromZip(bytes: Uint8Array, source: string): Saved {
   let files: Record<string, Uint8Array>;
   try {
     assertDirectory(bytes);
     files = unzipSync(bytes);
-  } catch (error) {
-    throw new FileError(`${source}: is not a whole zip archive (${(error as Error).message})`);
+  } catch {
+    throw new FileError(`${source}: is not a whole zip archive: it is cut off or damaged; get the file again`);
   }
   const main = Object.keys(files).find(name => /^[^/]*\/data\.pkl$/.test(name));
   if (!main) throw new FileError(`${source}: is a zip archive, but not one of torch.save (no data.pkl)`);

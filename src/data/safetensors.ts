@@ -8,7 +8,7 @@
 import { FileError } from '../errors.ts';
 
 /** The array that holds each dtype's bits. Types JavaScript cannot compute with (F16, BF16) keep their raw 16 bits. */
-const arrays = {
+export const arrays = {
   F64: Float64Array,
   F32: Float32Array,
   F16: Uint16Array,

@@ -37,8 +37,8 @@ export interface DotFigure {
   rows: DotRow[];
   legend: LegendEntry[];
   rowHeight: number;
-  /** Joins a row's dots by a line and writes their values beside them. */
-  dumbbell?: boolean;
+  /** Joins a row's dots by a line and writes their values above them, so. */
+  dumbbell?: (value: number) => string;
 }
 
 const longestName = 22;
@@ -61,7 +61,7 @@ export function dotFigure(figure: DotFigure): Figure | undefined {
     return html`<g><text x="${px(nameWidth - 10)}" y="${px(y + 4)}" text-anchor="end" fill="${ink}">${name}${
       name !== row.name && html`<title>${row.name}</title>`
     }</text>${figure.dumbbell && bar(row.dots, scale, y)}${row.dots.map(dot => symbol(dot.style, scale(dot.x), y, dot))}${
-      figure.dumbbell && values(row.dots, scale, y, figure.x)
+      figure.dumbbell && values(row.dots, scale, y, figure.dumbbell)
     }</g>`;
   });
   const description = rows.map(row => `${row.name}: ${row.dots.map(dot => dot.title).join(', ')}`).join('; ');
@@ -80,14 +80,15 @@ function bar(dots: Dot[], scale: Scale, y: number): Markup {
 }
 
 /** The values of a row's dots, above them, pushed apart where they would touch. */
-function values(dots: Dot[], scale: Scale, y: number, axis: Axis): Markup {
-  const width = 44;
+function values(dots: Dot[], scale: Scale, y: number, format: (value: number) => string): Markup {
   const sorted = dots.toSorted((a, b) => a.x - b.x);
+  const texts = sorted.map(dot => format(dot.x));
+  const width = Math.max(...texts.map(text => text.length)) * 7 + 4;
   const xs = sorted.map(dot => scale(dot.x));
   for (let i = 1; i < xs.length; i++) xs[i] = Math.max(xs[i], xs[i - 1] + width);
   const beyond = Math.max(0, xs[xs.length - 1] + width / 2 - figureWidth);
   return html`${sorted.map(
-    (dot, i) =>
-      html`<text x="${px(xs[i] - beyond)}" y="${px(y - 9)}" text-anchor="middle" fill="${ink}" font-size="11">${axis.format(dot.x)}</text>`,
+    (_, i) =>
+      html`<text x="${px(xs[i] - beyond)}" y="${px(y - 9)}" text-anchor="middle" fill="${ink}" font-size="11">${texts[i]}</text>`,
   )}`;
 }

@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { ensureWritableFolder, writeFileAtomic, writeSafetensors } from '../data/files.ts';
 import type { StoredTensor } from '../data/safetensors.ts';
 import type { About, Explanation } from '../train/explain/explanation.ts';
-import { imageCards } from './explainImages.ts';
+import { imageCards, imageFigures } from './explainImages.ts';
 import { type ExplainSummary, summariseExplanation } from './explainSummary.ts';
 import { aroundImages, inWeightSpace } from './explainSurfaces.ts';
+import type { Figure } from './figure.ts';
+import { writeFigures } from './figureFiles.ts';
 import { percent, plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 import { section } from './sections/section.ts';
@@ -25,17 +27,37 @@ code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 const files = { page: 'explain.html', numbers: 'explain.safetensors', summary: 'explain.json' } as const;
 
 /** What was written: the summary, and the paths. */
-export type WrittenExplanation = ExplainSummary & { readonly files: Record<keyof typeof files, string> };
+export type WrittenExplanation = ExplainSummary & {
+  readonly files: Record<keyof typeof files, string> & { readonly figures?: readonly string[] };
+};
+
+export interface WriteOptions {
+  /** Writes each figure as SVG and PNG, too, into `figures` of the folder. */
+  figureFiles?: boolean;
+  /** Told of each figure that is written. */
+  onFigure?: (done: number, total: number) => void;
+}
+
+/** Every figure of an explanation: the images with their maps, and the surfaces. */
+export function figuresOf(explanation: Explanation): Figure[] {
+  const surfaces = [aroundImages(explanation), inWeightSpace(explanation)];
+  return [...imageFigures(explanation), ...surfaces.flatMap(part => part?.figures ?? [])];
+}
 
 /** Writes the page, the raw numbers and the summary, each whole or not at all. @throws FileError where the folder cannot be written */
-export function writeExplanation(folder: string, explanation: Explanation): WrittenExplanation {
+export async function writeExplanation(
+  folder: string,
+  explanation: Explanation,
+  { figureFiles = false, onFigure }: WriteOptions = {},
+): Promise<WrittenExplanation> {
   ensureWritableFolder(folder);
   const summary = summariseExplanation(explanation);
   writeSafetensors(join(folder, files.numbers), tensorsOf(explanation), metadataOf(explanation));
   writeFileAtomic(join(folder, files.summary), `${JSON.stringify(summary, undefined, 2)}\n`);
   writeFileAtomic(join(folder, files.page), renderExplanation(explanation));
   const paths = Object.entries(files).map(([key, name]) => [key, join(folder, name)]);
-  return { ...summary, files: Object.fromEntries(paths) };
+  const figures = figureFiles && { figures: await writeFigures(figuresOf(explanation), join(folder, 'figures'), onFigure) };
+  return { ...summary, files: { ...Object.fromEntries(paths), ...figures } };
 }
 
 /** The page: one HTML document that needs nothing else. Sections of figures that were not computed are left out. */
@@ -49,7 +71,7 @@ export function renderExplanation(explanation: Explanation): string {
     `SA ${percent(about.sa)}, RA ${percent(about.ra)}`,
   ];
   const head = html`<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/><meta name="color-scheme" content="light dark"/><title>${title}</title>`;
-  const body = html`<header><p class="kind">Sparrow explain</p><h1>${title}</h1><p class="facts-line">${facts.join('\u00A0· ')}</p></header><main>${imageCards(explanation)}${aroundImages(explanation)}${inWeightSpace(explanation)}${settingsOf(explanation)}</main><footer>SA and RA are the accuracies on these images, clean and attacked.</footer>`;
+  const body = html`<header><p class="kind">Sparrow explain</p><h1>${title}</h1><p class="facts-line">${facts.join('\u00A0· ')}</p></header><main>${imageCards(explanation)}${aroundImages(explanation)?.markup}${inWeightSpace(explanation)?.markup}${settingsOf(explanation)}</main><footer>SA and RA are the accuracies on these images, clean and attacked.</footer>`;
   return `<!DOCTYPE html>\n${head}<style>${style}${ownStyle}</style></head><body>${body}</body></html>\n`;
 }
 

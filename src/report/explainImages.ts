@@ -1,7 +1,9 @@
 /** The part of an explanation that has a card for each image: clean and attacked, where the network looks, and which pixels count. */
 import type { Explanation, View } from '../train/explain/explanation.ts';
 import { heat, picture } from './explainColours.ts';
-import { html, type Markup, type Part } from './markup.ts';
+import { type Figure, frame, ink, muted, px, titleHeight } from './figure.ts';
+import { shorten } from './format.ts';
+import { html, type Markup } from './markup.ts';
 import { section } from './sections/section.ts';
 
 /** Cards on the page; the files hold every image. */
@@ -26,32 +28,90 @@ export function imageCards(explanation: Explanation): Markup {
   return section('images', 'What the network looks at', lead, html`<ul class="explained">${cards}</ul>`).markup;
 }
 
-function card(explanation: Explanation, index: number): Markup {
-  const { classes, labels, clean, adv } = explanation;
-  const truth = nameOf(classes, labels[index]);
-  return html`<li><p class="truth">${index + 1}. true class: <b>${truth}</b></p>${row(explanation, clean, 'clean', index)}${row(explanation, adv, 'adversarial', index)}</li>`;
+/** The same cards as figures, which can be files: six pictures each, of every image. */
+export function imageFigures(explanation: Explanation): Figure[] {
+  const { classes, labels, shape } = explanation;
+  return Array.from({ length: shape[0] }, (_, index) => {
+    const rows = viewsOf(explanation, index);
+    const body = rows.map((pictures, row) => {
+      const top = titleHeight + 4 + row * (drawn.side + drawn.below);
+      return pictures.map(({ uri, caption, verdict }, column) => {
+        const x = column * (drawn.side + drawn.gap);
+        const answer = verdict && `${verdict.right ? 'right' : 'wrong'}: ${verdict.name}`;
+        return html`<image href="${uri}" x="${px(x)}" y="${top}" width="${drawn.side}" height="${drawn.side}" preserveAspectRatio="none" image-rendering="optimizeSpeed"/><text x="${px(x)}" y="${top + drawn.side + 15}" font-size="11" fill="${muted}">${caption}</text>${answer && html`<text x="${px(x)}" y="${top + drawn.side + 30}" font-size="11" fill="${ink}">${shorten(answer, 20)}</text>`}`;
+      });
+    });
+    const height = titleHeight + 4 + rows.length * (drawn.side + drawn.below);
+    const description = rows
+      .flat()
+      .map(({ alt }) => alt)
+      .join('. ');
+    return frame(`Image ${index + 1}, ${nameOf(classes, labels[index])}`, `${description}.`, height, body);
+  });
 }
 
-function row({ classes, labels, shape }: Explanation, view: View, kind: string, index: number): Markup {
+/** Side of a picture of a figure, the gap to the next one, and the room below for what is written there. */
+const drawn = { side: 124, gap: 14, below: 44 };
+
+function card(explanation: Explanation, index: number): Markup {
+  const { classes, labels } = explanation;
+  const rows = viewsOf(explanation, index).map(
+    pictures =>
+      html`<div class="triple">${pictures.map(({ uri, alt, caption, verdict }) => figure(uri, alt, caption, verdict))}</div>`,
+  );
+  return html`<li><p class="truth">${index + 1}. true class: <b>${nameOf(classes, labels[index])}</b></p>${rows}</li>`;
+}
+
+/** A picture and what is written of it; the image itself has the network's answer. */
+interface Picture {
+  uri: string;
+  alt: string;
+  caption: string;
+  verdict?: { right: boolean; name: string };
+}
+
+/** The pictures of the clean and of the attacked image. */
+function viewsOf(explanation: Explanation, index: number): Picture[][] {
+  return [
+    picturesOf(explanation, explanation.clean, 'clean', index),
+    picturesOf(explanation, explanation.adv, 'adversarial', index),
+  ];
+}
+
+function picturesOf({ classes, labels, shape }: Explanation, view: View, kind: string, index: number): Picture[] {
   const name = nameOf(classes, view.predicted[index]);
   const right = view.predicted[index] === labels[index];
   const [, , height, width] = shape;
   const pixel = pixelsOf(view.images, shape, index);
   const cam = view.cam && mapOf(view.cam, shape, index);
   const seen = view.saliency && mapOf(view.saliency, shape, index);
-  const verdict = html`<span class="verdict ${right ? 'right' : 'wrong'}"><span aria-hidden="true">${right ? '✓' : '✗'}</span> <span class="unseen">${right ? 'right' : 'wrong'}:</span> ${name}</span>`;
-  return html`<div class="triple">${figure(picture(width, height, pixel), `The ${kind} image, predicted ${name}`, [kind, verdict])}${
-    cam &&
-    figure(
-      picture(width, height, (y, x) => blend(pixel(y, x), heat(cam(y, x)))),
-      `Grad-CAM of the ${kind} image for ${name}`,
-      'Grad-CAM',
-    )
-  }${seen && figure(picture(width, height, brightness(seen, height, width)), `Saliency of the ${kind} image for ${name}`, 'saliency')}</div>`;
+  const image = { uri: picture(width, height, pixel), alt: `The ${kind} image, predicted ${name}`, caption: kind };
+  const over =
+    (map: Map2): Pixels =>
+    (y, x) =>
+      blend(pixel(y, x), heat(map(y, x)));
+  return [
+    { ...image, verdict: { right, name } },
+    ...(cam
+      ? [{ uri: picture(width, height, over(cam)), alt: `Grad-CAM of the ${kind} image for ${name}`, caption: 'Grad-CAM' }]
+      : []),
+    ...(seen
+      ? [
+          {
+            uri: picture(width, height, brightness(seen, height, width)),
+            alt: `Saliency of the ${kind} image for ${name}`,
+            caption: 'saliency',
+          },
+        ]
+      : []),
+  ];
 }
 
-function figure(uri: string, alt: string, caption: Part): Markup {
-  return html`<figure><img src="${uri}" alt="${alt}"/><figcaption>${caption}</figcaption></figure>`;
+function figure(uri: string, alt: string, caption: string, verdict: Picture['verdict']): Markup {
+  const answer =
+    verdict &&
+    html`<span class="verdict ${verdict.right ? 'right' : 'wrong'}"><span aria-hidden="true">${verdict.right ? '✓' : '✗'}</span> <span class="unseen">${verdict.right ? 'right' : 'wrong'}:</span> ${verdict.name}</span>`;
+  return html`<figure><img src="${uri}" alt="${alt}"/><figcaption>${caption}${answer}</figcaption></figure>`;
 }
 
 const nameOf = (classes: readonly string[], klass: number): string => classes[klass] ?? `class ${klass}`;

@@ -2,7 +2,21 @@
 import { scaleLinear, scaleSqrt } from 'd3-scale';
 import { heat, picture } from './explainColours.ts';
 import { contour, contourLevels } from './explainContours.ts';
-import { type Axis, colourOf, frame, ink, legend, paper, px, symbol, titleHeight, xAxis, yAxis } from './figure.ts';
+import {
+  type Axis,
+  colourOf,
+  type Figure,
+  frame,
+  ink,
+  legend,
+  paper,
+  px,
+  symbol,
+  tickTexts,
+  titleHeight,
+  xAxis,
+  yAxis,
+} from './figure.ts';
 import { plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 
@@ -44,7 +58,7 @@ const labelRoom = 30;
  * A quantity over a plane. Colours are spread by the square root of the value above the lowest of the range, which leaves room for the low ones;
  * the contour lines have levels of the plane's own, which are written on them.
  */
-export function surfaceFigure(surface: Surface): Markup {
+export function surfaceFigure(surface: Surface): Figure {
   const { title, values, axis, name, range } = surface;
   const [low, high] = range;
   const share = scaleSqrt([0, high > low ? high - low : 1], [0, 1]).clamp(true);
@@ -113,12 +127,12 @@ export interface ClassPlane extends Plane {
 /** Symbols along a side at most, which tell areas apart without colour. */
 const symbolsAlong = 7;
 
-/** The predicted class over a plane: an area, a colour and a symbol a class, the right one first. */
-export function classFigure(plane: ClassPlane): Markup {
+/** The predicted class over a plane: an area, a colour and a symbol a class. The first colour is that of the right class in every figure. */
+export function classFigure(plane: ClassPlane): Figure {
   const { title, axis, classes, names, truth } = plane;
   const found = [...new Set([truth, ...classes])]
-    .filter(klass => classes.includes(klass))
-    .map((klass, style) => ({ klass, style, share: count(classes, klass) / classes.length }));
+    .map((klass, style) => ({ klass, style, share: count(classes, klass) / classes.length }))
+    .filter(({ share }) => share > 0);
   const { x, y } = scalesOf(axis);
   const stride = Math.max(1, Math.ceil(axis.length / symbolsAlong));
   const middle = (axis.length - 1) / 2;
@@ -192,9 +206,10 @@ function colourBar(
     if (room) last = y(level);
     return room;
   });
+  const texts = tickTexts(ticks, { name, format: plain });
   return html`<image href="${uri}" x="${bar.left}" y="${top}" width="${bar.width}" height="${side}" preserveAspectRatio="none"/>${ticks.map(
-    level =>
-      html`<text x="${bar.left + bar.width + 5}" y="${px(y(level) + 4)}" fill="${ink}" font-size="11">${plain(level)}</text>`,
+    (level, i) =>
+      html`<text x="${bar.left + bar.width + 5}" y="${px(y(level) + 4)}" fill="${ink}" font-size="11">${texts[i]}</text>`,
   )}<text transform="translate(392 ${px((top + bottom) / 2)}) rotate(-90)" text-anchor="middle" fill="${ink}">${name}</text>`;
 }
 

@@ -1,14 +1,14 @@
 /** The parts of an explanation that draw losses over planes: around images, and in weight space. */
 import type { Explanation } from '../train/explain/explanation.ts';
 import { type ClassPlane, classFigure, type Plane, surfaceFigure } from './explainSurface.ts';
-import { percent, plain } from './format.ts';
-import { html, type Markup } from './markup.ts';
-import { section } from './sections/section.ts';
+import { fraction, plain } from './format.ts';
+import { html } from './markup.ts';
+import { type Section, section } from './sections/section.ts';
 
 const lossName = 'cross-entropy (nats)';
 
 /** Two figures for each image that has a surface: its loss and its classes. */
-export function aroundImages({ about, classes, labels, around }: Explanation): Markup | undefined {
+export function aroundImages({ about, classes, labels, around }: Explanation): Section | undefined {
   if (!around) return undefined;
   const { axis, count, loss, predicted } = around;
   const points = axis.length ** 2;
@@ -18,7 +18,7 @@ export function aroundImages({ about, classes, labels, around }: Explanation): M
       ? [{ shape: 'diamond', name: 'the attack’s ball, |a| + |b| ≤ 1' } as const, 'sign of the gradient']
       : [{ shape: 'circle', name: 'the attack’s ball, a² + b² ≤ 1' } as const, 'gradient'];
   const lead = html`Each point is the image moved by a·eps along the ${direction} of its loss and by b·eps along a random direction of −1 and 1, pixels cut off at 0 and 1. The circle is the image itself, the dashed line the attack's ball. Figures share their colours, which are spread by the square root of the loss.`;
-  const pairs = Array.from({ length: count }, (_, i) => {
+  const figures = Array.from({ length: count }, (_, i) => {
     const name = classes[labels[i]] ?? `class ${labels[i]}`;
     const plane: Plane = {
       title: `Image ${i + 1}, ${name}: loss`,
@@ -38,41 +38,38 @@ export function aroundImages({ about, classes, labels, around }: Explanation): M
       truth: labels[i],
     };
     return [surfaceFigure({ ...plane, values, name: lossName, range }), classFigure(areas)];
-  });
-  return section('around', 'Loss around an image', [lead], html`<div class="planes">${pairs}</div>`).markup;
+  }).flat();
+  return section('around', 'Loss around an image', [lead], html`<div class="planes">${figures}</div>`, figures);
 }
 
 /** Two figures: the loss on clean and on attacked images. */
-export function inWeightSpace({ about, weights, shape }: Explanation): Markup | undefined {
+export function inWeightSpace({ about, weights, shape }: Explanation): Section | undefined {
   if (!weights) return undefined;
   const { axis, clean, adv, density, recraft } = weights;
   const range = rangeOf(clean, adv);
   const attacked =
     recraft > 0 ? `attacked anew at every point by PGD-${recraft}` : `attacked once by ${about.attack}, at the centre`;
   const lead = html`Mean loss on the ${shape[0]} images when the weights move along two random directions that are normalised filter by filter: at 1 a filter has moved by its own length. Biases and batch normalisation stay${
-    density < 1 && html`, and so do masked weights, which are no part of a direction: ${percent(density)} of the weights move`
+    density < 1 &&
+    html`, and so do masked weights, which are no part of a direction: the fraction ${fraction(density)} of the weights moves`
   }. Attacked images were ${attacked}. The two figures share their colours, which are spread by the square root of the loss.`;
-  const figures = [
-    ['Clean images', clean],
-    ['Attacked images', adv],
+  const planes = [
+    ['Loss in weight space, clean images', clean],
+    ['Loss in weight space, attacked images', adv],
   ] as const;
-  return section(
-    'weights',
-    'Loss in weight space',
-    [lead],
-    html`<div class="planes">${figures.map(([title, values]) =>
-      surfaceFigure({
-        title,
-        axis,
-        x: { name: 'first direction (filter lengths)', format: plain },
-        y: { name: 'second direction (filter lengths)', format: plain },
-        centre: 'the checkpoint',
-        values: drawable(values, range),
-        name: lossName,
-        range,
-      }),
-    )}</div>`,
-  ).markup;
+  const figures = planes.map(([title, values]) =>
+    surfaceFigure({
+      title,
+      axis,
+      x: { name: 'first direction (filter lengths)', format: plain },
+      y: { name: 'second direction (filter lengths)', format: plain },
+      centre: 'the checkpoint',
+      values: drawable(values, range),
+      name: lossName,
+      range,
+    }),
+  );
+  return section('weights', 'Loss in weight space', [lead], html`<div class="planes">${figures}</div>`, figures);
 }
 
 /** The smallest and the largest finite value. */

@@ -125,20 +125,40 @@ export interface Axis {
 
 type Scale = ScaleLinear<number, number>;
 
-/** The x axis below a plot that spans `top` to `bottom`, with vertical grid lines. */
-export function xAxis(scale: Scale, ticks: number[], axis: Axis, top: number, bottom: number): Markup {
-  const [left, right] = scale.range();
+/** The numbers at an axis: where they are plain ones, all with as many decimals as the longest has. */
+export function tickTexts(ticks: readonly number[], { format }: Axis): string[] {
+  const texts = ticks.map(format);
+  if (!texts.every(text => /^\u2212?\d+(\.\d+)?$/.test(text))) return texts;
+  const parts = texts.map(text => text.split('.'));
+  const decimals = Math.max(0, ...parts.map(([, part = '']) => part.length));
+  return parts.map(([whole, part = '']) => (decimals > 0 ? `${whole}.${part.padEnd(decimals, '0')}` : whole));
+}
+
+/**
+ * The x axis below a plot that spans `top` to `bottom`, with vertical grid lines.
+ * @param span from where to where its line goes, where that is further than the scale
+ */
+export function xAxis(
+  scale: Scale,
+  ticks: number[],
+  axis: Axis,
+  top: number,
+  bottom: number,
+  [left, right]: number[] = scale.range(),
+): Markup {
+  const texts = tickTexts(ticks, axis);
   return html`${ticks.map(
-    tick =>
-      html`<line x1="${px(scale(tick))}" x2="${px(scale(tick))}" y1="${px(top)}" y2="${px(bottom)}" stroke="${rule}"/><text x="${px(scale(tick))}" y="${px(bottom + 16)}" text-anchor="middle" fill="${muted}">${axis.format(tick)}</text>`,
-  )}<line x1="${px(left)}" x2="${px(right)}" y1="${px(bottom)}" y2="${px(bottom)}" stroke="${muted}"/><text x="${px((left + right) / 2)}" y="${px(bottom + 34)}" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
+    (tick, i) =>
+      html`<line x1="${px(scale(tick))}" x2="${px(scale(tick))}" y1="${px(top)}" y2="${px(bottom)}" stroke="${rule}"/><text x="${px(scale(tick))}" y="${px(bottom + 18)}" text-anchor="middle" fill="${muted}">${texts[i]}</text>`,
+  )}<line x1="${px(left)}" x2="${px(right)}" y1="${px(bottom)}" y2="${px(bottom)}" stroke="${muted}"/><text x="${px((left + right) / 2)}" y="${px(bottom + 36)}" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
 }
 
 /** The y axis left of a plot that spans `left` to `right`, with horizontal grid lines and its name turned by 90 degrees. */
 export function yAxis(scale: Scale, ticks: number[], axis: Axis, left: number, right: number): Markup {
   const middle = (scale.range()[0] + scale.range()[1]) / 2;
+  const texts = tickTexts(ticks, axis);
   return html`${ticks.map(
-    tick =>
-      html`<line x1="${px(left)}" x2="${px(right)}" y1="${px(scale(tick))}" y2="${px(scale(tick))}" stroke="${rule}"/><text x="${px(left - 6)}" y="${px(scale(tick) + 4)}" text-anchor="end" fill="${muted}">${axis.format(tick)}</text>`,
+    (tick, i) =>
+      html`<line x1="${px(left)}" x2="${px(right)}" y1="${px(scale(tick))}" y2="${px(scale(tick))}" stroke="${rule}"/><text x="${px(left - 6)}" y="${px(scale(tick) + 4)}" text-anchor="end" fill="${muted}">${texts[i]}</text>`,
   )}<text transform="translate(11 ${px(middle)}) rotate(-90)" text-anchor="middle" fill="${ink}">${axis.name}</text>`;
 }

@@ -6,9 +6,13 @@ import { rasterise } from './rasterise.ts';
 
 /**
  * Writes each figure as SVG and as PNG into a folder, which is made if needed.
- * @returns the files' paths @throws FileError where a file cannot be written
+ * @param onFigure told of each figure that is written @returns the files' paths @throws FileError where a file cannot be written
  */
-export async function writeFigures(figures: readonly Figure[], folder: string): Promise<string[]> {
+export async function writeFigures(
+  figures: readonly Figure[],
+  folder: string,
+  onFigure?: (done: number, total: number) => void,
+): Promise<string[]> {
   ensureWritableFolder(folder);
   const names = fileNames(figures.map(figure => figure.title));
   const written: string[] = [];
@@ -22,6 +26,7 @@ export async function writeFigures(figures: readonly Figure[], folder: string): 
       writeFileAtomic(path, content);
       written.push(path);
     }
+    onFigure?.(i + 1, figures.length);
   }
   return written;
 }

@@ -7,6 +7,16 @@ export function percent(fraction: number, decimals = 2): string {
   return Number.isFinite(fraction) ? `${signed(fraction * 100, decimals)}\u00A0%` : missing;
 }
 
+/** A number of a column, whose numbers have the same decimals: 2.13 -> '2.1300'. */
+export function decimals(value: number, count: number): string {
+  return Number.isFinite(value) ? signed(value, count) : missing;
+}
+
+/** A part of 1 as the command line takes and prints it: .20004 -> '0.2000'. */
+export function fraction(value: number): string {
+  return decimals(value, 4);
+}
+
 /** A difference of two fractions in percentage points, with its sign: .0123 -> '+1.23'. */
 export function points(difference: number): string {
   if (!Number.isFinite(difference)) return missing;

@@ -14,6 +14,7 @@ import {
   legend,
   px,
   symbol,
+  tickTexts,
   titleHeight,
   xAxis,
   yAxis,
@@ -50,6 +51,11 @@ export interface LineFigure {
 
 const plotHeight = 190;
 const margin = { left: 52, right: 10, bottom: 40 };
+/** Room left of the plot beside the numbers of the y axis: its name and a gap. */
+const nameRoom = 28;
+const digitWidth = 8;
+/** Between the y axis and the first point, whose symbol and ring would lie on the axis' numbers. */
+const inset = 8;
 
 /** Nothing where no series has a finite point. */
 export function lineFigure({ title, x, y, series, yValues }: LineFigure): Figure | undefined {
@@ -64,20 +70,23 @@ export function lineFigure({ title, x, y, series, yValues }: LineFigure): Figure
   const bottom = top + plotHeight;
   const right = figureWidth - margin.right;
   const points = drawn.flatMap(finite);
+  const yScale = scaleLinear(spread(yValues ?? points.map(point => point[1]), 0.01), [bottom, top]).nice(5);
+  const yTicks = yScale.ticks(5);
+  const longest = Math.max(...tickTexts(yTicks, y).map(text => text.length));
+  const left = Math.max(margin.left, nameRoom + longest * digitWidth);
   const xScale = scaleLinear(
     spread(
       points.map(point => point[0]),
       0.5,
     ),
-    [margin.left, right],
+    [left + inset, right - inset],
   );
-  const yScale = scaleLinear(spread(yValues ?? points.map(point => point[1]), 0.01), [bottom, top]).nice(5);
   const xTicks = xScale.ticks(6).filter(Number.isInteger);
 
   return frame(title, describe(drawn, x, y), bottom + margin.bottom, [
     key.markup,
-    yAxis(yScale, yScale.ticks(5), y, margin.left, right),
-    xAxis(xScale, xTicks, x, bottom, bottom),
+    yAxis(yScale, yTicks, y, left, right),
+    xAxis(xScale, xTicks, x, bottom, bottom, [left, right]),
     drawn.map((s, i) => curve(s, i, drawn.length, xScale, yScale, x, y)),
   ]);
 }

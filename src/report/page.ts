@@ -33,7 +33,7 @@ export function renderReport(runs: readonly RunData[], options: ReportOptions = 
     styled,
   ).map(notice => html`<p class="notice">${notice}</p>`)}${contents(sections)}</header><main>${sections.map(
     section => section.markup,
-  )}</main><footer>Accuracies are percentages of the images of a set; differences are percentage points.</footer>`;
+  )}</main><footer>Accuracies are percentages of the images of a set, and their differences percentage points. Densities, rates and distances of masks are fractions.</footer>`;
   return `<!DOCTYPE html>\n${page}<style>${style}</style></head><body>${body}</body></html>\n`;
 }
 
@@ -77,12 +77,13 @@ function withOwnLabels(runs: readonly RunData[]): StyledRun[] {
 
 function factsLine(runs: StyledRun[]): string {
   const distinct = (values: unknown[]): string => [...new Set(values.filter(Boolean))].join(', ');
-  const epochs = Math.max(0, ...runs.map(run => run.metrics.length));
+  const [fewest, most] = [Math.min, Math.max].map(of => of(...runs.map(run => run.metrics.length)));
+  const epochs = fewest === most ? plain(most) : `${plain(fewest)} to ${plain(most)}`;
   const parts = [
     `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`,
     distinct(runs.map(dataSetOf)),
     distinct(runs.map(run => run.result?.arch || run.config.arch)),
-    epochs > 0 && `${plain(epochs)} ${epochs === 1 ? 'epoch' : 'epochs'}`,
+    most > 0 && `${epochs} ${most === 1 ? 'epoch' : 'epochs'}`,
     distinct(runs.map(run => run.result?.adapter)),
   ];
   return parts.filter(Boolean).join('\u00A0· ');

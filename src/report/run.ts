@@ -1,7 +1,8 @@
 /**
  * What a report knows of a run, and reading it from the run's folder: config.json, metrics.jsonl, result.json, distances.json, the weights
  * and masks in its last checkpoint and samples.safetensors. A piece that is missing is left out of `RunData` (a run may still be going, or
- * have no masks); a piece that is there and cannot be read is an error that names the file.
+ * have no masks); a piece that is there and cannot be read is an error that names the file. Stage 2 of Robust Bird shows the distances of
+ * stage 1, by which its ticket was found.
  */
 import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -83,10 +84,11 @@ export interface RunData {
 /**
  * Reads a run's folder. Throws FileError where the folder is missing or holds neither config.json, metrics.jsonl nor result.json, and
  * where one of its files is broken. A half-written last line of metrics.jsonl is ignored: the run may be writing it now.
+ * @param numbersOnly leaves out weights, masks and images
  */
-export function loadRun(folder: string): RunData {
+export function loadRun(folder: string, numbersOnly = false): RunData {
   const path = (name: string): string => join(folder, name);
-  if (!existsSync(folder)) throw new FileError(`${folder}: no such folder; give the folder of a run (its --save-dir)`);
+  if (!existsSync(folder)) throw new FileError(`${folder}: no such folder; ${existingRun(folder)}`);
   if (!statSync(folder).isDirectory()) throw new FileError(`${folder}: is a file; give the folder of a run (its --save-dir)`);
   if (!['config.json', 'metrics.jsonl', 'result.json'].some(name => existsSync(path(name))))
     throw new FileError(`${folder}: not a run: it holds no config.json, metrics.jsonl or result.json; give a run's --save-dir`);
@@ -94,21 +96,34 @@ export function loadRun(folder: string): RunData {
   const config = readJson(path('config.json')) ?? {};
   const rawResult = readJson(path('result.json'));
   const metrics = readMetrics(path('metrics.jsonl'));
-  const distances = readJson(path('distances.json'));
   const name = basename(resolve(folder));
+  const distancesFile = [folder, firstStage(folder)].map(place => join(place, 'distances.json')).find(existsSync);
   return {
     folder: name,
     label: text(rawResult?.label) || text(config.label) || name,
     config,
     metrics,
     result: rawResult && toResult(rawResult),
-    ...readNetwork(
-      path('checkpoint.safetensors'),
-      metrics.at(-1)?.layers?.map(layer => layer.name),
-    ),
-    distances: distances && toDistances(distances, path('distances.json')),
-    samples: readSamples(path('samples.safetensors')),
+    ...(numbersOnly
+      ? { masks: [], weights: [] }
+      : readNetwork(
+          path('checkpoint.safetensors'),
+          metrics.at(-1)?.layers?.map(layer => layer.name),
+        )),
+    distances: distancesFile === undefined ? undefined : toDistances(readJson(distancesFile)!, distancesFile),
+    samples: numbersOnly ? undefined : readSamples(path('samples.safetensors')),
   };
+}
+
+const secondStage = /_stage2[\\/]*$/;
+
+/** Where stage 1 of Robust Bird lies beside its stage 2; of any other run the folder itself. */
+const firstStage = (folder: string): string => folder.replace(secondStage, '_stage1');
+
+/** What to give instead of a folder that is not there: Robust Bird has its runs beside its --save-dir. */
+function existingRun(folder: string): string {
+  const second = `${folder.replace(/[\\/]+$/, '')}_stage2`;
+  return existsSync(second) ? `Robust Bird's run is in ${second}` : 'give the folder of a run (its --save-dir)';
 }
 
 type Json = Record<string, unknown>;

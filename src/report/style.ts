@@ -6,8 +6,8 @@ const darkRunColours = ['#56b4e9', '#f0803c', '#2fc79a', '#dd94bd', '#ffffff', '
 
 const variables = (colours: string[]): string => colours.map((colour, i) => `--run-${i}: ${colour};`).join(' ');
 
-const light = `--paper: #ffffff; --raised: #f5f7f9; --ink: #1b2127; --muted: #56616c; --rule: #d8dee4; --right: #00684c; --wrong: #b04300; ${variables(runColours)}`;
-const dark = `--paper: #14181d; --raised: #1d232a; --ink: #e8ecf0; --muted: #a3adb8; --rule: #343d47; --right: #4fd0a6; --wrong: #ff9d63; ${variables(darkRunColours)}`;
+const light = `--paper: #ffffff; --raised: #f5f7f9; --ink: #1b2127; --muted: #56616c; --rule: #d8dee4; --shade: #c3ccd4; --right: #00684c; --wrong: #b04300; ${variables(runColours)}`;
+const dark = `--paper: #14181d; --raised: #1d232a; --ink: #e8ecf0; --muted: #a3adb8; --rule: #343d47; --shade: #4a5561; --right: #4fd0a6; --wrong: #ff9d63; ${variables(darkRunColours)}`;
 
 export const style = `
 :root { color-scheme: light dark; ${light} }
@@ -34,9 +34,10 @@ nav a { text-underline-offset: 3px; }
 footer { margin-top: 56px; padding-bottom: 32px; color: var(--muted); font-size: .85rem; }
 a { color: inherit; }
 img { image-rendering: pixelated; }
-.scroll { overflow-x: auto; max-width: 100%; }
+.scroll { overflow-x: auto; max-width: 100%; background: linear-gradient(to left, var(--paper) 30%, transparent) right / 40px calc(100% + 2px) no-repeat local, linear-gradient(to left, var(--shade), transparent) right / 16px 100% no-repeat scroll; }
+.scroll :is(th[scope="row"], thead :is(td, th):first-child, tfoot th:first-child) { position: sticky; left: 0; background: var(--paper); }
 
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: 5px 0 5px 14px; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { padding-left: 0; }
 th { font-weight: 400; }
@@ -47,11 +48,11 @@ tbody th[scope="row"] { text-align: left; }
 thead th { max-width: 11rem; hyphens: auto; overflow-wrap: break-word; }
 .results td, .layers td { white-space: nowrap; }
 .results td small { white-space: normal; }
-.results tbody tr:not(.group) { border-top: 1px solid var(--rule); }
+.results tbody tr:not(.group) > * { border-top: 1px solid var(--rule); }
 .results .group th { padding-top: 18px; text-align: left; font-size: .8rem; font-weight: 600; color: var(--muted); }
 .layers { font-size: .88rem; }
 .layers th:first-child { text-align: left; }
-.layers tbody tr, .layers tfoot tr { border-top: 1px solid var(--rule); }
+.layers tbody tr > *, .layers tfoot tr > * { border-top: 1px solid var(--rule); }
 .layers tfoot { font-weight: 600; }
 .layers td, .layers tbody th { padding-top: 3px; padding-bottom: 3px; }
 .layers small { display: inline-block; min-width: 4.8em; margin-left: .4em; color: var(--muted); font-weight: 400; }
@@ -76,7 +77,7 @@ ${runColours.map((_, i) => `.run-${i} { --run: var(--run-${i}); }`).join('\n')}
 
 details { margin-top: 14px; }
 summary { cursor: pointer; }
-details > .figures { margin-top: 14px; }
+details > .figures, details > .facts { margin-top: 14px; }
 details .scroll { margin-top: 8px; max-height: 420px; overflow-y: auto; }
 
 ul.masks, ul.samples { margin: 0; padding: 0; list-style: none; display: grid; }

@@ -4,7 +4,7 @@
  */
 import { trainFlags } from '../train/config.ts';
 import type { Flag } from '../train/flags.ts';
-import { percent, plain, points, si } from './format.ts';
+import { fraction, percent, plain, points, si } from './format.ts';
 import type { RunData } from './run.ts';
 import { dataSetOf, type Summary, summarise } from './sections/summary.ts';
 
@@ -53,13 +53,13 @@ export function resultTable(runs: readonly RunData[]): TableRow[] {
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   const rows = [...groups.values()];
-  const shared = (label: string): boolean => rows.filter(([first]) => first.label === label).length > 1;
+  const shared = (run: RunData): boolean => rows.filter(([first]) => toldOf(first) === toldOf(run)).length > 1;
   return rows.map(group => {
     const [first] = group;
     const summaries = group.map(summarise);
     const over = (of: (summary: Summary) => number): Statistic => statistic(summaries.map(of));
     return {
-      method: shared(first.label) ? `${first.label} (${first.folder})` : first.label,
+      method: shared(first) ? `${first.label} (${first.folder})` : first.label,
       dataset: dataSetOf(first),
       arch: archOf(first),
       density: over(summary => summary.density),
@@ -69,6 +69,9 @@ export function resultTable(runs: readonly RunData[]): TableRow[] {
     };
   });
 }
+
+/** What the columns beside a method's name tell of a run: rows that are alike in it are told apart by their folders. */
+const toldOf = (run: RunData): string => JSON.stringify([run.label, dataSetOf(run), archOf(run), run.config.density]);
 
 const archOf = ({ result, config }: RunData): string => result?.arch || String(config.arch ?? '');
 const seedOf = ({ result, config }: RunData): number => (Number.isFinite(result?.seed) ? result!.seed : Number(config.seed));
@@ -101,13 +104,13 @@ function markdown(rows: readonly TableRow[]): string {
     { name: 'Method', text: row => row.method + (row.finished ? '' : ' (not finished)'), shown: true },
     { name: 'Data set', text: row => row.dataset, shown: differ(row => row.dataset) },
     { name: 'Architecture', text: row => row.arch, shown: differ(row => row.arch) },
-    { name: 'Density', text: row => written(row.density, 'accuracy'), shown: true },
+    { name: 'Density', text: row => written(row.density, 'fraction'), shown: true },
     { name: 'Seeds', text: row => row.seeds.map(plain).join(', '), shown: several },
   ];
   const shown = about.filter(column => column.shown);
   const line = (cells: string[]): string => `| ${cells.map(cell => cell.replace(/[|\\]/g, '\\$&')).join(' | ')} |`;
   const notes = [
-    'RA, SA and density in %; diff. (best - final) and gap (train RA - test RA of the final model) in percentage points.',
+    'RA and SA in %; diff. (best - final) and gap (train RA - test RA of the final model) in percentage points.',
     'FLOPs are multiply-adds at the real densities: of the whole training, and of one image at inference.',
     ...(several ? ['Several seeds: mean ± sample standard deviation (n - 1).'] : []),
   ];
@@ -123,10 +126,10 @@ function markdown(rows: readonly TableRow[]): string {
 }
 
 /** '51.62', '51.62 ± 0.12', '+5.25', '277.7 M'; spaces that do not break become plain ones. */
-function written({ mean, deviation }: Statistic, kind: (typeof columns)[number]['kind']): string {
-  const format = { accuracy: percent, difference: points, count: si }[kind];
+function written({ mean, deviation }: Statistic, kind: (typeof columns)[number]['kind'] | 'fraction'): string {
+  const format = { accuracy: percent, difference: points, count: si, fraction }[kind];
   const spread =
-    deviation === undefined || !Number.isFinite(deviation) ? '' : ` ± ${(kind === 'count' ? si : percent)(deviation)}`;
+    deviation === undefined || !Number.isFinite(deviation) ? '' : ` ± ${(kind === 'difference' ? percent : format)(deviation)}`;
   return `${format(mean)}${spread}`.replaceAll('\u00A0%', '').replaceAll('\u00A0', ' ');
 }
 

@@ -85,6 +85,18 @@ export const evaluationFlags = {
   batchSize: integer({ help: 'images attacked at once', default: 128, min: 1 }),
 };
 
+/** The same, for commands that craft by a single attack. */
+export const craftingFlags = {
+  ...evaluationFlags,
+  attack: { ...attackList, placeholder: 'NAME', help: `the attack: ${ATTACKS.join(', ')}` },
+};
+
+/** The single attack of a command that takes one. @throws UsageError for several */
+export function oneAttack({ attack }: Pick<Settings<typeof evaluationFlags>, 'attack'>): string {
+  if (attack.length > 1) throw new UsageError(`--attack takes one attack here, got '${attack.join(',')}'`);
+  return attack[0];
+}
+
 export const engineFlags = { adapter: runFlags.adapter, gpu: runFlags.gpu };
 
 /** Every setting of `sparrow eval`. */

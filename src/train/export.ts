@@ -18,10 +18,15 @@ import { onnxGraph } from './onnx-graph.ts';
  * @throws UsageError and FileError for what is wrong with settings or files; SparrowError for a network that the format cannot hold
  */
 export async function exportCheckpoint(settings: ExportSettings, hooks: RunHooks = {}): Promise<ExportResult> {
-  const file = readNetworkFile(settings.checkpoint!);
   const { to, out } = settings;
+  const step = (done: number): void => hooks.onProgress?.({ label: `export to ${to}`, done, total: 3 });
+  step(0);
+  const file = readNetworkFile(settings.checkpoint!);
+  step(1);
   const { bytes, tensors } = to === 'onnx' ? await onnxFile(file, settings, hooks) : await stateDictFile(file, settings, hooks);
+  step(2);
   writeFileAtomic(out!, bytes);
+  step(3);
   return { file: out!, format: to!, tensors, bytes: bytes.length };
 }
 

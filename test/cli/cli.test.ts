@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createProgram } from '../../src/cli/program.ts';
 import { writeSafetensors } from '../../src/data/files.ts';
 import { encodeCheckpoint } from '../../src/train/checkpoint.ts';
 import { inProcess, type Outcome } from './in-process.ts';
@@ -26,6 +27,12 @@ function sparrow(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> 
     });
   });
 }
+
+/** The names of every command, below a group its own: ['data', 'fetch']. */
+const everyCommand = createProgram().commands.flatMap(command => [
+  [command.name()],
+  ...command.commands.map(verb => [command.name(), verb.name()]),
+]);
 
 const shapes = ['train', '--dataset', 'shapes', '--arch', 'resnet18', '--save-dir', 'unused'];
 
@@ -89,20 +96,33 @@ describe('help', () => {
   it('lists the commands and the exit codes', async () => {
     const { code, stdout, stderr } = await sparrow(['--help']);
     expect([code, stderr]).toEqual([0, '']);
-    for (const command of ['demo', 'train', 'sweep', 'eval', 'attack', 'inspect', 'export', 'report', 'data', 'adapters'])
-      expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const [command] of everyCommand) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    expect(stdout).toMatch(/^Examples:\n {2}sparrow demo$/m);
     expect(stdout).toContain('0 done    1 failed    2 wrong usage    130 interrupted');
   });
 
-  it.each(['train', 'sweep', 'eval', 'attack', 'demo', 'inspect', 'export', 'report', 'data', 'adapters'])(
-    'of %s has examples',
-    async command => {
-      const { code, stdout } = await inProcess([command, '--help']);
-      expect(code).toBe(0);
-      expect(stdout).toMatch(new RegExp(`Examples?:\\n(.*\\n)*? +sparrow ${command}`));
-      expect(stdout).toContain('Exit codes:');
-    },
-  );
+  it.each(everyCommand.map(names => [names.join(' ')]))('of %s has examples, and no flag under a wrong heading', async names => {
+    const { code, stdout, stderr } = await inProcess([...names.split(' '), '--help']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(new RegExp(`Examples?:\\n(.*\\n)*? +sparrow ${names}`));
+    expect(stdout).toContain('Exit codes:');
+    const output = /\nOutput:\n((?: .*\n)*)/.exec(stdout)?.[1] ?? '  --json ';
+    expect(
+      [...output.matchAll(/^ {2}(--\w+) /gm)].filter(([, flag]) => !['--json', '--quiet', '--out', '--profile'].includes(flag)),
+    ).toEqual([]);
+  });
+
+  it.each(everyCommand.map(names => [names.join(' ')]))('of %s is offered for an unknown flag by one line', async names => {
+    const { code, stdout, stderr } = await inProcess([...names.split(' '), '--helpp']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toBe("sparrow: unknown option '--helpp'; did you mean --help?\n");
+  });
+
+  it('of a command that takes one attack does not offer several', async () => {
+    for (const command of ['attack', 'explain'])
+      expect((await inProcess([command, '--help'])).stdout).not.toContain('attacks, separated');
+    expect((await inProcess(['eval', '--help'])).stdout).toContain('attacks, separated by commas');
+  });
 });
 
 describe('inspect', () => {

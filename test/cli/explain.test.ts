@@ -2,8 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { run } from '../../src/cli/program.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors, writeFileAtomic, writeSafetensors } from '../../src/data/files.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { createModel } from '../../src/nn/models/index.ts';
@@ -15,6 +14,7 @@ import { trainRun } from '../../src/train/run.ts';
 import { png, put, rgb } from '../data/image-writer.ts';
 import { testDevice } from '../engine.ts';
 import { parsePage } from '../report/html.ts';
+import { inProcess, inProcessJson, linesOf } from './in-process.ts';
 
 const device = await testDevice();
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-explain-'));
@@ -28,33 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-interface Outcome {
-  code: number;
-  stdout: string;
-  lines: string[];
-}
-
-async function sparrow(...args: string[]): Promise<Outcome> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map(stream =>
-    vi.spyOn(process[stream], 'write').mockImplementation(text => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    return { code: await run(args), stdout: written.stdout, lines: written.stderr.split('\n').filter(Boolean) };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
-
-/** The JSON of a command that has to succeed without a word on stderr. */
-async function json(...args: string[]) {
-  const { code, stdout, lines } = await sparrow(...args, '--json', '--quiet');
-  expect([code, lines]).toEqual([0, []]);
-  return JSON.parse(stdout);
-}
+const json = (...args: string[]) => inProcessJson(args);
 
 /** What most runs here explain: the second batch is smaller than the first. */
 const attack = ['--checkpoint', file, '--limit', '6', '--batch-size', '4', '--attack', 'pgd-2', '--no-randinit'];
@@ -113,11 +87,12 @@ describe('explain', () => {
 
   it('only the figures asked for, of a layer by its name, without smoothing; for people a table, and where the page is', async () => {
     const out = join(folder, 'cam');
-    const plain = ['--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen', '--limit', '4'];
-    const { code, stdout } = await sparrow('explain', ...few, ...plain, '--out', out);
+    const plain = ['--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen', '--limit', '4', '--svg-png'];
+    const { code, stdout } = await inProcess(['explain', ...few, ...plain, '--out', out]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^4 images.*\n.*\nSA +\d.*\nRA pgd-2 .*\nsimilarity of Grad-CAM, clean and attacked +0\.\d+\n\nin /);
-    expect(stdout.trimEnd().endsWith(join(out, 'explain.html'))).toBe(true);
+    expect(stdout).toMatch(/^4 images.*\n.*\nSA +\d.*\nRA pgd-2 .*\ncosine of Grad-CAM, clean and attacked +0\.\d+\n\nin /);
+    expect(stdout.trimEnd().endsWith(`${join(out, 'explain.html')}, 8 files of figures beside it`)).toBe(true);
+    expect(readdirSync(join(out, 'figures')).filter(name => /^image-\d-[\w-]+\.(svg|png)$/.test(name))).toHaveLength(8);
     const summary = JSON.parse(readFileSync(join(out, 'explain.json'), 'utf8'));
     expect(summary).toMatchObject({ layer: 'conv1', map: [4, 16, 16], flip: false, eigen: false });
     expect(Object.keys(summary.similarity)).toEqual(['cam']);
@@ -192,20 +167,24 @@ describe('bad input: one line, and no page', () => {
     ],
     ['weights without a data set', 2, () => ['--checkpoint', plain], /--dataset is required: .* does not name its data set$/],
   ])('%s', async (_, code, args, message) => {
-    const outcome = await sparrow('explain', ...few, '--out', out, '--quiet', ...args());
-    expect(outcome.lines).toEqual([expect.stringMatching(message)]);
+    const outcome = await inProcess(['explain', ...few, '--out', out, '--quiet', ...args()]);
+    expect(linesOf(outcome.stderr)).toEqual([expect.stringMatching(message)]);
     expect([outcome.code, outcome.stdout]).toEqual([code, '']);
     if (existsSync(out)) expect(readdirSync(out)).toEqual([]);
   });
 
   it('no place to write', async () => {
-    expect(await sparrow('explain', ...few)).toEqual({
-      ...{ code: 2, stdout: '' },
-      lines: ['sparrow: --out is required: the folder that gets the page and its numbers'],
+    expect(await inProcess(['explain', ...few])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'sparrow: --out is required: the folder that gets the page and its numbers\n',
     });
-    expect(await sparrow('explain', ...few, '--out', file)).toMatchObject({
-      ...{ code: 1, stdout: '' },
-      lines: [expect.stringMatching(/cannot write to folder .*checkpoint.safetensors: a file of that name is in the way$/)],
+    expect(await inProcess(['explain', ...few, '--out', file])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /^sparrow: cannot write to folder .*checkpoint.safetensors: a file of that name is in the way\n$/,
+      ),
     });
   });
 });

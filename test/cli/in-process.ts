@@ -1,5 +1,5 @@
 /** The command line in this process, which is quicker than one of its own: for the many ways of using it wrongly. */
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { run } from '../../src/cli/program.ts';
 
 export interface Outcome {
@@ -23,3 +23,17 @@ export async function inProcess(args: string[]): Promise<Outcome> {
     for (const spy of spies) spy.mockRestore();
   }
 }
+
+/** What one of our commands prints with `--json`, for tests to look into. */
+// biome-ignore lint/suspicious/noExplicitAny: tests say what they expect of it
+type Printed = any;
+
+/** The JSON of a command that has to succeed without a word on stderr. */
+export async function inProcessJson(args: string[]): Promise<Printed> {
+  const { code, stdout, stderr } = await inProcess([...args, '--json', '--quiet']);
+  expect([code, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout);
+}
+
+/** What was said on stderr, line by line. */
+export const linesOf = (text: string): string[] => text.split('\n').filter(Boolean);

@@ -1,7 +1,7 @@
 /** Progress as bytes written: the live line of a terminal, the plain lines of a log, and tables. */
 import { describe, expect, it } from 'vitest';
 import { ProgressDisplay, progressLine } from '../../src/cli/progress.ts';
-import { duration, formatTable, percent, siCount } from '../../src/cli/table.ts';
+import { byteCount, duration, formatTable, percent, siCount } from '../../src/cli/table.ts';
 
 /** A display on a recorded output, with a clock that is moved by hand. */
 function recorded(options: { isTTY: boolean; columns?: number; quiet?: boolean }) {
@@ -95,6 +95,7 @@ describe('tables and figures', () => {
 
   it('word numbers', () => {
     expect(percent(0.51623)).toBe('51.62 %');
+    expect([200, 38_000, 2 ** 20, 184_758_000].map(byteCount)).toEqual(['0.2 KiB', '37.1 KiB', '1.0 MiB', '176.2 MiB']);
     expect([0, 999, 1000, 555422720, 3e30].map(siCount)).toEqual(['0', '999', '1.00 k', '555.42 M', '3000000000000.00 E']);
     expect([0, 59.4, 59.6, 3599, 7620].map(duration)).toEqual(['0s', '59s', '1m00s', '59m59s', '2h07m']);
   });

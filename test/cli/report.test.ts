@@ -64,6 +64,7 @@ it('writes the page of several runs and their figures where it is told, and says
     '--figures',
     at('figures'),
     '--json',
+    '--quiet',
   ]);
   expect([code, stderr]).toEqual([0, '']);
   const told = JSON.parse(stdout);
@@ -81,6 +82,13 @@ it('prints the table: Markdown, or what --format names', async () => {
   const { stdout } = await inProcess(['report', at('fb-1'), at('fb-2'), '--table', '--format', 'json']);
   expect(JSON.parse(stdout).rows).toHaveLength(1);
   expect(existsSync(at('report.html'))).toBe(false);
+});
+
+it('needs settings and numbers for the table, and no weights', async () => {
+  writeFileSync(at('fb-2/checkpoint.safetensors'), 'no weights');
+  const { code, stdout } = await inProcess(['report', '--table', at('fb-2')]);
+  expect([code, stdout]).toEqual([0, expect.stringContaining('Flying Bird')]);
+  expect(await inProcess(['report', at('fb-2'), '--quiet'])).toMatchObject({ code: 1, stdout: '' });
 });
 
 it('puts runs on different data sets, or one without an epoch, side by side and says so', async () => {
@@ -110,9 +118,20 @@ it.each<[string, 1 | 2, string[], string]>([
   ['a broken line of metrics', 1, ['--table', '@/broken'], 'broken/metrics.jsonl, line 4: not JSON'],
   ['broken distances', 1, ['@/maps'], "maps/distances.json: 'distances' is no table of 2 x 2 numbers in [0, 1]"],
   ['one run twice', 2, ['@/fb-1', '@/./fb-1/'], '/./fb-1/ is given twice; name each run once'],
-  ['a format that is none', 2, ['--table', '--format', 'xml', '@/fb-1'], "argument 'xml' is invalid"],
+  [
+    'a format that is none',
+    2,
+    ['--table', '--format', 'xml', '@/fb-1'],
+    "--format must be one of markdown, csv, json, got 'xml'",
+  ],
   ['a format without a table', 2, ['--format', 'csv', '@/fb-1'], '--format goes with --table'],
   ['a table as a page', 2, ['--table', '--out', '@/x.html', '@/fb-1'], '--out: --table only prints; give one of them'],
+  [
+    'figures where a file is',
+    1,
+    ['@/cifar', '--figures', '@/fb-1/config.json'],
+    'fb-1/config.json: a file of that name is in the way',
+  ],
   ['a page in no folder', 1, ['@/fb-1', '--out', '@/no/x.html'], 'no/x.html: its folder does not exist'],
 ])('refuses %s', async (_, code, args, message) => {
   const before = readdirSync(root).sort();
@@ -121,4 +140,5 @@ it.each<[string, 1 | 2, string[], string]>([
   expect(outcome.stderr).toMatch(/^sparrow: [^\n]*\n$/);
   expect(outcome.stderr).toContain(message);
   expect(readdirSync(root).sort()).toEqual(before);
+  expect(existsSync(at('cifar/report.html'))).toBe(false);
 });

@@ -4,13 +4,13 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { run } from '../../src/cli/program.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { resolveConfig } from '../../src/train/config.ts';
 import { trainRun } from '../../src/train/run.ts';
 import { testDevice } from '../engine.ts';
+import { inProcess, inProcessJson, linesOf } from './in-process.ts';
 
 const device = await testDevice();
 /** Cases of many gradients, which a software adapter takes long for: with `npm run test:full`. */
@@ -56,28 +56,7 @@ function sparrow(...args: string[]): Promise<Outcome> {
 }
 
 /** The same in this process, which is quicker. */
-async function inProcess(...args: string[]): Promise<Outcome> {
-  const written = { stdout: '', stderr: '' };
-  const spies = (['stdout', 'stderr'] as const).map(stream =>
-    vi.spyOn(process[stream], 'write').mockImplementation(text => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    const code = await run(args);
-    return { code, stdout: written.stdout, lines: written.stderr.split('\n').filter(Boolean) };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
-
-/** The JSON of a command that has to succeed without a word on stderr. */
-async function json(...args: string[]) {
-  const { code, stdout, lines } = await inProcess(...args, '--json', '--quiet');
-  expect([code, lines]).toEqual([0, []]);
-  return JSON.parse(stdout);
-}
+const json = (...args: string[]) => inProcessJson(args);
 
 const evaluate = (...args: string[]) => json('eval', '--checkpoint', file, '--batch-size', '16', ...args);
 const weak = ['--eps', '1', '--alpha', '0.25', '--limit', '32'];
@@ -216,26 +195,31 @@ describe('bad input: one line, and no file', () => {
   ])('%s', async (_, code, args, message) => {
     const out = join(folder, 'bad', 'adv.safetensors');
     for (const command of [['eval'], ['attack', '--out', out]]) {
-      const outcome = await inProcess(...command, ...args());
-      expect(outcome.lines).toEqual([expect.stringMatching(message)]);
+      const outcome = await inProcess([...command, ...args()]);
+      expect(linesOf(outcome.stderr)).toEqual([expect.stringMatching(message)]);
       expect([outcome.code, outcome.stdout]).toEqual([code, '']);
     }
     if (existsSync(join(folder, 'bad'))) expect(readdirSync(join(folder, 'bad'))).toEqual([]);
   });
 
   it('attack without a place to write, or with two attacks', async () => {
-    expect(await inProcess('attack', '--checkpoint', file)).toEqual({
-      ...{ code: 2, stdout: '' },
-      lines: ['sparrow: --out is required: the safetensors file that gets the images'],
+    expect(await inProcess(['attack', '--checkpoint', file])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'sparrow: --out is required: the safetensors file that gets the images\n',
     });
-    expect(await inProcess('attack', '--checkpoint', file, '--attack', 'fgsm,pgd-2', '--out', join(folder, 'x'))).toEqual({
-      ...{ code: 2, stdout: '' },
-      lines: ["sparrow: --attack takes one attack here, got 'fgsm,pgd-2'"],
+    expect(await inProcess(['attack', '--checkpoint', file, '--attack', 'fgsm,pgd-2', '--out', join(folder, 'x')])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "sparrow: --attack takes one attack here, got 'fgsm,pgd-2'\n",
     });
     const nowhere = join(file, 'adv.safetensors');
-    expect(await inProcess('attack', '--checkpoint', file, '--out', nowhere)).toMatchObject({
-      ...{ code: 1, stdout: '' },
-      lines: [expect.stringMatching(/cannot write to folder .*checkpoint.safetensors: a file of that name is in the way$/)],
+    expect(await inProcess(['attack', '--checkpoint', file, '--out', nowhere])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /^sparrow: cannot write to folder .*checkpoint.safetensors: a file of that name is in the way\n$/,
+      ),
     });
   });
 

@@ -82,6 +82,15 @@ const tensors = fc
     return out;
   });
 
+it('a zip archive whose directory names more members than there are ends at once', () => {
+  const bytes = fixture('torch-zip.pth');
+  const record = bytes.lastIndexOf(Buffer.from([0x50, 0x4b, 0x06, 0x06]));
+  bytes.writeUInt32LE(0xffffffff, record + 32);
+  expect(() => parsePth(bytes, 'x.pth')).toThrow(
+    new FileError('x.pth: is not a whole zip archive: it is cut off or damaged; get the file again'),
+  );
+});
+
 describe('encodePth', () => {
   it('writes what parsePth reads, the same bytes for the same tensors', () => {
     fc.assert(

@@ -157,11 +157,44 @@ describe('contour lines', () => {
 });
 
 describe('the files', () => {
-  it('hold the page, the summary, and every number by its name', () => {
+  it('are, where they are asked for, also each figure as SVG and PNG, those of the images among them', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sparrow-explain-'));
+    try {
+      const { files } = await writeExplanation(folder, made(), { figureFiles: true });
+      const named = ['image-1-', 'image-2-', 'image-3-', 'image-1-', 'loss-in-weight-space-attacked-images'];
+      for (const name of named) expect(files.figures!.some(path => path.startsWith(join(folder, 'figures', name)))).toBe(true);
+      expect(files.figures).toHaveLength(2 * (3 + 4 + 2));
+      const card = files.figures!.find(path => path.endsWith('.png'))!;
+      const { width, height, data, channels } = decode(readFileSync(card));
+      const colours = new Set(
+        Array.from({ length: width * height }, (_, i) => data.slice(i * channels, i * channels + 3).join()),
+      );
+      expect(colours.size).toBeGreaterThan(100); // six pictures of noise and their captions
+      expect(readFileSync(card.replace('.png', '.svg'), 'utf8').match(/<image /g)).toHaveLength(6);
+      expect(readFileSync(card.replace('.png', '.svg'), 'utf8')).toMatch(/>(right|wrong): /); // in letters that every font has
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('of the right class have the same colour, whether the image itself is classified so or not', () => {
+    const base = made();
+    const colours = [0, 1].map(klass => {
+      const page = renderExplanation({
+        ...base,
+        labels: Int32Array.of(0, 0, 0),
+        around: { ...base.around!, predicted: base.around!.predicted.map(() => klass) },
+      });
+      return /<path d="M[^"]*" fill="(var\(--run-\d)/.exec(page)![1];
+    });
+    expect(colours).toEqual(['var(--run-0', 'var(--run-1']);
+  });
+
+  it('hold the page, the summary, and every number by its name', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sparrow-explain-'));
     try {
       const base = made();
-      const { files, ...summary } = writeExplanation(join(folder, 'deep', 'why'), base);
+      const { files, ...summary } = await writeExplanation(join(folder, 'deep', 'why'), base);
       expect(readFileSync(files.page, 'utf8')).toBe(renderExplanation(base));
       expect(JSON.parse(readFileSync(files.summary, 'utf8'))).toEqual(summary);
       const { tensors, metadata } = readSafetensors(files.numbers);

@@ -93,7 +93,33 @@ describe('the figures of a page', () => {
 
   it('name their axes with units', () => {
     for (const figure of figuresOf([dense, adaptive, searched]).slice(1))
-      expect(figure.source, figure.title).toMatch(/>[^<]*(\(%\)|\(percentage points\)|\(nats\)|\(% of [^<]*\))<\/text>/);
+      expect(figure.source, figure.title).toMatch(/>[^<]*(\(%\)|\(percentage points\)|\(nats\)|[Ff]raction of [^<]*)<\/text>/);
+  });
+
+  it('keep points and long numbers clear of what is at the axes', () => {
+    const near = adaptive.metrics.map((epoch, i) => ({ ...epoch, density: 0.2001 + i * 1e-5, fired: 0.2001 + i * 2e-5 }));
+    const { source } = named(figuresOf([{ ...adaptive, metrics: near }]), 'Weights active, and ever active');
+    const numbers = [...source.matchAll(/<text x="([\d.]+)" y="[\d.]+" text-anchor="end"[^>]*>([^<]*)</g)];
+    expect(new Set(numbers.map(([, , text]) => text.split('.')[1].length)).size).toBe(1); // as many decimals each
+    const [, at, longest] = numbers[0];
+    expect(Number(at) - 7.5 * longest.length).toBeGreaterThan(16); // right of the axis' name
+    const legendHeight = 45;
+    const symbols = [...source.matchAll(/transform="translate\(([\d.]+) ([\d.]+)\)"/g)].map(match => match.slice(1).map(Number));
+    const points = symbols.filter(([, y]) => y > legendHeight).map(([x]) => x);
+    const [, bottom] = /<line x1="[\d.]+" x2="[\d.]+" y1="([\d.]+)" y2="\1" stroke="var\(--muted/.exec(source)!.map(Number);
+    const [, below] = /y="([\d.]+)" text-anchor="middle"/.exec(source)!.map(Number);
+    expect(below - 10).toBeGreaterThan(bottom + 7); // a ring at the lowest value, too
+    expect(Math.min(...points)).toBeGreaterThan(Number(at) + 6 + 7); // a ring beyond the axis' line
+  });
+
+  it('write values of a dumbbell beside its dots, with one decimal', () => {
+    const { source } = figuresOf([{ ...dense, result: { ...dense.result, final: { testRa: 0.31, testSa: 0.455 } } }])[0];
+    const texts = [...source.matchAll(/<text x="([\d.]+)"[^>]*font-size="11">([^<]*)</g)].map(([, x, text]) => ({
+      x: Number(x),
+      text,
+    }));
+    expect(texts.map(({ text }) => text)).toEqual(['31.0', '45.5']);
+    expect(texts[1].x - texts[0].x).toBeLessThan(50);
   });
 
   it('tell runs apart by dash and symbol, not by colour alone', () => {
@@ -186,7 +212,7 @@ describe('a heat map', () => {
   it('of mask distances frames the masks that were alike, and says what is in it', () => {
     const { source } = named(figuresOf([searched]), 'Distances between masks');
     expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2 \(framed\)<\/title>/g)).toHaveLength(2);
-    expect(source).toContain('threshold 8.0\u00A0%');
+    expect(source).toContain('threshold 0.08');
     expect(source).toContain('The ticket emerged at epoch 2.</desc>');
     const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };
     expect(named(figuresOf([none]), 'Distances between masks').source).toContain('No ticket emerged.</desc>');

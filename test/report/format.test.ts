@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { duration, grouped, percent, plain, points, share, shorten, si } from '../../src/report/format.ts';
+import { decimals, duration, fraction, grouped, percent, plain, points, share, shorten, si } from '../../src/report/format.ts';
 
 describe('numbers as text', () => {
   it.each([
@@ -7,6 +7,9 @@ describe('numbers as text', () => {
     [percent(1, 1), '100.0\u00A0%'],
     [percent(-0.00001), '0.00\u00A0%'],
     [percent(Number.NaN), '–'],
+    [fraction(0.20004), '0.2000'],
+    [fraction(Number.NaN), '–'],
+    [decimals(-2.13, 3), '−2.130'],
     [points(0.0525), '+5.25'],
     [points(-0.0166), '−1.66'],
     [points(-0.000001), '0.00'],

@@ -54,8 +54,8 @@ describe('the results table', () => {
       ['test RA', '46.37 %'],
       ['gap', '+28.90'],
       ['Cost'],
-      ['density', '20.00 %'],
-      ['ITOP rate', '39.63 %'],
+      ['density', '0.2000'],
+      ['ITOP rate', '0.3963'],
       ['inference FLOPs', '277.7 M50.0 % of 555.4 M'],
       ['training FLOPs', '250 P31.3 % of 800 P'],
       ['best epoch', '101'],
@@ -156,16 +156,51 @@ describe('the page', () => {
     ]);
   });
 
+  it('names settings as flags, those at their defaults apart', () => {
+    const config = {
+      dataset: 'shapes',
+      decreasingLr: [6, 9],
+      batchSize: 128,
+      augment: false,
+      fb: true,
+      fbp: false,
+      version: 1,
+      note: 'x',
+    };
+    const found = (runs: RunData[]): string[][] =>
+      parsePage(renderReport(runs))
+        .elements.filter(({ tagName }) => tagName === 'dl')
+        .slice(1)
+        .map(list => list.childNodes.map(node => textOf(node as never)));
+    const chosen = ['--datasetshapes', '--decreasing-lr6,9', '--no-augmentgiven', '--fbgiven', 'notex'];
+    expect(found([{ ...dense, result: undefined, config }])).toEqual([chosen, ['--batch-size128', '--fbpnot given']]);
+    const rows = table(
+      renderReport([
+        { ...dense, config },
+        { ...dense, label: 'b', config: { ...config, fb: false, lr: 1 } },
+      ]),
+      'settings',
+    );
+    expect(rows.slice(1)).toEqual([
+      ['--fb', 'given', 'not given'],
+      ['--lr', '–', '1'],
+    ]);
+  });
+
+  it('counts the epochs of runs of different lengths', () => {
+    expect(renderReport([dense, { ...dense, metrics: dense.metrics.slice(0, 5) }])).toContain('\u00A0· 5 to 12 epochs\u00A0·');
+  });
+
   it('takes densities from the metrics where there is no checkpoint', () => {
     const layers = [{ name: 'conv1.weight', nnz: 250, size: 1000 }];
     const rows = table(renderReport([{ ...bare, metrics: [{ ...dense.metrics[0], layers }] }]), 'layers');
-    expect(rows[1]).toEqual(['conv1', '1 000', '25025.00 %']);
+    expect(rows[1]).toEqual(['conv1', '1 000', '2500.2500']);
   });
 
   it('says how many weights each layer and the network keep', () => {
     const rows = table(renderReport([flyingBird]), 'layers');
     const count = (keep: ArrayLike<number>): number => Array.from(keep).filter(value => value !== 0).length;
-    const written = (nnz: number, size: number): string => `${nnz}${((nnz / size) * 100).toFixed(2)}%`;
+    const written = (nnz: number, size: number): string => `${nnz}${(nnz / size).toFixed(4)}`;
     const all = flyingBird.masks.flatMap(({ keep }) => Array.from(keep));
     const expected = flyingBird.masks.map(({ keep }) => [`${keep.length}`, written(count(keep), keep.length)]);
     expect(rows.slice(1).map(row => row.slice(1).map(cell => cell.replaceAll(' ', '')))).toEqual([

@@ -99,6 +99,24 @@ describe('loadRun', () => {
     expect(() => loadRun(folder)).toThrow(/'clean' has shape \[6,1\]/);
   });
 
+  it('of stage 2 of Robust Bird has the distances of stage 1', () => {
+    const distances = {
+      epochs: [0, 1],
+      matrix: [
+        [0, 0.2],
+        [0.2, 0],
+      ],
+      threshold: 0.08,
+    };
+    const run = madeRun({ label: 'Robust Bird', seed: 1, epochs: 2, sa: 0.8, ra: 0.5, density: 0.2 });
+    writeRun(join(root, 'rb_stage1'), { ...run, distances });
+    writeRun(join(root, 'rb_stage2'), run);
+    expect(loadRun(join(root, 'rb_stage2')).distances).toEqual(distances);
+    expect(loadRun(`${join(root, 'rb_stage2')}/`).distances).toEqual(distances);
+    expect(loadRun(folder).distances).toBeUndefined();
+    expect(() => loadRun(join(root, 'rb'))).toThrow(/rb: no such folder; Robust Bird's run is in .*rb_stage2$/);
+  });
+
   it('says that a folder is missing or is no run', () => {
     expect(() => loadRun(join(root, 'nowhere'))).toThrow(/nowhere: no such folder/);
     expect(() => loadRun(root)).toThrow(/not a run/);

@@ -60,6 +60,14 @@ describe('the table of results', () => {
     ]);
   });
 
+  it('names no folders where density, data set or architecture tell rows apart', () => {
+    const rows = resultTable([0.1, 0.2].flatMap(density => [1, 2].map(seed => run('Flying Bird', seed, 0.5, { density }))));
+    expect(rows.map(({ method, seeds }) => [method, seeds])).toEqual([
+      ['Flying Bird', [1, 2]],
+      ['Flying Bird', [1, 2]],
+    ]);
+  });
+
   it('takes no seed twice into one mean', () => {
     expect(resultTable([...three, run('Flying Bird', 2, 0.9)]).map(row => row.seeds)).toEqual([[1, 2, 3], [2]]);
   });
@@ -69,11 +77,11 @@ describe('the table of results', () => {
     expect(text.split('\n')).toEqual([
       '| Method | Density | Seeds | RA best | RA final | RA diff. | SA best | SA final | SA diff. | Training FLOPs | Inference FLOPs | Gap |',
       '| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
-      '| Dense | 20.00 | 1 | 51.10 | 46.10 | +5.00 | 80.00 | 82.00 | −2.00 | 250 P | 277.7 M | +23.90 |',
-      '| Flying Bird | 20.00 ± 0.00 | 1, 2, 3 | 52.00 ± 2.00 | 47.00 ± 2.00 | +5.00 ± 0.00 | 80.00 ± 0.00 | 82.00 ± 0.00 | −2.00 ± 0.00 | 250 P ± 0 | 277.7 M ± 0 | +23.00 ± 2.00 |',
-      '| a\\|b | 20.00 | 1 | 40.00 | 35.00 | +5.00 | 80.00 | 82.00 | −2.00 | 250 P | 277.7 M | +35.00 |',
+      '| Dense | 0.2000 | 1 | 51.10 | 46.10 | +5.00 | 80.00 | 82.00 | −2.00 | 250 P | 277.7 M | +23.90 |',
+      '| Flying Bird | 0.2000 ± 0.0000 | 1, 2, 3 | 52.00 ± 2.00 | 47.00 ± 2.00 | +5.00 ± 0.00 | 80.00 ± 0.00 | 82.00 ± 0.00 | −2.00 ± 0.00 | 250 P ± 0 | 277.7 M ± 0 | +23.00 ± 2.00 |',
+      '| a\\|b | 0.2000 | 1 | 40.00 | 35.00 | +5.00 | 80.00 | 82.00 | −2.00 | 250 P | 277.7 M | +35.00 |',
       '',
-      'RA, SA and density in %; diff. (best - final) and gap (train RA - test RA of the final model) in percentage points.',
+      'RA and SA in %; diff. (best - final) and gap (train RA - test RA of the final model) in percentage points.',
       'FLOPs are multiply-adds at the real densities: of the whole training, and of one image at inference.',
       'Several seeds: mean ± sample standard deviation (n - 1).',
     ]);

@@ -26,7 +26,7 @@ import { exportCheckpoint } from '../../src/train/export.ts';
 import { resolveExport } from '../../src/train/export-settings.ts';
 import { onnxGraph } from '../../src/train/onnx-graph.ts';
 import { trainRun } from '../../src/train/run.ts';
-import { inProcess } from '../cli/in-process.ts';
+import { inProcess, inProcessJson } from '../cli/in-process.ts';
 import { random, run, testDevice } from '../engine.ts';
 import { readOnnx, runOnnx } from '../reference/onnx.ts';
 
@@ -34,6 +34,7 @@ const device = await testDevice();
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-export-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const path = (name: string) => join(folder, name);
+const json = (...args: string[]) => inProcessJson(args);
 const nothing = { masks: new Map(), momentum: new Map(), fired: new Map(), denseMomentum: new Map() };
 
 /** A network whose batch norms hide nothing behind zeros and ones, and its checkpoint. */
@@ -210,7 +211,17 @@ describe('state_dicts of a run under a mask', () => {
     await json('train', '--init', out, ...common, ...short);
     const weights = readSafetensors(path('again/checkpoint.safetensors')).tensors.get('linear.weight')!.data;
     expect(weights).toEqual(parsePth(readFileSync(out), 'x').get('linear.weight')!.data);
-    expect((await json('inspect', out)).layers.map((l: { name: string }) => l.name)).toContain('linear.weight');
+    const inspected = JSON.parse((await inProcess(['inspect', out, '--json'])).stdout);
+    expect(inspected.layers.map((l: { name: string }) => l.name)).toContain('linear.weight');
+  });
+
+  it('says how far it is, to the end', async () => {
+    for (const to of ['onnx', 'safetensors'] as const) {
+      const done: number[] = [];
+      const settings = resolveExport({ checkpoint, to, out: path('told') });
+      await exportCheckpoint(settings, { onProgress: p => done.push(p.done / p.total!) });
+      expect(done).toEqual([0, 1 / 3, 2 / 3, 1]);
+    }
   });
 
   it('is written by the command, whole or not at all', async () => {
@@ -240,9 +251,3 @@ describe('state_dicts of a run under a mask', () => {
     expect([code, stderr]).toEqual([1, `sparrow: ${other}: does not fit the model: 1 missing: linear.bias\n`]);
   });
 });
-
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await inProcess([...args, '--json']);
-  expect([code, stderr]).toEqual([0, stderr]);
-  return JSON.parse(stdout);
-}

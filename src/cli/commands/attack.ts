@@ -5,10 +5,11 @@ import { ensureWritableFolder, writeSafetensors } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import {
   ballOf,
+  craftingFlags,
   type EvalSettings,
   engineFlags,
   evalFlags,
-  evaluationFlags,
+  oneAttack,
   resolveEvaluation,
   victimFlags,
 } from '../../train/attack-settings.ts';
@@ -39,7 +40,7 @@ export function addAttack(program: Command): void {
     .summary('writes attacked images to a file')
     .description('Attacks images as `sparrow eval` does, by one attack, and writes them to a safetensors file.');
   addFlags(command, 'Model and data', victimFlags);
-  addFlags(command, 'Attacks', evaluationFlags);
+  addFlags(command, 'Attack', craftingFlags);
   addFlags(command, 'Run', { ...outFlags, ...engineFlags });
   addOutputOptions(command)
     .addHelpText('after', examples)
@@ -52,7 +53,7 @@ export function addAttack(program: Command): void {
 
 async function attack(settings: EvalSettings, out: string | undefined, options: OutputOptions): Promise<void> {
   if (out === undefined) throw new UsageError('--out is required: the safetensors file that gets the images');
-  if (settings.attack.length > 1) throw new UsageError(`--attack takes one attack here, got '${settings.attack.join(',')}'`);
+  oneAttack(settings);
   ensureWritableFolder(dirname(out));
   const { result, images } = await withProgress(options, hooks => engine.robustness(settings, noticesOf(options, hooks), true));
   writeImages(out, images!, settings);

@@ -16,24 +16,26 @@ export function addData(program: Command): void {
   const data = program.command('data').summary('fetch and verify data sets').description('Fetches and verifies data sets.');
   data.addHelpText('after', examples);
 
-  addVerb(data, 'fetch', 'downloads a data set, goes on where an earlier download broke off, and checks it')
-    .option('--from <URL>', "a folder of another server that has the publisher's files")
-    .action(async (name: string, options: DataOptions) => {
-      await withProgress(options, hooks => engine.fetchDataset(name, options.data, options.from, hooks.onProgress));
-      printResult(options, { name, folder: options.data, verified: true }, `${name} is in ${options.data}, checked`);
-    });
-  addVerb(data, 'verify', "checks a data set's files").action(async (name: string, options: DataOptions) => {
+  const fetch = addVerb(
+    data,
+    'fetch',
+    'Downloads a data set, goes on where an earlier download broke off, and checks it.',
+  ).option('--from <URL>', "a folder of another server that has the publisher's files");
+  addOutputOptions(fetch).action(async (name: string, options: DataOptions) => {
+    await withProgress(options, hooks => engine.fetchDataset(name, options.data, options.from, hooks.onProgress));
+    printResult(options, { name, folder: options.data, verified: true }, `${name} is in ${options.data}, checked`);
+  });
+  addOutputOptions(addVerb(data, 'verify', "Checks a data set's files.")).action(async (name: string, options: DataOptions) => {
     await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks));
     printResult(options, { name, folder: options.data, verified: true }, `${name} in ${options.data} is whole`);
   });
 }
 
 function addVerb(data: Command, verb: string, description: string): Command {
-  const command = data
+  return data
     .command(verb)
     .description(description)
     .argument('<name>', 'cifar10, cifar100, svhn or tinyimagenet')
     .option('--data <DIR>', 'folder of the data', 'data')
     .addHelpText('after', examples);
-  return addOutputOptions(command);
 }

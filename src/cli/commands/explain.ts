@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { ensureWritableFolder } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import type { WrittenExplanation } from '../../report/explain.ts';
-import { engineFlags, evaluationFlags } from '../../train/attack-settings.ts';
+import { craftingFlags, engineFlags } from '../../train/attack-settings.ts';
 import {
   type ExplainSettings,
   explainedFlags,
@@ -11,7 +11,7 @@ import {
   figureFlags,
   resolveExplanation,
 } from '../../train/explain/settings.ts';
-import { type Settings, text } from '../../train/flags.ts';
+import { type Settings, text, toggle } from '../../train/flags.ts';
 import * as engine from '../engine.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
 import { formatTable, percent } from '../table.ts';
@@ -24,6 +24,8 @@ Examples:
     sparrow explain --checkpoint runs/fb/best-ra.safetensors --data data --out runs/fb/explain
   Grad-CAM and saliency of 100 images:
     sparrow explain --checkpoint runs/fb/best-ra.safetensors --data data --figures cam,saliency --limit 100 --out why
+  Every figure as SVG and PNG, too:
+    sparrow explain --checkpoint runs/fb/best-ra.safetensors --data data --svg-png --out why
   Grad-CAM of an earlier layer, plain:
     sparrow explain --checkpoint runs/fb/best-ra.safetensors --data data --figures cam --layer layer3.1 --no-flip --no-eigen --out why
   A fine surface in weight space, attacked anew at every point:
@@ -36,6 +38,7 @@ weights.axis [G] in units of a filter's length. Masked weights stay masked: they
 
 const outFlags = {
   out: text({ help: 'the folder that gets the page and its numbers', default: undefined, placeholder: 'DIR', required: true }),
+  svgPng: toggle({ help: 'write each figure as SVG and PNG, too, into figures/ of that folder' }),
 };
 
 export function addExplain(program: Command): void {
@@ -47,22 +50,27 @@ export function addExplain(program: Command): void {
         'space. Architecture and data set are those the checkpoint names; a plain state_dict needs --dataset, --arch and --width.',
     );
   addFlags(command, 'Model and data', explainedFlags);
-  addFlags(command, 'Attack', evaluationFlags);
+  addFlags(command, 'Attack', craftingFlags);
   addFlags(command, 'Figures', figureFlags);
   addFlags(command, 'Run', { ...outFlags, ...engineFlags });
   addOutputOptions(command)
     .addHelpText('after', examples)
     .action(async (options: OutputOptions) => {
       const settings = resolveExplanation(givenFlags(command, explainFlags));
-      const { out } = givenFlags(command, outFlags) as Partial<Settings<typeof outFlags>>;
-      await explain(settings, out, options);
+      const { out, svgPng = false } = givenFlags(command, outFlags) as Partial<Settings<typeof outFlags>>;
+      await explain(settings, out, svgPng, options);
     });
 }
 
-async function explain(settings: ExplainSettings, out: string | undefined, options: OutputOptions): Promise<void> {
+async function explain(
+  settings: ExplainSettings,
+  out: string | undefined,
+  svgPng: boolean,
+  options: OutputOptions,
+): Promise<void> {
   if (out === undefined) throw new UsageError('--out is required: the folder that gets the page and its numbers');
   ensureWritableFolder(out);
-  const written = await withProgress(options, hooks => engine.explain(settings, out, noticesOf(options, hooks)));
+  const written = await withProgress(options, hooks => engine.explain(settings, out, svgPng, noticesOf(options, hooks)));
   printResult(options, written, summaryTable(written));
 }
 
@@ -72,11 +80,12 @@ function summaryTable({ n, sa, ra, attack, similarity, around, weights, files }:
     [`RA ${attack}`, percent(ra)],
   ];
   const add = (name: string, value: number | undefined) => value !== undefined && rows.push([name, value.toFixed(4)]);
-  add('similarity of Grad-CAM, clean and attacked', similarity.cam);
-  add('similarity of saliency, clean and attacked', similarity.saliency);
-  add('loss at an image', around?.centreLoss);
-  add('largest loss around it within eps', around?.ballLoss);
-  add('loss on clean images', weights?.clean.centreLoss);
-  add('loss on attacked images', weights?.adv.centreLoss);
-  return `${formatTable([`${n} images`, ''], rows)}\n\nin ${files.page}`;
+  add('cosine of Grad-CAM, clean and attacked', similarity.cam);
+  add('cosine of saliency, clean and attacked', similarity.saliency);
+  add('loss at an image (nats)', around?.centreLoss);
+  add('largest loss around it within eps (nats)', around?.ballLoss);
+  add('loss on clean images (nats)', weights?.clean.centreLoss);
+  add('loss on attacked images (nats)', weights?.adv.centreLoss);
+  const drawn = files.figures ? `, ${files.figures.length} files of figures beside it` : '';
+  return `${formatTable([`${n} images`, ''], rows)}\n\nin ${files.page}${drawn}`;
 }

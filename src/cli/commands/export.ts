@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { exportFlags, resolveExport } from '../../train/export-settings.ts';
 import * as engine from '../engine.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
+import { byteCount } from '../table.ts';
 import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 import { noticesOf } from './eval.ts';
 
@@ -34,6 +35,6 @@ export function addExport(program: Command): void {
       const settings = resolveExport(givenFlags(command, exportFlags));
       const result = await withProgress(options, hooks => engine.exportCheckpoint(settings, noticesOf(options, hooks)));
       const { file, tensors, bytes } = result;
-      printResult(options, result, `${file}: ${tensors} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+      printResult(options, result, `${file}: ${tensors} tensors, ${byteCount(bytes)}`);
     });
 }

@@ -1,11 +1,12 @@
 /** `sparrow report`: one page, figures or a table from the folders of runs. */
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
-import { writeFileAtomic } from '../../data/files.ts';
+import type { Command } from 'commander';
+import { ensureWritableFolder, writeFileAtomic } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import type { TableFormat } from '../../report/index.ts';
 import * as engine from '../engine.ts';
-import { type OutputOptions, printResult } from '../terminal.ts';
+import { addOutputOptions } from '../options.ts';
+import { type OutputOptions, printResult, withProgress } from '../terminal.ts';
 
 const examples = `
 Examples:
@@ -29,8 +30,16 @@ interface ReportOptions extends OutputOptions {
   readonly format?: TableFormat;
 }
 
+const formats: readonly TableFormat[] = ['markdown', 'csv', 'json'];
+
+function tableFormat(text: string): TableFormat {
+  const format = formats.find(known => known === text);
+  if (format === undefined) throw new UsageError(`--format must be one of ${formats.join(', ')}, got '${text}'`);
+  return format;
+}
+
 export function addReport(program: Command): void {
-  program
+  const command = program
     .command('report')
     .summary('a page, figures or a table of one run or of several side by side')
     .description(
@@ -41,8 +50,8 @@ export function addReport(program: Command): void {
     .option('--out <FILE>', 'the page (default: report.html in the folder of one run; ./report.html of several)')
     .option('--figures <DIR>', 'write each figure as SVG and PNG into this folder, too')
     .option('--table', 'print the table of results instead')
-    .addOption(new Option('--format <NAME>', 'of --table (default: markdown)').choices(['markdown', 'csv', 'json']))
-    .option('--json', 'print the result as exactly one JSON object on stdout')
+    .option('--format <NAME>', `of --table: ${formats.join(', ')} (default: markdown)`, tableFormat);
+  addOutputOptions(command)
     .addHelpText('after', examples)
     .action((folders: string[], options: ReportOptions) => (options.table ? table(folders, options) : page(folders, options)));
 }
@@ -50,11 +59,18 @@ export function addReport(program: Command): void {
 async function page(folders: string[], options: ReportOptions): Promise<void> {
   if (options.format !== undefined) throw new UsageError('--format goes with --table');
   const report = await engine.report();
-  const runs = report.loadRuns(folders);
-  const notices = tellNotices(report.noticesOf(runs));
   const out = options.out ?? (folders.length === 1 ? join(folders[0], 'report.html') : 'report.html');
-  writeFileAtomic(out, report.renderReport(runs));
-  const figures = options.figures === undefined ? [] : await report.writeFigures(report.figuresOf(runs), options.figures);
+  const { runs, notices, figures } = await withProgress(options, async ({ onProgress, onNotice }) => {
+    const runs = report.loadRuns(folders, { onRun: (done, total) => onProgress({ label: 'reading runs', done, total }) });
+    const notices = report.noticesOf(runs);
+    notices.forEach(onNotice);
+    if (options.figures !== undefined) ensureWritableFolder(options.figures);
+    writeFileAtomic(out, report.renderReport(runs));
+    const onFigure = (done: number, total: number) => onProgress({ label: 'drawing figures', done, total });
+    const { figures: folder } = options;
+    const figures = folder === undefined ? [] : await report.writeFigures(report.figuresOf(runs), folder, onFigure);
+    return { runs, notices, figures };
+  });
   const lines = [out, ...(figures.length > 0 ? [`${figures.length} files of figures in ${options.figures}`] : [])];
   printResult(options, { report: out, runs: runs.length, figures, notices }, lines.join('\n'));
 }
@@ -65,14 +81,8 @@ async function table(folders: string[], options: ReportOptions): Promise<void> {
   if (options.json && options.format !== undefined && options.format !== 'json')
     throw new UsageError(`--json and --format ${options.format}: give one of them`);
   const report = await engine.report();
-  const runs = report.loadRuns(folders);
-  tellNotices(report.noticesOf(runs));
+  const runs = report.loadRuns(folders, { numbersOnly: true });
+  for (const notice of report.noticesOf(runs)) process.stderr.write(`sparrow: ${notice}\n`);
   const format = options.json ? 'json' : (options.format ?? 'markdown');
   process.stdout.write(`${report.writeTable(report.resultTable(runs), format)}\n`);
-}
-
-/** On stderr, a line each. */
-function tellNotices(notices: string[]): string[] {
-  for (const notice of notices) process.stderr.write(`sparrow: ${notice}\n`);
-  return notices;
 }

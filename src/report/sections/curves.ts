@@ -1,6 +1,6 @@
 /** Learning curves, and the numbers behind them. One run: its sets in one figure. Several: a figure a quantity with a line a run. */
 import type { Figure } from '../figure.ts';
-import { percent, plain } from '../format.ts';
+import { decimals, fraction, percent, plain } from '../format.ts';
 import { type DecisionMark, lineFigure, type Series } from '../lineFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { EpochMetrics } from '../run.ts';
@@ -151,15 +151,15 @@ const columns: Column[] = [
   metric('testRa', 'test RA', percent),
   metric('valSa', 'val. SA', percent),
   metric('testSa', 'test SA', percent),
-  metric('valLoss', 'val. loss', plain),
+  metric('valLoss', 'val. loss', value => decimals(value, 4)),
   metric('lr', 'lr', plain),
-  metric('density', 'density', percent),
-  metric('deathRate', 'death rate', plain),
-  metric('fired', 'fired', percent),
-  metric('maskDistance', 'mask distance', percent),
+  metric('density', 'density', fraction),
+  metric('deathRate', 'death rate', fraction),
+  metric('fired', 'ITOP rate', fraction),
+  metric('maskDistance', 'mask distance', fraction),
   { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
-  metric('imagesPerSecond', 'images/s', plain),
-  metric('seconds', 'seconds', plain),
+  metric('imagesPerSecond', 'images/s', value => decimals(value, 1)),
+  metric('seconds', 'seconds', value => decimals(value, 1)),
 ];
 
 /** '704 (prune, grow)': the iteration, and what was decided. */
@@ -175,6 +175,7 @@ function valueTable(run: StyledRun, runs: StyledRun[]): Markup | undefined {
   return html`<details><summary>Values per epoch${runs.length > 1 && html`: ${runName(run)}`}</summary><div class="scroll" tabindex="0" role="region" aria-label="Values per epoch of ${run.label}"><table class="values"><thead><tr>${shown.map(
     column => html`<th scope="col">${column.name}</th>`,
   )}</tr></thead><tbody>${run.metrics.map(
-    epoch => html`<tr>${shown.map(({ text }) => html`<td>${text(epoch)}</td>`)}</tr>`,
+    epoch =>
+      html`<tr>${shown.map(({ name, text }) => (name === 'epoch' ? html`<th scope="row">${text(epoch)}</th>` : html`<td>${text(epoch)}</td>`))}</tr>`,
   )}</tbody></table></div></details>`;
 }

@@ -1,7 +1,7 @@
 /** The headline: a table of what each run reached and cost, and the accuracies as a picture. */
 import { dotFigure } from '../dotFigure.ts';
 import type { Figure } from '../figure.ts';
-import { duration, percent, plain, points, share, si } from '../format.ts';
+import { duration, fraction, percent, plain, points, share, si } from '../format.ts';
 import { html, type Markup, type Part } from '../markup.ts';
 import { runName, type Section, type StyledRun, section } from './section.ts';
 import { comparable, type Summary, summarise } from './summary.ts';
@@ -41,8 +41,8 @@ const groups: { name: string; rows: Row[] }[] = [
   {
     name: 'Cost',
     rows: [
-      { name: 'density', cell: s => percent(s.density) },
-      { name: 'ITOP rate', cell: (_, run) => percent(itopRate(run)) },
+      { name: 'density', cell: s => fraction(s.density) },
+      { name: 'ITOP rate', cell: (_, run) => fraction(itopRate(run)) },
       { name: 'inference FLOPs', cell: ({ flops }) => cost(flops.inferenceReal, flops.inferenceDense) },
       { name: 'training FLOPs', cell: ({ flops }) => cost(flops.trainingReal, flops.trainingDense) },
       { name: 'best epoch', cell: s => plain(s.best.epoch) },
@@ -56,8 +56,9 @@ const terms: [string, string][] = [
   ['best, final', 'At the epoch with the highest validation RA, and at the last epoch. Test images choose nothing.'],
   ['difference', 'best \u2212 final, in percentage points; a large one in RA is robust overfitting.'],
   ['gap', 'Train RA \u2212 test RA of the final model, in percentage points.'],
-  ['density', 'Share of the maskable weights that are kept.'],
-  ['ITOP rate', 'Share of the maskable weights that were active at any time.'],
+  ['density', 'Fraction of the maskable weights that is kept.'],
+  ['ITOP rate', 'Fraction of the maskable weights that was active at any time.'],
+  ['epoch', 'Counted from 0, as in the files and the flags.'],
   [
     'FLOPs',
     'At the real density of each layer, and as a share of the dense network: one image at inference, the whole run in training.',
@@ -120,10 +121,10 @@ function cost(real: number, dense: number): Part {
 function overview(runs: StyledRun[], summaries: Summary[]): Figure | undefined {
   return dotFigure({
     title: 'Final accuracy on test, clean and attacked',
-    x: { name: 'accuracy (%)', format: value => value.toFixed(value % 1 === 0 ? 0 : 1) },
+    x: { name: 'accuracy (%)', format: plain },
     domain: [0, 100],
     rowHeight: 44,
-    dumbbell: true,
+    dumbbell: value => value.toFixed(1),
     legend: [
       { name: 'robust accuracy (filled)', style: runs[0].style },
       { name: 'standard accuracy (hollow)', style: runs[0].style, hollow: true },

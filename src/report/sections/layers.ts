@@ -1,7 +1,7 @@
 /** Density of each layer, at the end and over time: which parts of the network a mask thins out. */
 import { dotFigure } from '../dotFigure.ts';
 import type { Figure } from '../figure.ts';
-import { grouped, percent, plain } from '../format.ts';
+import { fraction, grouped, plain } from '../format.ts';
 import { heatFigure } from '../heatFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { LayerCount, RunData } from '../run.ts';
@@ -13,14 +13,16 @@ export function layerCounts({ masks, metrics }: Pick<RunData, 'masks' | 'metrics
   return metrics.findLast(epoch => epoch.layers)?.layers ?? [];
 }
 
+const densityAxis = 'density (fraction of the weights kept)';
+
 /** Nothing where no run has masks. */
 export function layers(runs: StyledRun[]): Section | undefined {
   const masked = runs.map(run => ({ run, counts: layerCounts(run) })).filter(({ counts }) => counts.length > 0);
   const names = [...new Set(masked.flatMap(({ counts }) => counts.map(layer => layer.name)))];
   const comparison = dotFigure({
     title: 'Density of each layer, from input to output',
-    x: { name: 'weights kept (%)', format: plain },
-    domain: [0, 100],
+    x: { name: densityAxis, format: plain },
+    domain: [0, 1],
     rowHeight: 19,
     legend: masked.map(({ run }) => ({ name: run.label, style: run.style })),
     rows: names.map(name => ({
@@ -29,9 +31,9 @@ export function layers(runs: StyledRun[]): Section | undefined {
         counts
           .filter(layer => layer.name === name)
           .map(({ nnz, size }) => ({
-            x: (nnz / size) * 100,
+            x: nnz / size,
             style: run.style,
-            title: `${run.label}: ${percent(nnz / size)}, ${plain(nnz)} of ${plain(size)} weights`,
+            title: `${run.label}: ${fraction(nnz / size)}, ${plain(nnz)} of ${plain(size)} weights`,
           })),
       ),
     })),
@@ -70,16 +72,16 @@ function densitiesOf({ metrics }: StyledRun): { epoch: number; densities: Map<st
 function densityMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
   const epochs = densitiesOf(run);
   const names = [...(epochs[0]?.densities.keys() ?? [])];
-  const cells = names.map(name => epochs.map(({ densities }) => (densities.get(name) ?? Number.NaN) * 100));
+  const cells = names.map(name => epochs.map(({ densities }) => densities.get(name) ?? Number.NaN));
   if (cells.every(row => row.every(value => value === row[0]))) return undefined;
   const [from, to] = [0, -1].map(at => cells.map(row => row.at(at)!));
-  const moved = names.map((name, i) => `${layerName(name)} from ${percent(from[i] / 100)} to ${percent(to[i] / 100)}`);
+  const moved = names.map((name, i) => `${layerName(name)} from ${fraction(from[i])} to ${fraction(to[i])}`);
   return heatFigure({
     title: titleFor('Density of each layer by epoch', run, runs),
     x: { name: 'epoch', format: plain, values: epochs.map(({ epoch }) => epoch) },
     y: { name: 'layer', names: names.map(layerName) },
     cells,
-    colour: { name: 'weights kept (%)', format: plain, domain: [0, 100] },
+    colour: { name: densityAxis, format: plain, domain: [0, 1] },
     description: `Density of ${names.length} layers over ${epochs.length} epochs: ${moved.join('; ')}.`,
   });
 }
@@ -91,8 +93,8 @@ function table(names: string[], masked: Masked[]): Markup {
   const starts = masked.map(({ run }) => densitiesOf(run)[0]?.densities);
   const cell = (layer: Omit<LayerCount, 'name'> | undefined, start?: number): Markup => {
     if (!layer) return html`<td>\u2013</td>`;
-    const density = percent(layer.nnz / layer.size);
-    const before = start === undefined || percent(start) === density ? undefined : percent(start);
+    const density = fraction(layer.nnz / layer.size);
+    const before = start === undefined || fraction(start) === density ? undefined : fraction(start);
     return html`<td>${grouped(layer.nnz)}<small>${density}</small>${before && html`<small>from ${before}</small>`}</td>`;
   };
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Weights kept in each layer"><table class="layers"><thead><tr><th scope="col">layer</th><th scope="col">weights</th>${masked.map(

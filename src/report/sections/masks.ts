@@ -1,5 +1,5 @@
 /** The masks as pictures: a row a output channel, a column an input channel, the darker the more of the kernel's weights are kept. */
-import { percent } from '../format.ts';
+import { fraction } from '../format.ts';
 import { html, type Markup } from '../markup.ts';
 import { pngUri } from '../png.ts';
 import { rampColour } from '../ramp.ts';
@@ -26,9 +26,9 @@ export function masks(runs: StyledRun[]): Section | undefined {
 function tile(mask: LayerMask, { nnz, size }: { nnz: number; size: number }): Markup {
   const { width, height, rgb } = maskPixels(mask);
   const [rows, columns, ...kernel] = mask.shape;
-  const shape = `${rows} × ${columns}${kernel.length > 0 ? ` (${kernel.join(' × ')})` : ''}`;
-  const alt = `Mask of ${layerName(mask.name)}: ${percent(nnz / size)} of ${size} weights kept`;
-  return html`<li><img class="mask" src="${pngUri(width, height, rgb)}" alt="${alt}"/><span class="name" title="${mask.name}">${breakable(layerName(mask.name))}</span><span class="detail">${percent(nnz / size, 1)} kept<br/>${shape}</span></li>`;
+  const shape = `${rows} × ${columns}${kernel.length > 0 ? ` (${kernel.join('\u00A0×\u00A0')})` : ''}`;
+  const alt = `Mask of ${layerName(mask.name)}: density ${fraction(nnz / size)}, of ${size} weights`;
+  return html`<li><img class="mask" src="${pngUri(width, height, rgb)}" alt="${alt}"/><span class="name" title="${mask.name}">${breakable(layerName(mask.name))}</span><span class="detail">density ${fraction(nnz / size)}<br/>${shape}</span></li>`;
 }
 
 /** A dotted name that may break after its dots. */

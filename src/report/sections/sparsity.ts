@@ -1,6 +1,6 @@
 /** Masks over the course of training: how many weights they keep, how much they move, and when a ticket emerges from them. */
 import type { Figure } from '../figure.ts';
-import { percent, plain } from '../format.ts';
+import { plain } from '../format.ts';
 import { heatFigure } from '../heatFigure.ts';
 import { lineFigure, type Series } from '../lineFigure.ts';
 import { html, type Part } from '../markup.ts';
@@ -11,8 +11,8 @@ import { type Section, type StyledRun, section, titleFor } from './section.ts';
 export function sparsity(runs: StyledRun[]): Section | undefined {
   const figures = [
     ...(runs.some(hasMoved) ? kept(runs.filter(isMasked), runs.length === 1) : []),
-    curve('Death rate', 'death rate (% of active weights)', runs.filter(hasUpdates), epoch => epoch.deathRate),
-    curve('Mask distance', 'distance (% of the weights)', runs.filter(isMasked), epoch => epoch.maskDistance),
+    curve('Death rate', 'fraction of active weights', runs.filter(hasUpdates), epoch => epoch.deathRate),
+    curve('Mask distance', weightsAxis, runs.filter(isMasked), epoch => epoch.maskDistance),
     ...runs.map(run => distanceMap(run, runs)),
   ].filter(figure => figure !== undefined);
   if (figures.length === 0) return undefined;
@@ -22,12 +22,12 @@ export function sparsity(runs: StyledRun[]): Section | undefined {
 function lead(runs: StyledRun[]): Part[] {
   const parts = [
     runs.some(hasMoved) &&
-      'Shares are of all maskable weights. The ITOP rate counts the weights that were active at any time so far.',
-    runs.some(hasUpdates) && 'The death rate is the share of the active weights that an update at the end of the epoch drops.',
+      'Density and ITOP rate are fractions of all maskable weights. The ITOP rate counts the weights that were active at any time so far.',
+    runs.some(hasUpdates) && 'The death rate is the fraction of the active weights that an update at the end of the epoch drops.',
     runs.some(run => run.metrics.some(epoch => Number.isFinite(epoch.maskDistance))) &&
       'The mask distance is the normalised Hamming distance between the masks at the ends of this epoch and of the one before.',
     runs.some(run => run.distances) &&
-      'The map has the normalised Hamming distances between the masks that any two epochs would draw; the frame is around those that were close enough for the ticket to emerge.',
+      'The map has the normalised Hamming distances between the masks that any two epochs of Robust Bird’s stage 1 would draw; the frame is around those that were close enough for the ticket to emerge.',
   ];
   return [parts.filter(part => part !== false).join(' ')];
 }
@@ -38,19 +38,20 @@ const hasMoved = ({ metrics }: StyledRun): boolean =>
   metrics.some(({ layers, density, fired }) => layers && (density !== metrics[0].density || fired !== metrics[0].fired));
 const hasUpdates = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.events?.length);
 
+const weightsAxis = 'fraction of the weights';
+
 /** A page of one run: density and ITOP rate together, as they have one unit. Of several: a figure each. */
 function kept(runs: StyledRun[], alone: boolean): (Figure | undefined)[] {
-  const axis = 'share of the weights (%)';
   if (!alone || runs.length === 0)
     return [
-      curve('Density', axis, runs, epoch => epoch.density),
-      curve('ITOP rate: weights ever active', axis, runs, epoch => epoch.fired),
+      curve('Density', weightsAxis, runs, epoch => epoch.density),
+      curve('ITOP rate: weights ever active', weightsAxis, runs, epoch => epoch.fired),
     ];
   const series = [
     { name: 'active: density', style: 0, points: pointsOf(runs[0], epoch => epoch.density) },
     { name: 'ever active: ITOP rate', style: 1, points: pointsOf(runs[0], epoch => epoch.fired) },
   ];
-  return [draw('Weights active, and ever active', axis, series)];
+  return [draw('Weights active, and ever active', weightsAxis, series)];
 }
 
 function curve(title: string, axis: string, runs: StyledRun[], of: (epoch: EpochMetrics) => number): Figure | undefined {
@@ -62,7 +63,7 @@ function curve(title: string, axis: string, runs: StyledRun[], of: (epoch: Epoch
 }
 
 const pointsOf = ({ metrics }: StyledRun, of: (epoch: EpochMetrics) => number): [number, number][] =>
-  metrics.map(epoch => [epoch.epoch, of(epoch) * 100]);
+  metrics.map(epoch => [epoch.epoch, of(epoch)]);
 
 const draw = (title: string, axis: string, series: Series[]): Figure | undefined =>
   lineFigure({ title, x: { name: 'epoch', format: String }, y: { name: axis, format: value => plain(value) }, series });
@@ -83,12 +84,12 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
     cells: matrix,
     square: true,
     colour: {
-      name: 'normalised Hamming distance (% of the entries)',
-      format: value => percent(value, 1),
+      name: 'Hamming distance (fraction of the entries)',
+      format: plain,
       domain: [0, largest],
-      mark: { value: threshold, name: `threshold ${percent(threshold, 1)}` },
+      mark: { value: threshold, name: `threshold ${plain(threshold)}` },
     },
     ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found} (framed)` } }),
-    description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${percent(largest, 1)}; the threshold is ${percent(threshold, 1)}. ${found}.`,
+    description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${plain(largest)}; the threshold is ${plain(threshold)}. ${found}.`,
   });
 }

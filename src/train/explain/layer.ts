@@ -19,7 +19,8 @@ const LEAST_SIDE = 4;
 
 /**
  * The module of a name. Without one the last block whose map has at least 4x4 positions: of 32x32 images the last of layer4 of a PreActResNet, the last of
- * block3 of a WideResNet, the last normalisation with ReLU before the last but one pooling of a VGG.
+ * block3 of a WideResNet, the last normalisation with ReLU before the last but one pooling of a VGG. Of a network whose blocks have other names the
+ * last module with such a map.
  * @param shape [C, H, W] of an image @throws UsageError for a name that is none, with those that are
  */
 export function explainedLayer(device: Device, model: Module, shape: readonly number[], asked?: string): ExplainedLayer {
@@ -27,7 +28,8 @@ export function explainedLayer(device: Device, model: Module, shape: readonly nu
   const names = [...maps.keys()];
   if (asked !== undefined && !maps.has(asked))
     throw new UsageError(`--layer: no module '${asked}' of the network puts out a feature map; these do: ${names.join(', ')}`);
-  const blocks = names.filter(name => blockName.test(name));
+  const known = names.filter(name => blockName.test(name));
+  const blocks = known.length > 0 ? known : names;
   const large = blocks.filter(name => Math.min(...maps.get(name)!.slice(1)) >= LEAST_SIDE);
   const name = asked ?? large.at(-1) ?? blocks.at(-1)!;
   return { name, module: new Map(model.modules()).get(name)!, map: maps.get(name)! };

@@ -1,6 +1,5 @@
 /** The settings of `sparrow explain`: its flags, and the rules that span several. */
-import { UsageError } from '../../errors.ts';
-import { engineFlags, evaluationFlags, victimFlags } from '../attack-settings.ts';
+import { craftingFlags, engineFlags, oneAttack, victimFlags } from '../attack-settings.ts';
 import { checkSettings, type Flag, integer, number, type Settings, text, toggle, withDefaults } from '../flags.ts';
 
 /** What can be computed, in the order of the page. */
@@ -68,7 +67,7 @@ export const figureFlags = {
 };
 
 /** Every setting of `sparrow explain` that changes a number. */
-export const explainFlags = { ...explainedFlags, ...evaluationFlags, ...figureFlags, ...engineFlags };
+export const explainFlags = { ...explainedFlags, ...craftingFlags, ...figureFlags, ...engineFlags };
 
 /** Radius and step size of the attack are in the units of the command line. */
 export interface ExplainSettings extends Settings<typeof explainFlags> {}
@@ -77,7 +76,6 @@ export interface ExplainSettings extends Settings<typeof explainFlags> {}
 export function resolveExplanation(given: Partial<ExplainSettings>): ExplainSettings {
   const settings = withDefaults(explainFlags, given);
   checkSettings(explainFlags, settings);
-  const { attack } = settings;
-  if (attack.length > 1) throw new UsageError(`--attack takes one attack here, got '${attack.join(',')}'`);
+  oneAttack(settings);
   return settings;
 }

@@ -34,6 +34,13 @@ async function on<T>(x: Ref, targets: readonly number[], work: (images: Tensor, 
 
 const layers = { bn1: 'a1', bn2: 'a2' } as const;
 
+/** Weights, n images of h x w pixels and a class for each, of a seed. */
+const drawn = (seed: number, n: number, h: number, w: number) => ({
+  state: tinyState(seed),
+  x: random([n, channels, h, w], seed + 99, 0, 1),
+  targets: classesOf(n, seed),
+});
+
 describe('Grad-CAM', () => {
   it.each([
     ['bn1', false],
@@ -44,9 +51,7 @@ describe('Grad-CAM', () => {
     await forAll(
       sizes,
       async ({ seed, n, h, w }) => {
-        const state = tinyState(seed);
-        const x = random([n, channels, h, w], seed + 99, 0, 1);
-        const targets = classesOf(n, seed);
+        const { state, x, targets } = drawn(seed, n, h, w);
         const pass = tiny(state, x);
         const gradient = pass.gradients(targets)[layers[name]];
         const expected = targets.map((_, i) => rawCam(pass[layers[name]], gradient, i, eigen));
@@ -145,9 +150,7 @@ describe('saliency', () => {
     await forAll(
       sizes,
       async ({ seed, n, h, w }) => {
-        const state = tinyState(seed);
-        const x = random([n, channels, h, w], seed + 99, 0, 1);
-        const targets = classesOf(n, seed);
+        const { state, x, targets } = drawn(seed, n, h, w);
         const network = tinyNetwork(device, state);
         const map = await on(x, targets, (images, labels) => saliency(input => network.forward(input), images, labels));
         network.dispose();

@@ -5,6 +5,7 @@ import { createModel, type ModelOptions } from '../../../src/nn/models/index.ts'
 import { Random } from '../../../src/tensor/philox.ts';
 import { explainedLayer } from '../../../src/train/explain/layer.ts';
 import { testDevice } from '../../engine.ts';
+import { Tiny } from './tiny.ts';
 
 const device = await testDevice();
 const create = (arch: string, options: Partial<ModelOptions> = {}) =>
@@ -27,6 +28,12 @@ it.each<[string, number, string, number[], Partial<ModelOptions>?]>([
 ])('%s on %i pixels: %s', (arch, size, name, map, options) => {
   const model = create(arch, options);
   expect(explainedLayer(device, model, [3, size, size])).toMatchObject({ name, map, module: expect.anything() });
+  model.dispose();
+});
+
+it('the last one of a network whose blocks have names of their own', () => {
+  const model = new Tiny(device);
+  expect(explainedLayer(device, model, [3, 32, 32])).toMatchObject({ name: 'bn2', module: model.bn2, map: [6, 16, 16] });
   model.dispose();
 });
 
