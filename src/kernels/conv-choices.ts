@@ -2,7 +2,7 @@
 import type { Device } from '../device/index.ts';
 import { choicesOf, type Variant } from './choices.ts';
 import { type ConvShape, forwardPass, inputGradPasses } from './conv-pass.ts';
-import { type PassTile, passCandidates, type WeightTile, weightCandidates } from './conv-tiles.ts';
+import { densityClass, type PassTile, passCandidates, type WeightTile, weightCandidates } from './conv-tiles.ts';
 
 export type PassName = 'forward' | 'input gradient' | 'weight gradient';
 
@@ -12,16 +12,17 @@ export interface ConvWork {
   readonly shape: ConvShape;
 }
 
-/** What its choice is kept under, whatever the density: `conv forward [8,64,32,32] * [64,64,3,3], stride 1, padding 1`. */
+/** What its choice is kept under: `conv forward [8,64,32,32] * [64,64,3,3], stride 1, padding 1`, where weights count as sparse `, density 0.1`. */
 export function convKey({ pass, shape: s }: ConvWork): string {
   const sizes = `[${s.n},${s.ci},${s.h},${s.w}] * [${s.co},${s.ci / s.groups},${s.kh},${s.kw}]`;
   const rare = `${s.dilation > 1 ? `, dilation ${s.dilation}` : ''}${s.groups > 1 ? `, groups ${s.groups}` : ''}`;
-  return `conv ${pass} ${sizes}, stride ${s.stride}, padding ${s.padding}${rare}`;
+  const sparse = s.density === undefined ? '' : `, density ${s.density}`;
+  return `conv ${pass} ${sizes}, stride ${s.stride}, padding ${s.padding}${rare}${sparse}`;
 }
 
 let met: Map<string, ConvWork> | undefined;
 
-/** The passes of convolutions that `work` launches or captures, each once, with dense weights. */
+/** The passes of convolutions that `work` launches or captures, each once, with the density that its kernel is chosen for. */
 export function convolutionsIn(work: () => void): ConvWork[] {
   const found = new Map<string, ConvWork>();
   met = found;
@@ -34,12 +35,19 @@ export function convolutionsIn(work: () => void): ConvWork[] {
 }
 
 /** The measured choice among candidates; null where nothing was measured, or the default was the fastest. */
-function chosen<T extends object>(device: Device, work: ConvWork, candidates: () => readonly T[]): T | null {
-  met?.set(convKey(work), { pass: work.pass, shape: { ...work.shape, density: undefined } });
+function chosen<T extends object>(
+  device: Device,
+  { pass, shape }: ConvWork,
+  candidates: (work: ConvWork) => readonly T[],
+): T | null {
   const choices = choicesOf(device);
-  if (choices.size === 0) return null; // the usual case need not make keys
+  if (choices.size === 0 && !met) return null; // the usual case need not make keys
+  // a weight gradient is of all weights, masked or not
+  const density = pass === 'weight gradient' ? undefined : densityClass(device, shape.density);
+  const work: ConvWork = { pass, shape: { ...shape, density } };
+  met?.set(convKey(work), work);
   const variant = choices.get(convKey(work))?.variant;
-  return (variant && candidates().find(c => isVariant(c, variant))) ?? null;
+  return (variant && candidates(work).find(c => isVariant(c, variant))) ?? null;
 }
 
 const isVariant = (candidate: object, variant: Variant): boolean =>
@@ -48,7 +56,7 @@ const isVariant = (candidate: object, variant: Variant): boolean =>
 
 /** The tile that was the fastest for a forward pass or an input gradient, or null for the default. */
 export function chosenPassTile(device: Device, pass: 'forward' | 'input gradient', shape: ConvShape): PassTile | null {
-  return chosen(device, { pass, shape }, () => convCandidates(device, { pass, shape }) as PassTile[]);
+  return chosen(device, { pass, shape }, work => convCandidates(device, work) as PassTile[]);
 }
 
 /** The tile that was the fastest for a weight gradient, or null for the default. */
