@@ -2,7 +2,14 @@
 import type { Device } from '../device/index.ts';
 import { choicesOf, type Variant } from './choices.ts';
 import { type ConvShape, forwardPass, inputGradPasses } from './conv-pass.ts';
-import { densityClass, type PassTile, passCandidates, type WeightTile, weightCandidates } from './conv-tiles.ts';
+import {
+  densityClass,
+  type PassTile,
+  passCandidates,
+  sparseCandidates,
+  type WeightTile,
+  weightCandidates,
+} from './conv-tiles.ts';
 
 export type PassName = 'forward' | 'input gradient' | 'weight gradient';
 
@@ -35,38 +42,43 @@ export function convolutionsIn(work: () => void): ConvWork[] {
 }
 
 /** The measured choice among candidates; null where nothing was measured, or the default was the fastest. */
-function chosen<T extends object>(
-  device: Device,
-  { pass, shape }: ConvWork,
-  candidates: (work: ConvWork) => readonly T[],
-): T | null {
-  const choices = choicesOf(device);
-  if (choices.size === 0 && !met) return null; // the usual case need not make keys
-  // a weight gradient is of all weights, masked or not
-  const density = pass === 'weight gradient' ? undefined : densityClass(device, shape.density);
-  const work: ConvWork = { pass, shape: { ...shape, density } };
+function chosen<T extends object>(device: Device, work: ConvWork, candidates: () => readonly T[]): T | null {
   met?.set(convKey(work), work);
+  const choices = choicesOf(device);
+  if (choices.size === 0) return null; // the usual case need not make keys
   const variant = choices.get(convKey(work))?.variant;
-  return (variant && candidates(work).find(c => isVariant(c, variant))) ?? null;
+  return (variant && candidates().find(c => isVariant(c, variant))) ?? null;
 }
 
 const isVariant = (candidate: object, variant: Variant): boolean =>
   Object.keys(variant).length === Object.keys(candidate).length &&
   Object.entries(candidate).every(([name, value]) => variant[name] === value);
 
-/** The tile that was the fastest for a forward pass or an input gradient, or null for the default. */
-export function chosenPassTile(device: Device, pass: 'forward' | 'input gradient', shape: ConvShape): PassTile | null {
-  return chosen(device, { pass, shape }, work => convCandidates(device, work) as PassTile[]);
+type Pass = Exclude<PassName, 'weight gradient'>;
+
+/** The tile that was the fastest for a forward pass or an input gradient about as dense, else for dense weights; or null for the default. */
+export function chosenPassTile(device: Device, pass: Pass, shape: ConvShape): PassTile | null {
+  const dense = chosenFor(device, pass, shape, undefined);
+  const density = densityClass(device, shape.density);
+  return (density === undefined ? null : chosenFor(device, pass, shape, density)) ?? dense;
 }
 
-/** The tile that was the fastest for a weight gradient, or null for the default. */
+function chosenFor(device: Device, pass: Pass, shape: ConvShape, density: number | undefined): PassTile | null {
+  const work: ConvWork = { pass, shape: { ...shape, density } };
+  return chosen(device, work, () => convCandidates(device, work) as PassTile[]);
+}
+
+/** The tile that was the fastest for a weight gradient, which is of all weights, masked or not; or null for the default. */
 export function chosenWeightTile(device: Device, shape: ConvShape): WeightTile | null {
-  return chosen(device, { pass: 'weight gradient', shape }, () => weightCandidates(device, shape));
+  const work: ConvWork = { pass: 'weight gradient', shape: { ...shape, density: undefined } };
+  return chosen(device, work, () => weightCandidates(device, shape));
 }
 
 /** What a pass may run with on a device instead of its default. */
 export function convCandidates(device: Device, { pass, shape }: ConvWork): (PassTile | WeightTile)[] {
   if (pass === 'weight gradient') return weightCandidates(device, shape);
   const [first] = pass === 'forward' ? [forwardPass(shape)] : inputGradPasses(shape).passes;
-  return first ? passCandidates(device, first) : [];
+  if (!first) return [];
+  if (densityClass(device, shape.density) === undefined) return passCandidates(device, first);
+  return sparseCandidates(device, first, chosenFor(device, pass, shape, undefined));
 }

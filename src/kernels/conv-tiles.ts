@@ -84,13 +84,14 @@ export function densityClass(device: Device, density = 1): number | undefined {
 }
 
 /**
- * The tile that computes a pass: what was measured for its sizes at about its density, or the default, which skips zeros where few weights are left.
- * All tiles add the terms of a result in the same order, so that the sums are the same to the bit whichever a density leads to.
+ * The tile that computes a pass, measured or default. Where few weights are left, one that does not say itself whether it skips zeros does so, and
+ * takes more rows. Skipping and other numbers of rows and channels leave the sums the same to the bit, so a layer may pass from one density to another
+ * without a trace; other numbers of columns round differently at the edges of images.
  */
 export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
   const tile = chosen ?? defaultPassTile(device, s);
   const density = densityClass(device, s.density);
-  if (chosen || density === undefined || tile.kernel !== 'taps' || !canSkip(tile)) return tile;
+  if (density === undefined || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
   // where images are narrow a row of taps has too little work for its branch
   if (density > (s.ow <= 4 ? 0.1 : 0.2)) return tile;
   return { ...tile, r: tile.v === 2 ? rowsThatFill(device, s, tile.v) : tile.r, skip: true };
@@ -145,7 +146,6 @@ export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] =
 export const tallSizes: typeof tapsSizes = [
   { q: 2, v: 1, r: 4 },
   { q: 4, v: 2, r: 4 },
-  { q: 4, v: 4, r: 2 },
 ];
 
 export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [
@@ -184,24 +184,31 @@ export const matrixTiles: readonly MatrixTile[] = [
 /** Those of them that weight gradients take. */
 export const matrixWeightTiles: readonly MatrixTile[] = matrixTiles.slice(0, 2);
 
-/** What the tuner tries for a pass beside its default. */
+/** What the tuner tries for a pass of dense weights beside its default. */
 export function passCandidates(device: Device, s: ConvPass): PassTile[] {
-  const byDefault = passTile(device, s, null);
+  const byDefault = defaultPassTile(device, s);
   const others = unlike(byDefault);
   const co = s.co / s.groups;
-  if (device.adapter.processor) {
-    const lanes = device.adapter.subgroupSize;
-    // nothing that would be more padding than outputs
-    const all = device.adapter.kind === 'lavapipe' ? [...tapsSizes, ...tallSizes] : tapsSizes;
-    const sizes = all.filter(({ q, v, r }) => 4 * q < co + 4 && 4 * v < s.ow + 4 && r <= s.oh);
-    const tiles = sizes.map((size): TapsTile => ({ kernel: 'taps', ...size, lanes }));
-    const skipping = densityClass(device, s.density) === undefined ? [] : tiles.filter(canSkip).map(t => ({ ...t, skip: true }));
-    return [...skipping, ...tiles, { ...byDefault, lanes: 0 } as TapsTile].filter(others);
-  }
+  if (device.adapter.processor) return [...tapsTiles(device, s), { ...byDefault, lanes: 0 } as TapsTile].filter(others);
   const most = device.limits.maxComputeWorkgroupStorageSize;
   const inF16 = device.precision === 'f16' ? matrixTiles.filter(t => matrixMemory(t) <= most && matrixFits(s, t)) : [];
   const inF32 = [...(co <= 4 ? [narrow] : []), ...gemmTiles].filter(t => gemmMemory(t) <= most);
   return [...inF16, ...inF32].filter(others);
+}
+
+/** The same for weights of a density class, with as many columns as the tile of dense weights has. @param dense what was measured for those */
+export function sparseCandidates(device: Device, s: ConvPass, dense: PassTile | null): PassTile[] {
+  const tile = dense ?? defaultPassTile(device, s);
+  const tiles = tapsTiles(device, s).filter(t => tile.kernel === 'taps' && t.v === tile.v && canSkip(t));
+  return tiles.flatMap(t => [true, false].map(skip => ({ ...t, skip }))).filter(unlike(passTile(device, s, dense)));
+}
+
+/** Sizes that are not more padding than outputs. */
+function tapsTiles(device: Device, s: ConvPass): TapsTile[] {
+  const { kind, subgroupSize: lanes } = device.adapter;
+  const sizes = kind === 'lavapipe' ? [...tapsSizes, ...tallSizes] : tapsSizes;
+  const fitting = sizes.filter(({ q, v, r }) => 4 * q < s.co / s.groups + 4 && 4 * v < s.ow + 4 && r <= s.oh);
+  return fitting.map(size => ({ kernel: 'taps', ...size, lanes }));
 }
 
 /** The same for a weight gradient. */

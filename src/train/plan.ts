@@ -1,6 +1,4 @@
 /** The kernels that a checkpoint's network would train with on this adapter. */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { type Device, openDevice } from '../device/index.ts';
 import { decodeChoices, loadChoices, useChoices } from '../kernels/choices.ts';
 import { type PlannedPass, planModel } from '../nn/plan.ts';
@@ -14,6 +12,8 @@ export interface PlanSettings {
   readonly imageSize?: number | undefined;
   /** Active share of a layer's weights, by name. */
   readonly densities: ReadonlyMap<string, number>;
+  /** The text of the run's kernels.json, and its path. */
+  readonly kernels?: { readonly text: string; readonly source: string } | undefined;
 }
 
 export interface NetworkPlan {
@@ -24,7 +24,7 @@ export interface NetworkPlan {
 }
 
 /**
- * Plans with the choices of the run that the file lies in, where it has such for this adapter, else with what was measured here.
+ * Plans with the choices of a run's kernels.json, where they were made with this adapter, else with what was measured here.
  * @param model the tensors of the file @param source its path
  * @throws as `layerWork`
  */
@@ -32,15 +32,14 @@ export async function planCheckpoint(
   model: HostTensors,
   identity: Identity,
   source: string,
-  { batchSize, imageSize, densities }: PlanSettings,
+  { batchSize, imageSize, densities, kernels }: PlanSettings,
   { onNotice }: Pick<RunHooks, 'onNotice'>,
 ): Promise<NetworkPlan> {
   const device = await openDevice();
   try {
     const problem = loadChoices(device);
     if (problem) onNotice?.(problem);
-    const beside = join(dirname(source), 'kernels.json');
-    const choices = existsSync(beside) ? decodeChoices(device, readFileSync(beside, 'utf8'), beside) : undefined;
+    const choices = kernels && decodeChoices(device, kernels.text, kernels.source);
     if (choices) useChoices(device, choices);
     const { network, shape } = networkOf(device, model, identity, source);
     for (const [name, weight] of network.parameters()) weight.density = densities.get(name) ?? 1;

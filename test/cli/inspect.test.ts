@@ -91,7 +91,7 @@ describe('--plan', () => {
 
   it('takes the choices of the run that the checkpoint lies in', () => {
     const { layer, density } = plan().passes[0];
-    const work: ConvWork = { pass: 'weight gradient', shape: convShape([4, 3, 16, 16], [2, 3, 3, 3], { padding: 1 }) };
+    const work: ConvWork = { pass: 'weight gradient', shape: convShape([4, 3, 16, 16], [2, 3, 3, 3], { stride: 2, padding: 1 }) };
     const [variant] = convCandidates(device, work) as unknown as Variant[];
     useChoices(device, new Map([[convKey(work), { variant, best: 1, default: 2 }]]));
     writeFileSync(join(folder, 'kernels.json'), encodeChoices(device));

@@ -204,7 +204,7 @@ describe('slices and masks', () => {
     { of: 'stride 2', size: [2, 20, 6, 16], stride: 2 },
     { of: 'whole images', size: [9, 20, 4, 4], stride: 1 },
     { of: 'rows that fill no tile', size: [3, 20, 7, 3], stride: 1 },
-  ])('tiles that skip zeros and tiles that do not give the same bits: $of', async ({ size, stride }) => {
+  ])('tiles of as many columns give the same bits, whether they skip zeros or not: $of', async ({ size, stride }) => {
     const kernel = random([24, 20, 3, 3], 5);
     const keep = random(kernel.shape, 9, 0, 1).data.map(v => (v < 0.1 ? 1 : 0));
     const sparse = { shape: kernel.shape, data: kernel.data.map((v, i) => v * keep[i]) };
@@ -214,7 +214,7 @@ describe('slices and masks', () => {
     const image = random(size, 1);
     const pairs: ConvOptions = { stride: [stride, stride], padding: [1, 1], dilation: [1, 1], groups: 1 };
     const wanted = reference.forward(image, sparse, pairs);
-    let first: Ref | undefined;
+    const first = new Map<number, Ref>();
     for (const sizes of [...tapsSizes, ...tallSizes].filter(({ q }) => (4 * q) % 8 === 0)) {
       const tile = { kernel: 'taps', lanes: 8, ...sizes } as const;
       const [skipped, dense] = await run(device, [image, sparse], (tx, tw) =>
@@ -224,8 +224,8 @@ describe('slices and masks', () => {
           ),
         ),
       );
-      first ??= dense;
-      for (const other of [skipped, dense]) expect(other.data, JSON.stringify(sizes)).toEqual(first.data);
+      if (!first.has(sizes.v)) first.set(sizes.v, dense);
+      for (const other of [skipped, dense]) expect(other.data, JSON.stringify(sizes)).toEqual(first.get(sizes.v)!.data);
       checkForward('conv2d', dense, wanted);
     }
   });

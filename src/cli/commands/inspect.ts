@@ -1,4 +1,6 @@
 /** `sparrow inspect`: the layers of a checkpoint, and which kernels would compute them. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '../../data/files.ts';
 import { FileError, SparrowError, UsageError } from '../../errors.ts';
@@ -95,7 +97,9 @@ async function printPlan(file: string, settings: Settings<typeof planFlags>, opt
   if (!about) throw new FileError(`${file}: names no architecture, so there is no plan; a checkpoint of a run does`);
   const densities = new Map(summariseLayers(weights).map(l => [l.name, l.weights ? l.active / l.weights : 1]));
   const onNotice = (text: string) => void process.stderr.write(`sparrow: ${text}\n`);
-  const plan = await engine.plan(weights.model, about, file, { ...settings, densities }, { onNotice });
+  const source = join(dirname(file), 'kernels.json');
+  const kernels = existsSync(source) ? { text: readFileSync(source, 'utf8'), source } : undefined;
+  const plan = await engine.plan(weights.model, about, file, { ...settings, densities, kernels }, { onNotice });
   printResult(options, { file, ...plan }, planText(plan));
 }
 
