@@ -94,7 +94,7 @@ export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): 
   if (density === undefined || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
   // where images are narrow a row of taps has too little work for its branch
   if (density > (s.ow <= 4 ? 0.1 : 0.2)) return tile;
-  return { ...tile, r: tile.v === 2 ? rowsThatFill(device, s, tile.v) : tile.r, skip: true };
+  return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v) : 1), skip: true };
 }
 
 /** Skipping asks weights that a subgroup loads for itself, whole registers of them. */
