@@ -9,6 +9,7 @@ import type { HostTensors, Identity } from '../train/checkpoint.ts';
 import type { TrainConfig } from '../train/config.ts';
 import type { ExplainSettings } from '../train/explain/settings.ts';
 import type { ExportResult, ExportSettings } from '../train/export-settings.ts';
+import type { NetworkPlan } from '../train/plan.ts';
 import type { RobustBirdSettings } from '../train/robust-bird/settings.ts';
 import type { Robustness } from '../train/robustness.ts';
 
@@ -53,6 +54,11 @@ export async function exportCheckpoint(settings: ExportSettings, hooks: RunHooks
 /** Multiply-adds of one image for each layer of a checkpoint, by name. */
 export async function layerWork(model: HostTensors, identity: Identity, file: string): Promise<Map<string, number>> {
   return (await import('../train/layer-work.ts')).layerWork(model, identity, file);
+}
+
+/** The kernels that a checkpoint's network would train with on this adapter. */
+export async function plan(...what: Parameters<typeof import('../train/plan.ts').planCheckpoint>): Promise<NetworkPlan> {
+  return (await import('../train/plan.ts')).planCheckpoint(...what);
 }
 
 /** What makes pages, figures and tables of runs. */

@@ -44,6 +44,8 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   const { rows, cols, stride } = s;
   const columns = Array.from({ length: cols.count }, (_, t) => cols.offset + cols.step * t);
   const tilesW = ceil(s.ow, 4 * v);
+  const tilesH = ceil(s.oh, r);
+  const kept = keptRows(s, tile);
   const [first, last] = [Math.floor(Math.min(...columns) / 4), Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4)];
   const variant = {
     Q: q,
@@ -51,6 +53,7 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     R: r,
     S: stride,
     TW: cols.count,
+    ...kept,
     COL: columns,
     M0: first,
     M1: last,
@@ -62,7 +65,6 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     WX,
     WY,
   };
-  const tilesH = ceil(s.oh, r);
   const tilesCo = ceil(s.co / s.groups, 4 * q);
   const [gx, gz] = gridFor(tilesW * tilesH * s.n, lanes || WX);
   const grid: Grid = [gx, lanes ? tilesCo * s.groups : ceil(tilesCo * s.groups, WY), gz];
@@ -73,6 +75,26 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   withPackedWeights(device, w, s, { tile: 4 * q, spare: lanes }, packed => {
     device.dispatch(program('conv_taps', 'rrw', variant), [x, packed, y], params, grid);
   });
+}
+
+/** Vec4s of outputs up to which the code of all rows of taps fits a processor's first cache. */
+const WRITTEN_OUT = 8;
+
+/**
+ * Which rows of x an invocation holds at once. KEEP: 0 those of one row of taps; else all that its outputs need, because they are neighbours.
+ * STEPS: rows of taps written out. IN: of each row held, whether it lies in any image.
+ */
+function keptRows({ rows, stride, oh, h }: ConvPass, { q, v, r }: TapsTile) {
+  const neighbours = r > 1 && stride === 1 && (rows.count === 1 || rows.step === 1);
+  const held = neighbours ? r + rows.count - 1 : r;
+  const outside = (row: number) => neighbours && r >= oh && (row < 0 || row >= h);
+  const keep = !neighbours ? 0 : q * v * r > WRITTEN_OUT ? 1 : 2;
+  return {
+    KEEP: keep,
+    ROWS: held,
+    STEPS: keep === 2 ? rows.count : 1,
+    IN: Array.from({ length: held }, (_, i) => Number(keep < 2 || !outside(i + rows.offset))),
+  };
 }
 
 /**

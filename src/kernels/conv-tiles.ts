@@ -13,10 +13,10 @@ export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
 const BUSY = 96;
-/** Density below which skipping zeros pays on lavapipe. SwiftShader computes both sides of a branch, so there it never does. */
-const WORTH_SKIPPING = 0.6;
 /** Taps of a kernel up to which one invocation of conv_weight_grad computes them all. */
 const MOST_TAPS = 9;
+/** Densities that kernels are chosen for: weights count as the nearest, by ratio. */
+export const densities: readonly number[] = [0.05, 0.1, 0.2, 0.5];
 
 const matrix = (wm: number, wn: number, fm: number, fn: number, depth: number): MatrixTile => ({
   kernel: 'matrix',
@@ -45,7 +45,9 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
     const v = s.ow > 8 && s.stride === 1 && device.adapter.kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
-    return { kernel: 'taps', q: co > 8 ? 4 : co > 4 ? 2 : 1, v, r: 1, lanes: device.adapter.subgroupSize };
+    const q = co > 8 ? 4 : co > 4 ? 2 : 1;
+    const r = v === 1 ? rowsThatFill(device, s, v) : 1;
+    return { kernel: 'taps', q: r === 4 ? Math.min(q, 2) : q, v, r, lanes: device.adapter.subgroupSize };
   }
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
@@ -63,15 +65,40 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   return tiles.find(fits) ?? (gemmMemory(small) <= most ? small : smallest);
 }
 
-/**
- * A tile that computes a pass, default or measured, with zeros skipped where the density of the weights makes that worth it. The tile is the
- * same with and without: then the sums are the same to the bit. A tile that says itself whether it skips is left alone.
- */
-export function skippingZeros(device: Device, s: ConvPass, tile: PassTile): PassTile {
-  if (device.adapter.kind !== 'lavapipe' || (s.density ?? 1) >= WORTH_SKIPPING || s.co / s.groups <= 8) return tile;
-  const able = tile.kernel === 'taps' && tile.skip === undefined && tile.lanes === 8 && (4 * tile.q) % tile.lanes === 0;
-  return able ? { ...tile, skip: true } : tile;
+/** On lavapipe: of 4, 2 and 1 rows an invocation, which share their loads of x, the most that leave no lane of a subgroup without work. */
+function rowsThatFill(device: Device, s: ConvPass, v: number): number {
+  const { kind, subgroupSize } = device.adapter;
+  if (kind !== 'lavapipe' || s.stride > 1) return 1;
+  return [4, 2].find(r => r <= s.oh && s.n * ceil(s.oh, r) * ceil(s.ow, 4 * v) >= subgroupSize) ?? 1;
 }
+
+/**
+ * The density that the kernels of a pass are chosen for; undefined where weights count as dense, which is everywhere but on lavapipe: SwiftShader
+ * computes both sides of a branch, and the kernels of GPUs do not skip.
+ */
+export function densityClass(device: Device, density = 1): number | undefined {
+  if (device.adapter.kind !== 'lavapipe') return undefined;
+  const distance = (d: number) => Math.abs(Math.log(density / d));
+  const nearest = [1, ...densities].reduce((a, b) => (distance(b) < distance(a) ? b : a));
+  return nearest === 1 ? undefined : nearest;
+}
+
+/**
+ * The tile that computes a pass, measured or default. Where few weights are left, one that does not say itself whether it skips zeros does so, and
+ * takes more rows. Skipping and other numbers of rows and channels leave the sums the same to the bit, so a layer may pass from one density to another
+ * without a trace; other numbers of columns round differently at the edges of images.
+ */
+export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
+  const tile = chosen ?? defaultPassTile(device, s);
+  const density = densityClass(device, s.density);
+  if (density === undefined || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
+  // where images are narrow a row of taps has too little work for its branch
+  if (density > (s.ow <= 4 ? 0.1 : 0.2)) return tile;
+  return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v) : 1), skip: true };
+}
+
+/** Skipping asks weights that a subgroup loads for itself, whole registers of them. */
+const canSkip = ({ q, lanes }: TapsTile): boolean => lanes > 0 && (4 * q) % lanes === 0;
 
 export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   const co = s.co / s.groups;
@@ -115,6 +142,11 @@ export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] =
   { q: 2, v: 1, r: 2 },
   { q: 1, v: 4, r: 1 },
 ];
+/** And on lavapipe: rows that share their loads. */
+export const tallSizes: typeof tapsSizes = [
+  { q: 2, v: 1, r: 4 },
+  { q: 4, v: 2, r: 4 },
+];
 
 export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [
   { tm: 16, tc: 1, v: 1, all: true },
@@ -152,22 +184,31 @@ export const matrixTiles: readonly MatrixTile[] = [
 /** Those of them that weight gradients take. */
 export const matrixWeightTiles: readonly MatrixTile[] = matrixTiles.slice(0, 2);
 
-/** What the tuner tries for a pass beside its default. */
+/** What the tuner tries for a pass of dense weights beside its default. */
 export function passCandidates(device: Device, s: ConvPass): PassTile[] {
   const byDefault = defaultPassTile(device, s);
   const others = unlike(byDefault);
   const co = s.co / s.groups;
-  if (device.adapter.processor) {
-    const lanes = device.adapter.subgroupSize;
-    // nothing that would be more padding than outputs
-    const sizes = tapsSizes.filter(({ q, v, r }) => 4 * q < co + 4 && 4 * v < s.ow + 4 && r <= s.oh);
-    const tiles = sizes.map((size): TapsTile => ({ kernel: 'taps', ...size, lanes }));
-    return [...tiles, { ...byDefault, lanes: 0 } as TapsTile].filter(others);
-  }
+  if (device.adapter.processor) return [...tapsTiles(device, s), { ...byDefault, lanes: 0 } as TapsTile].filter(others);
   const most = device.limits.maxComputeWorkgroupStorageSize;
   const inF16 = device.precision === 'f16' ? matrixTiles.filter(t => matrixMemory(t) <= most && matrixFits(s, t)) : [];
   const inF32 = [...(co <= 4 ? [narrow] : []), ...gemmTiles].filter(t => gemmMemory(t) <= most);
   return [...inF16, ...inF32].filter(others);
+}
+
+/** The same for weights of a density class, with as many columns as the tile of dense weights has. @param dense what was measured for those */
+export function sparseCandidates(device: Device, s: ConvPass, dense: PassTile | null): PassTile[] {
+  const tile = dense ?? defaultPassTile(device, s);
+  const tiles = tapsTiles(device, s).filter(t => tile.kernel === 'taps' && t.v === tile.v && canSkip(t));
+  return tiles.flatMap(t => [true, false].map(skip => ({ ...t, skip }))).filter(unlike(passTile(device, s, dense)));
+}
+
+/** Sizes that are not more padding than outputs. */
+function tapsTiles(device: Device, s: ConvPass): TapsTile[] {
+  const { kind, subgroupSize: lanes } = device.adapter;
+  const sizes = kind === 'lavapipe' ? [...tapsSizes, ...tallSizes] : tapsSizes;
+  const fitting = sizes.filter(({ q, v, r }) => 4 * q < s.co / s.groups + 4 && 4 * v < s.ow + 4 && r <= s.oh);
+  return fitting.map(size => ({ kernel: 'taps', ...size, lanes }));
 }
 
 /** The same for a weight gradient. */

@@ -18,6 +18,17 @@ export function convMacs({ shape: s }: ConvWork): number {
   return s.n * s.oh * s.ow * s.co * (s.ci / s.groups) * s.kh * s.kw;
 }
 
+/** Weights of which about a share is not 0, without a pattern. */
+function scattered(size: number, density: number): Float32Array<ArrayBuffer> {
+  const weights = new Float32Array(size);
+  let state = 1;
+  for (let i = 0; i < size; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    if (state < density * 2 ** 32) weights[i] = 1;
+  }
+  return weights;
+}
+
 /** Measures one pass of one shape; the device uses the result from now on. `best` and `default` are milliseconds of one launch. */
 export async function tuneConvolution(device: Device, work: ConvWork): Promise<Contest> {
   const { pass, shape: s } = work;
@@ -29,6 +40,7 @@ export async function tuneConvolution(device: Device, work: ConvWork): Promise<C
       randomFill(device, 'uniform', storage, size, { k0: i, k1: 0, c1: 0, c2: 0, c3: 0 }, -1, 1);
       return storage;
     });
+    if (s.density !== undefined) device.write(w, scattered(sizes[1], s.density));
     const launch = (tile: PassTile | WeightTile | null) => {
       if (pass === 'forward') convForward(device, x, w, y, s, tile as PassTile | null);
       else if (pass === 'input gradient') convInputGrad(device, y, w, x, s, tile as PassTile | null);

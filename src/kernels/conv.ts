@@ -4,18 +4,18 @@
  * the default of `conv-tiles.ts`.
  */
 import type { Device, Storage } from '../device/index.ts';
-import { chosenPassTile, chosenWeightTile } from './conv-choices.ts';
+import { type ConvWork, chosenPassTile, chosenWeightTile } from './conv-choices.ts';
 import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
 import { convMatrix, convMatrixWeightGrad } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, forwardPass, inputGradPasses } from './conv-pass.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
-import { defaultPassTile, defaultWeightTile, type PassTile, skippingZeros, type WeightTile } from './conv-tiles.ts';
+import { defaultWeightTile, type PassTile, passTile, type WeightTile } from './conv-tiles.ts';
 import { fillFloat } from './fill.ts';
 
 export type { ConvShape } from './conv-pass.ts';
 
 function run(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, chosen: PassTile | null): void {
-  const tile = skippingZeros(device, s, chosen ?? defaultPassTile(device, s));
+  const tile = passTile(device, s, chosen);
   if (tile.kernel === 'gemm') convGemm(device, x, w, y, s, tile);
   else if (tile.kernel === 'matrix') convMatrix(device, x, w, y, s, tile);
   else convTaps(device, x, w, y, s, tile);
@@ -60,4 +60,21 @@ export function convWeightGrad(
   if (tile.kernel === 'gemm') convGemmWeightGrad(device, x, g, gw, s, tile);
   else if (tile.kernel === 'matrix') convMatrixWeightGrad(device, x, g, gw, s, tile);
   else convTapsWeightGrad(device, x, g, gw, s, tile);
+}
+
+/** What a pass would be launched with: its tile (of a strided input gradient one for each phase), and whether that was measured. */
+export interface ConvPlan {
+  readonly measured: boolean;
+  readonly tiles: readonly (PassTile | WeightTile)[];
+}
+
+/** The kernels that a device has chosen for a pass. */
+export function planConvolution(device: Device, { pass, shape }: ConvWork): ConvPlan {
+  if (pass === 'weight gradient') {
+    const chosen = chosenWeightTile(device, shape);
+    return { measured: chosen !== null, tiles: [chosen ?? defaultWeightTile(device, shape)] };
+  }
+  const chosen = chosenPassTile(device, pass, shape);
+  const passes = pass === 'forward' ? [forwardPass(shape)] : inputGradPasses(shape).passes;
+  return { measured: chosen !== null, tiles: passes.map(s => passTile(device, s, chosen)) };
 }

@@ -12,6 +12,7 @@ import { ones, type Shape, scope, type Tensor, tensor, zeros } from '../tensor/t
 import { defaultBound, uniformInit } from './init.ts';
 import { countMacs } from './macs.ts';
 import { Module, Parameter, StateBuffer } from './module.ts';
+import { noteConvolution } from './plan.ts';
 
 /** Where and with which random numbers layers are made. */
 export interface Maker {
@@ -58,6 +59,7 @@ export class Conv2d extends Module {
   forward(x: Tensor): Tensor {
     const s = convShape(x.shape, this.weight.shape, this.options);
     countMacs(this.weight, s.oh * s.ow * this.weight.size);
+    noteConvolution(this.weight, s);
     const y = F.conv2d(x, this.weight, { ...this.options, density: this.weight.density });
     return this.bias ? F.add(y, F.reshape(this.bias, [1, -1, 1, 1])) : y;
   }

@@ -11,6 +11,7 @@ import { benchLaunch } from '../../src/cli/bench/launch.ts';
 import { benchLimits } from '../../src/cli/bench/limits.ts';
 import { benchNorm } from '../../src/cli/bench/norm.ts';
 import { circumstances } from '../../src/cli/bench/record.ts';
+import { benchSparse } from '../../src/cli/bench/sparse.ts';
 import { benchStep } from '../../src/cli/bench/step.ts';
 import { outcomeText } from '../../src/cli/bench/text.ts';
 import type { Device } from '../../src/device/index.ts';
@@ -111,6 +112,24 @@ describe('--suite conv', () => {
       expect(own.all.gflops).toBeCloseTo((3 * flops) / own.all.timing.median / 1e6, 6);
     }
   });
+});
+
+it('--suite sparse measures each density beside dense weights', async () => {
+  const shapes = await benchSparse(device, { shapes: '8x8,8-12x4k1s2n3', batchSize: 2, samples: 1 });
+  expect(shapes.map(({ sizes }) => [sizes.n, sizes.co, sizes.kernel])).toEqual([
+    [2, 8, 3],
+    [3, 12, 1],
+  ]);
+  for (const { rows } of shapes) {
+    expect(rows.map(row => row.density)).toEqual([1, 0.5, 0.2, 0.1, 0.05]);
+    for (const { timing, ratio } of rows) {
+      for (const pass of ['forward', 'inputGradient'] as const)
+        expect(ratio[pass]).toBeCloseTo(timing[pass].median / rows[0].timing[pass].median, 9);
+    }
+  }
+  const where = { ...circumstances(device.adapter), precision: device.precision };
+  const text = outcomeText({ ...where, suite: 'sparse', ok: true, batchSize: 2, shapes });
+  for (const cell of ['8ch 8²', '8→12 4² 1x1 stride 2, batch 3', 'dense', '0.05']) expect(text).toContain(cell);
 });
 
 it('--suite norm counts what must be moved, forward and with the gradients', async () => {

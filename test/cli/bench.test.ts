@@ -31,7 +31,7 @@ describe('wrong usage', () => {
     [
       'an unknown suite',
       ['--suite', 'speed'],
-      "--suite must be one of conv, norm, step, launch, memory, limits, peers, got 'speed'",
+      "--suite must be one of conv, norm, step, sparse, launch, memory, limits, peers, got 'speed'",
     ],
     ['too few steps', ['--suite', 'memory', '--steps', '5'], "--steps must be a whole number >= 6, got '5'"],
     ['a flag of another suite', ['--suite', 'conv', '--steps', '9'], '--steps has no effect with --suite conv'],

@@ -1,13 +1,16 @@
 /** `sparrow inspect` on what a training run leaves: counts and work of every layer, as a table and as JSON. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shapes } from '../../src/data/shapes.ts';
+import { encodeChoices, useChoices, type Variant } from '../../src/kernels/choices.ts';
+import { type ConvWork, convCandidates, convKey } from '../../src/kernels/conv-choices.ts';
 import { layerMacs } from '../../src/nn/macs.ts';
 import { createModel } from '../../src/nn/models/index.ts';
+import { convShape } from '../../src/tensor/conv.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import type { TrainResult } from '../../src/train/api.ts';
 import { resolveConfig } from '../../src/train/config.ts';
@@ -63,4 +66,47 @@ it('as a table', () => {
     String(inferenceDense),
     inferenceReal.toFixed(0),
   ]);
+});
+
+describe('--plan', () => {
+  const plan = (...args: string[]) => JSON.parse(inspect(file, '--plan', '--json', ...args));
+
+  it('says of every pass of every convolution which kernel computes it, at its density', () => {
+    const { layers } = JSON.parse(inspect(file, '--json'));
+    const { batch, passes, adapter } = plan();
+    expect(batch).toEqual([8, 3, 32, 32]);
+    expect(adapter.kind).toBe(device.adapter.kind);
+    const convolutions = layers.filter((l: { shape: number[] }) => l.shape.length === 4);
+    expect(passes.map((p: { layer: string; pass: string }) => `${p.layer} ${p.pass}`).sort()).toEqual(
+      convolutions
+        .flatMap(({ name }: { name: string }) => ['forward', 'input gradient', 'weight gradient'].map(pass => `${name} ${pass}`))
+        .sort(),
+    );
+    for (const { layer, density, measured, tiles } of passes) {
+      expect(density).toBe(convolutions.find((l: { name: string }) => l.name === layer).density);
+      expect(measured).toBe(false);
+      expect(tiles.length).toBeGreaterThan(0);
+    }
+  });
+
+  it('takes the choices of the run that the checkpoint lies in', () => {
+    const { layer, density } = plan().passes[0];
+    const work: ConvWork = { pass: 'weight gradient', shape: convShape([4, 3, 16, 16], [2, 3, 3, 3], { stride: 2, padding: 1 }) };
+    const [variant] = convCandidates(device, work) as unknown as Variant[];
+    useChoices(device, new Map([[convKey(work), { variant, best: 1, default: 2 }]]));
+    writeFileSync(join(folder, 'kernels.json'), encodeChoices(device));
+    useChoices(device, new Map());
+    const { batch, passes } = plan('--batch-size', '4', '--image-size', '16');
+    expect(batch).toEqual([4, 3, 16, 16]);
+    const measured = passes.filter((p: { measured: boolean }) => p.measured);
+    expect(measured).toEqual([{ layer, pass: 'weight gradient', density, measured: true, tiles: [variant] }]);
+    const table = inspect(file, '--plan', '--batch-size', '4', '--image-size', '16').trim().split('\n');
+    expect(table[2].split(/ {2,}/)).toEqual(['layer', 'density', 'pass', 'kernel', 'from']);
+    expect(table.filter(line => line.endsWith('measured'))).toHaveLength(1);
+  });
+
+  it('is what its flags are for', () => {
+    const { status, stderr } = spawnSync(process.execPath, [bin, 'inspect', file, '--batch-size', '4'], { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([2, expect.stringContaining('--batch-size has no effect without --plan')]);
+  });
 });

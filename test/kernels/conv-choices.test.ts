@@ -2,9 +2,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Capture } from '../../src/device/index.ts';
 import { choicesOf, useChoices, type Variant } from '../../src/kernels/choices.ts';
+import { planConvolution } from '../../src/kernels/conv.ts';
 import { type ConvWork, convCandidates, convKey, convolutionsIn } from '../../src/kernels/conv-choices.ts';
-import { forwardPass } from '../../src/kernels/conv-pass.ts';
-import { defaultPassTile, skippingZeros } from '../../src/kernels/conv-tiles.ts';
+import { densityClass } from '../../src/kernels/conv-tiles.ts';
 import { tuneConvolution } from '../../src/kernels/conv-tuner.ts';
 import { conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../src/tensor/conv.ts';
 import { capture, type Tensor } from '../../src/tensor/tensor.ts';
@@ -77,23 +77,45 @@ describe.each(works)('$pass', work => {
   });
 });
 
-it('a tile, default or measured, skips zeros of few weights on lavapipe, where its channels fill subgroups', () => {
-  const tile = { kernel: 'taps', q: 2, v: 2, r: 1, lanes: 8 } as const;
-  const at = (density: number) => ({ ...forwardPass(shape), density });
-  const skips = device.adapter.kind === 'lavapipe' ? { skip: true } : {};
-  expect(skippingZeros(device, at(0.1), tile)).toEqual({ ...tile, ...skips });
-  if (device.adapter.subgroupSize === 8) {
-    const usual = defaultPassTile(device, at(0.1));
-    expect(skippingZeros(device, at(0.1), usual)).toEqual({ ...usual, ...skips });
-  }
-  const same = [
-    { ...tile, q: 1 },
-    { ...tile, lanes: 0 },
-    { ...tile, skip: false },
-  ];
-  for (const other of same) expect(skippingZeros(device, at(0.1), other)).toEqual(other);
-  expect(skippingZeros(device, at(0.9), tile)).toEqual(tile);
-  expect(convKey({ pass: 'forward', shape: { ...shape, density: 0.1 } })).toBe(convKey(works[0]));
+describe('weights that are mostly 0', () => {
+  const lavapipe = device.adapter.kind === 'lavapipe';
+  const at = (density: number): ConvWork => ({ pass: 'forward', shape: { ...shape, density } });
+  const tileOf = (work: ConvWork) => planConvolution(device, work).tiles[0];
+
+  it('count as of the nearest of a few densities on lavapipe, and as dense elsewhere', () => {
+    const classes = [0.001, 0.06, 0.08, 0.15, 0.2001, 0.4, 0.6, 0.8, 1].map(d => densityClass(device, d));
+    const few = [0.05, 0.05, 0.1, 0.2, 0.2, 0.5, 0.5, undefined, undefined];
+    expect(classes).toEqual(lavapipe ? few : classes.map(() => undefined));
+  });
+
+  it('are skipped on lavapipe, where they are few, by the default and by what was measured for dense weights', () => {
+    const usual = tileOf(at(1));
+    expect('skip' in usual).toBe(false);
+    expect('skip' in tileOf(at(0.1))).toBe(lavapipe);
+    expect(tileOf(at(0.5))).toEqual(usual);
+    const wide = convCandidates(device, at(1)).find(t => 'q' in t && t.q === 2 && t.v === 2)!;
+    use(works[0], wide as unknown as Variant);
+    expect(tileOf(at(1))).toEqual(wide);
+    expect(tileOf(at(0.1))).toEqual(lavapipe ? { ...wide, r: 2, skip: true } : wide);
+  });
+
+  it.skipIf(!lavapipe)('have choices of their own for a class, with as many columns as dense weights', () => {
+    const kept = at(0.1);
+    const candidate = convCandidates(device, kept).at(-1) as unknown as Variant;
+    use(kept, candidate);
+    for (const density of [0.09, 0.11])
+      expect(planConvolution(device, at(density))).toEqual({ measured: true, tiles: [candidate] });
+    expect(planConvolution(device, at(1)).measured).toBe(false);
+    expect(convKey(kept).endsWith(', density 0.1')).toBe(true);
+    for (const other of convCandidates(device, kept)) expect(other).toMatchObject({ v: (tileOf(at(1)) as { v: number }).v });
+  });
+
+  it('are what the tuner measures a class with', async () => {
+    const tiny: ConvWork = { pass: 'input gradient', shape: { ...convShape([1, 16, 4, 4], [16, 16, 1, 1]), density: 0.1 } };
+    const contest = await tuneConvolution(device, tiny);
+    expect(contest.tried).toBe(convCandidates(device, tiny).length);
+    expect(choicesOf(device).has(convKey(tiny))).toBe(true);
+  });
 });
 
 it('keys tell passes and all sizes apart', () => {
@@ -109,12 +131,13 @@ it('keys tell passes and all sizes apart', () => {
   expect(new Set(keys).size).toBe(keys.length);
 });
 
-it('meets every pass once, whatever its density', () => {
+it('meets every pass once, and once more with few weights on lavapipe', () => {
   const inputs = [x, w, g].map(r => fromRef(device, r));
   const all = () => Object.values(launches).map(launch => launch(inputs[0], inputs[1], inputs[2]));
   const sparse = () => conv2d(inputs[0], inputs[1], { ...options, density: 0.2 });
   const found = convolutionsIn(() => capture(device, () => [...all(), ...all(), sparse()]).dispose());
-  expect(found).toEqual(works);
+  const few: ConvWork[] = device.adapter.kind === 'lavapipe' ? [{ pass: 'forward', shape: { ...shape, density: 0.2 } }] : [];
+  expect(found).toEqual([...works, ...few]);
   for (const t of inputs) t.dispose();
 });
 

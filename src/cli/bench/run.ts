@@ -18,12 +18,13 @@ import { benchNorm, type NormPass, type NormResult } from './norm.ts';
 import { type SmallestRatio, smallestRatios } from './passes.ts';
 import { installedPeers } from './peer.ts';
 import { type Circumstances, circumstances } from './record.ts';
+import { benchSparse, type SparseResult } from './sparse.ts';
 import { benchStep, type StepResult } from './step.ts';
 import { addTorchConv, addTorchStep, hasTorch } from './torch.ts';
 import { benchTune, type TuneResult } from './tune.ts';
 
 /** What `--suite` runs. */
-export type Suite = 'conv' | 'norm' | 'step' | 'launch' | 'memory' | 'limits' | 'peers';
+export type Suite = 'conv' | 'norm' | 'step' | 'sparse' | 'launch' | 'memory' | 'limits' | 'peers';
 
 export interface BenchOptions {
   readonly kernel?: string | undefined;
@@ -82,6 +83,13 @@ export interface NormOutcome {
   readonly limits: readonly LimitResult[];
 }
 
+export interface SparseOutcome {
+  readonly suite: 'sparse';
+  readonly ok: true;
+  readonly batchSize: number;
+  readonly shapes: readonly SparseResult[];
+}
+
 export type StepOutcome = { readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & StepResult;
 
 export type Outcome =
@@ -91,6 +99,7 @@ export type Outcome =
   | ConvOutcome
   | NormOutcome
   | StepOutcome
+  | SparseOutcome
   | ({ readonly suite: 'launch'; readonly ok: true } & LaunchResult)
   | ({ readonly suite: 'memory' } & Trained & MemoryResult)
   | { readonly suite: 'limits'; readonly ok: true; readonly limits: readonly LimitResult[] }
@@ -160,8 +169,9 @@ async function measure(bench: Bench): Promise<Outcome> {
     return { kernel, ok: cases.every(c => c.ok), cases };
   }
   if (options.tune) {
-    const { arch, width = 64, imageSize, budget, again, batchSize = usualBatch(device) } = options;
-    const result = await benchTune(device, { arch, width, batchSize, imageSize, budget, again }, bench.onProgress);
+    const { arch, width = 64, imageSize, density, sparseInit, budget, again, batchSize = usualBatch(device) } = options;
+    const settings = { arch, width, batchSize, imageSize, density, sparseInit, budget, again };
+    const result = await benchTune(device, settings, bench.onProgress);
     return { tune: true, ok: true, arch, width, batchSize, imageSize, ...result };
   }
   switch (suite!) {
@@ -171,6 +181,11 @@ async function measure(bench: Bench): Promise<Outcome> {
       return norm(bench, await limits(bench));
     case 'step':
       return step(bench);
+    case 'sparse': {
+      const { shapes, batchSize = 8 } = options;
+      const results = await benchSparse(device, { shapes, batchSize, samples, onShape: onPart });
+      return { suite: 'sparse', ok: true, batchSize, shapes: results };
+    }
     case 'launch':
       return { suite: 'launch', ok: true, ...(await benchLaunch(device, { samples, onStep: onPart })) };
     case 'memory': {

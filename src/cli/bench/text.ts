@@ -1,10 +1,11 @@
 /** What `sparrow bench` prints of its results. */
 import { formatTable, profileTable } from '../table.ts';
+import { shapeTitle } from './conv-shapes.ts';
 import type { KernelResult } from './kernel.ts';
 import type { LaunchResult } from './launch.ts';
 import type { LimitResult } from './limits.ts';
 import type { MemoryResult } from './memory.ts';
-import type { BenchOutcome, Outcome, StepOutcome } from './run.ts';
+import type { BenchOutcome, Outcome, SparseOutcome, StepOutcome } from './run.ts';
 import { convText, normText, stepPeersText } from './text-contest.ts';
 import { significant } from './text-numbers.ts';
 import type { TuneResult } from './tune.ts';
@@ -27,6 +28,8 @@ function tableOf(outcome: Outcome, precision: BenchOutcome['precision']): string
       return normText(outcome);
     case 'step':
       return stepText(outcome);
+    case 'sparse':
+      return sparseText(outcome);
     case 'launch':
       return launchText(outcome);
     case 'memory':
@@ -105,6 +108,21 @@ function stepText(r: StepOutcome): string {
   ];
   const table = formatTable([`${r.arch}, width ${r.width}${density}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
   return r.peers ? `${table}\n\n${stepPeersText(r)}` : table;
+}
+
+function sparseText({ shapes, batchSize }: SparseOutcome): string {
+  const cells = shapes.flatMap(({ sizes, rows }) =>
+    rows.map(({ density, timing, ratio }) => [
+      shapeTitle(sizes, batchSize),
+      density === 1 ? 'dense' : String(density),
+      timing.forward.median.toPrecision(3),
+      ratio.forward.toFixed(2),
+      timing.inputGradient.median.toPrecision(3),
+      ratio.inputGradient.toFixed(2),
+    ]),
+  );
+  const header = ['convolution', 'density', 'forward, ms', 'of dense', 'input gradient, ms', 'of dense'];
+  return formatTable(header, cells);
 }
 
 function launchText({ host, finished, dispatches, submits, buffersMade }: LaunchResult): string {

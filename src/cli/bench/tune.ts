@@ -3,6 +3,8 @@ import type { Device } from '../../device/index.ts';
 import { type Choice, choicesPlace } from '../../kernels/choices.ts';
 import { createModel } from '../../nn/models/index.ts';
 import { type TunedConvolution, tuneModel } from '../../nn/tune.ts';
+import type { Initialiser } from '../../sparse/densities.ts';
+import { Masks } from '../../sparse/masks.ts';
 import { Random, Stream } from '../../tensor/philox.ts';
 import type { Progress } from '../../train/api.ts';
 import { shapeName } from './conv-shapes.ts';
@@ -13,6 +15,9 @@ export interface TuneSettings {
   readonly batchSize: number;
   /** Height and width of the images. */
   readonly imageSize: number;
+  /** Share of the weights that a random mask keeps; dense without it. */
+  readonly density?: number | undefined;
+  readonly sparseInit: Initialiser;
   /** Seconds. */
   readonly budget: number;
   readonly again: boolean;
@@ -20,7 +25,7 @@ export interface TuneSettings {
 
 /** One pass of one convolution. */
 export interface TuneRow extends Pick<TunedConvolution, 'pass' | 'state'> {
-  /** `64→128 32² stride 2`. */
+  /** `64→128 32² stride 2`; with the density that was measured where weights are sparse. */
   readonly shape: string;
   /** Milliseconds of the default and of the fastest, and which that is (null: the default). Absent where nothing was measured. */
   readonly default?: number;
@@ -39,14 +44,16 @@ export interface TuneResult {
 
 export async function benchTune(
   device: Device,
-  { arch, width, batchSize, imageSize, budget, again }: TuneSettings,
+  { arch, width, batchSize, imageSize, density, sparseInit, budget, again }: TuneSettings,
   onProgress: (progress: Progress) => void,
 ): Promise<TuneResult> {
   const start = performance.now();
   const seconds = () => (performance.now() - start) / 1000;
   const pixels = { classes: 10, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
   const model = createModel(arch, { device, random: new Random(1, Stream.init) }, { width, ...pixels });
+  const masks = density === undefined ? undefined : new Masks(model, 1);
   try {
+    masks?.initialise(density!, sparseInit);
     const tuned = await tuneModel(device, model, [batchSize, 3, imageSize, imageSize], {
       budget,
       again,
@@ -57,6 +64,7 @@ export async function benchTune(
     });
     return { cache: choicesPlace(), seconds: seconds(), rows: tuned.map(rowOf) };
   } finally {
+    masks?.dispose();
     model.dispose();
   }
 }
@@ -67,4 +75,5 @@ function rowOf(work: TunedConvolution): TuneRow {
 }
 
 const nameOf = ({ shape: s }: Pick<TunedConvolution, 'shape'>): string =>
-  shapeName({ n: s.n, ci: s.ci, co: s.co, size: s.h, kernel: s.kh, stride: s.stride });
+  shapeName({ n: s.n, ci: s.ci, co: s.co, size: s.h, kernel: s.kh, stride: s.stride }) +
+  (s.density === undefined ? '' : ` density ${s.density}`);

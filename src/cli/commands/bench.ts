@@ -24,6 +24,8 @@ Examples:
   One adversarial training step of a ResNet-18, with the time of each kernel; then with a tenth of its weights:
     sparrow bench --suite step --profile
     sparrow bench --suite step --density 0.1
+  Convolutions at densities of .5 to .05 beside the same ones dense:
+    sparrow bench --suite sparse
   What the adapter can do at most:
     sparrow bench --suite limits
   Measure which kernels train a ResNet-18 fastest here, and keep that for later runs of this batch size:
@@ -35,7 +37,7 @@ Examples:
 const whatFlags = {
   kernel: text({ help: 'run src/kernels/wgsl/NAME.wgsl against its reference', default: undefined, placeholder: 'NAME' }),
   tune: toggle({ help: "measure the variants of a model's convolutions on this adapter and keep the fastest for later runs" }),
-  suite: choice(['conv', 'norm', 'step', 'launch', 'memory', 'limits', 'peers'], {
+  suite: choice(['conv', 'norm', 'step', 'sparse', 'launch', 'memory', 'limits', 'peers'], {
     help: 'run a suite; peers is conv, norm and step in turns with other libraries',
     default: undefined,
   }),
@@ -53,11 +55,11 @@ const howFlags = {
   batchSize: integer({
     help: 'images of a batch',
     default: undefined,
-    defaultText: 'conv and norm 8, memory 32, step and --tune 128 on a GPU, else 8',
+    defaultText: 'conv, norm and sparse 8, memory 32, step and --tune 128 on a GPU, else 8',
     min: 1,
   }),
   shapes: {
-    ...text({ help: `--suite conv, peers: ${shapesSyntax}`, default: 'stages', placeholder: 'LIST' }),
+    ...text({ help: `--suite conv, sparse, peers: ${shapesSyntax}`, default: 'stages', placeholder: 'LIST' }),
     problem: (value: unknown) => (areShapes(String(value)) ? null : `must be ${shapesSyntax}`),
   },
   arch: { ...modelFlags.arch, help: `--suite step, --tune: ${modelFlags.arch.help}`, required: false, default: 'resnet18' },
@@ -82,7 +84,7 @@ const howFlags = {
   }),
   trainStep: integer({ help: '--suite step, memory, peers: iterations of the training attack', default: 10, min: 1 }),
   density: number({
-    help: '--suite step: share of the weights that a random mask keeps',
+    help: '--suite step, --tune: share of the weights that a random mask keeps',
     default: undefined,
     defaultText: 'dense, no mask',
     above: 0,
@@ -116,14 +118,14 @@ const onlyFor: Readonly<Record<string, (o: Pick<BenchOptions, 'kernel' | 'suite'
   again: o => o.tune,
   small: o => o.kernel !== undefined,
   samples: o => o.suite !== 'memory' && !o.tune,
-  batchSize: o => o.tune || [...contests, ...trains].includes(o.suite ?? ''),
-  shapes: o => o.suite === 'conv' || o.suite === 'peers',
+  batchSize: o => o.tune || [...contests, ...trains, 'sparse'].includes(o.suite ?? ''),
+  shapes: o => o.suite === 'conv' || o.suite === 'sparse' || o.suite === 'peers',
   arch: o => o.tune || o.suite === 'step',
   width: o => o.tune || trains.includes(o.suite ?? ''),
   steps: o => o.suite === 'memory',
   trainStep: o => trains.includes(o.suite ?? ''),
-  density: o => o.suite === 'step',
-  sparseInit: o => o.suite === 'step',
+  density: o => o.suite === 'step' || o.tune,
+  sparseInit: o => o.suite === 'step' || o.tune,
   peers: o => contests.includes(o.suite ?? ''),
   profile: o => o.suite !== undefined && o.suite !== 'peers',
 };

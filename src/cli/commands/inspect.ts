@@ -1,10 +1,15 @@
-/** `sparrow inspect`: the layers of a checkpoint. */
+/** `sparrow inspect`: the layers of a checkpoint, and which kernels would compute them. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { readFileBytes } from '../../data/files.ts';
-import { SparrowError } from '../../errors.ts';
+import { FileError, SparrowError, UsageError } from '../../errors.ts';
 import { type InferenceWork, inferenceMacs } from '../../sparse/flops.ts';
 import { decodeWeights, type HostTensors, type Identity, identityOf, summariseLayers } from '../../train/checkpoint.ts';
+import { flagName, integer, type Settings, withDefaults } from '../../train/flags.ts';
+import type { NetworkPlan } from '../../train/plan.ts';
 import * as engine from '../engine.ts';
+import { addFlags, givenFlags } from '../options.ts';
 import { formatTable } from '../table.ts';
 import { type OutputOptions, printResult } from '../terminal.ts';
 
@@ -13,19 +18,43 @@ Examples:
   sparrow inspect runs/fb/checkpoint.safetensors
   sparrow inspect weights.safetensors --json
   sparrow inspect model.pth
+  sparrow inspect runs/fb/checkpoint.safetensors --plan --batch-size 128
 
 Active weights are those of the mask, or in a file without masks those that are not zero. FLOPs are multiply-adds of one image's
-forward pass, dense and at the layer's density; a file that does not name its architecture, such as a plain state_dict, has none.`;
+forward pass, dense and at the layer's density; a file that does not name its architecture, such as a plain state_dict, has none.
+--plan says of every pass of every convolution with which kernel and tile this adapter computes it, and whether that was measured (by
+sparrow bench --tune) or is the default. Beside a run's kernels.json it is what that run uses.`;
+
+const planFlags = {
+  batchSize: integer({ help: '--plan: images of a batch', default: 8, min: 1 }),
+  imageSize: integer({
+    help: '--plan: height and width of the images',
+    default: undefined,
+    defaultText: "the data set's",
+    min: 1,
+  }),
+};
+
+interface InspectOptions extends OutputOptions {
+  readonly plan?: boolean;
+}
 
 export function addInspect(program: Command): void {
-  program
+  const command = program
     .command('inspect')
     .summary("a checkpoint's layers: shapes, non-zeros, density, FLOPs")
     .description('Prints the maskable layers (convolutions and linear) of a checkpoint or of a plain state_dict.')
     .argument('<checkpoint>', 'a .safetensors or .pth file')
+    .option('--plan', 'print which kernels compute the convolutions');
+  addFlags(command, 'How', planFlags)
     .option('--json', 'print the result as exactly one JSON object on stdout')
     .addHelpText('after', examples)
-    .action((file: string, options: OutputOptions) => inspect(file, options));
+    .action((file: string, options: InspectOptions) => {
+      const given = givenFlags(command, planFlags);
+      const [without] = options.plan ? [] : Object.keys(given);
+      if (without) throw new UsageError(`${flagName(without)} has no effect without --plan`);
+      return options.plan ? printPlan(file, withDefaults(planFlags, given), options) : inspect(file, options);
+    });
 }
 
 async function inspect(file: string, options: OutputOptions): Promise<void> {
@@ -60,6 +89,32 @@ async function inspect(file: string, options: OutputOptions): Promise<void> {
   const columns = ['layer', 'shape', 'weights', 'active', 'density', ...(flops ? ['FLOPs dense', 'at density'] : [])];
   const value = { file, ...(about ?? {}), layers, weights: total, active, density, ...(flops ? { flops } : {}) };
   printResult(options, value, title + formatTable(columns, rows));
+}
+
+async function printPlan(file: string, settings: Settings<typeof planFlags>, options: OutputOptions): Promise<void> {
+  const weights = decodeWeights(readFileBytes(file), file);
+  const about = aboutOf(weights.metadata);
+  if (!about) throw new FileError(`${file}: names no architecture, so there is no plan; a checkpoint of a run does`);
+  const densities = new Map(summariseLayers(weights).map(l => [l.name, l.weights ? l.active / l.weights : 1]));
+  const onNotice = (text: string) => void process.stderr.write(`sparrow: ${text}\n`);
+  const source = join(dirname(file), 'kernels.json');
+  const kernels = existsSync(source) ? { text: readFileSync(source, 'utf8'), source } : undefined;
+  const plan = await engine.plan(weights.model, about, file, { ...settings, densities, kernels }, { onNotice });
+  printResult(options, { file, ...plan }, planText(plan));
+}
+
+function planText({ adapter, batch, passes }: NetworkPlan): string {
+  const tileText = ({ kernel, ...sizes }: NetworkPlan['passes'][number]['tiles'][number]) =>
+    [kernel, ...Object.entries(sizes).map(([name, value]) => (value === true ? name : `${name} ${value}`))].join(' ');
+  const rows = passes.map(({ layer, density, pass, tiles, measured }) => [
+    layer,
+    density.toFixed(4),
+    pass,
+    [...new Set(tiles.map(tileText))].join('; '),
+    measured ? 'measured' : 'default',
+  ]);
+  const title = `${adapter.kind}: ${adapter.description || adapter.architecture}; batches [${batch}]`;
+  return `${title}\n\n${formatTable(['layer', 'density', 'pass', 'kernel', 'from'], rows)}`;
 }
 
 /** What a checkpoint says of itself; undefined for a plain state_dict. */

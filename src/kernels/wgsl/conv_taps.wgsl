@@ -101,35 +101,53 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
   for (var ci = first; ci < min(first + $(BLOCK)u, ci_count); ci++) {
     let plane = (n * p.ci + group * ci_count + ci) * p.h * p.w;
+//% for part in 0..2
+//% if part && KEEP < 2
     for (var th = 0u; th < p.th; th++) {
-//% for r in 0..R
+//% end
+//% if part == (KEEP == 0)
+//% for r in 0..ROWS
+//% if KEEP
+      let row$(r) = first_row + $(r);
+//% else
       let row$(r) = first_row + $(r*S) + p.rd * i32(th);
+//% end
 //% for m in 0..M1-M0+1
-//% if EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V)
-      let x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
+//% if IN[r] && (EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V))
+      var x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
 //% end
 //% end
 //% for m in 0..M1-M0+1
+//% if IN[r] == 0
+      var x$(r)_$(m) = vec4f();
+//% else
 //% if EDGES && m+M0 < 0
 //% if EDGES == 1
-      let x$(r)_$(m) = vec4f();
+      var x$(r)_$(m) = vec4f();
 //% else
-      let x$(r)_$(m) = select(subgroupShuffleUp(x$(r)_$(S*V-1-M0), 1u), vec4f(), tile_w == 0u);
+      var x$(r)_$(m) = select(subgroupShuffleUp(x$(r)_$(S*V-1-M0), 1u), vec4f(), tile_w == 0u);
 //% end
 //% end
 //% if EDGES && m+M0 >= S*V
 //% if EDGES == 1
-      let x$(r)_$(m) = vec4f();
+      var x$(r)_$(m) = vec4f();
 //% else
-      let x$(r)_$(m) = select(subgroupShuffleDown(x$(r)_$(0-M0), 1u), vec4f(), tile_w == p.tiles_w - 1u);
+      var x$(r)_$(m) = select(subgroupShuffleDown(x$(r)_$(0-M0), 1u), vec4f(), tile_w == p.tiles_w - 1u);
 //% end
 //% end
 //% end
+//% end
+//% end
+//% end
+//% end
+//% for t in 0..STEPS
+    {
+//% for r in 0..R
 //% for tw in 0..TW
 //% for v in 0..V
       let s$(r)_$(v)_$(tw) = vec4f(
 //% for k in 0..4
-        x$(r)_$((S*(4*v+k)+COL[tw])/4-M0)[$((S*(4*v+k)+COL[tw])%4)],
+        x$(r+t)_$((S*(4*v+k)+COL[tw])/4-M0)[$((S*(4*v+k)+COL[tw])%4)],
 //% end
       );
 //% end
@@ -167,6 +185,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% for r in 0..R
+//% if IN[r+t]
 //% for v in 0..V
       // a row of taps is summed before it joins the rest: one access to an accumulator that may not fit the registers, and less rounding
       a$(r)_$(c)_$(v) += w0 * s$(r)_$(v)_0
@@ -176,10 +195,22 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       ;
 //% end
 //% end
+//% end
       }
+//% end
+//% if KEEP == 1
+//% for r in 1..ROWS
+//% for m in 0..M1-M0+1
+      x$(r-1)_$(m) = x$(r)_$(m);
+//% end
+//% end
 //% end
       w_at += $(TW*4*Q)u;
     }
+//% end
+//% if KEEP < 2
+    }
+//% end
   }
 //% for r in 0..R
 //% for c in 0..4*Q
