@@ -49,8 +49,10 @@ describe('a run', () => {
     expect(result).toMatchObject({ stage1: 'sgd', mode: 'fast', pruning: 'channel', ticket: { emerged: false, epoch: 0 } });
     expect(trained.lines).toEqual([
       'sparrow: stage 1: sgd until the ticket emerges, 1 epochs at most',
+      expect.stringMatching(/^first step done after /),
       'sparrow: no ticket emerged in 1 epochs: the network of the last is pruned',
       'sparrow: stage 2: fast with 28 of 56 channels, 1 epochs',
+      expect.stringMatching(/^first step done after /),
     ]);
   });
 

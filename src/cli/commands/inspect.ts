@@ -22,8 +22,8 @@ Examples:
 
 Active weights are those of the mask, or in a file without masks those that are not zero. FLOPs are multiply-adds of one image's
 forward pass, dense and at the layer's density; a file that does not name its architecture, such as a plain state_dict, has none.
---plan says of every pass of every convolution with which kernel and tile this adapter computes it, and whether that was measured (by
-sparrow bench --tune) or is the default. Beside a run's kernels.json it is what that run uses.`;
+--plan says of every pass of every convolution with which kernel and tile this adapter computes it, and whether that is the default or
+was measured (by bench --tune). Beside a run's kernels.json it is what that run uses.`;
 
 const planFlags = {
   batchSize: integer({ help: '--plan: images of a batch', default: 8, min: 1 }),
