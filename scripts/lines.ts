@@ -8,9 +8,13 @@ const folders = readdirSync(join(root, 'src'), { withFileTypes: true })
   .filter(entry => entry.isDirectory())
   .map(entry => `src/${entry.name}`);
 const source = /\.(ts|js|wgsl|py|sh|html|css)$/;
+/** Installed packages are not ours to count. */
+const installed = /(^|\/)node_modules\//;
 
 function count(folder: string): [name: string, files: number, code: number, comments: number] {
-  const files = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter(name => source.test(name));
+  const files = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).filter(
+    name => source.test(name) && !installed.test(name),
+  );
   const lines = files
     .flatMap(name => readFileSync(join(root, folder, name), 'utf8').split('\n'))
     .filter(line => line.trim() !== '');
