@@ -15,6 +15,10 @@ export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 const BUSY = 96;
 /** Taps of a kernel up to which one invocation of conv_weight_grad computes them all. */
 const MOST_TAPS = 9;
+/** Density up to which skipping zeros pays on lavapipe: above, the branch on a row of three taps goes wrong too often. */
+const WORTH_SKIPPING = 0.22;
+/** The same where images are so narrow that a row of taps has little work for its branch. */
+const WORTH_SKIPPING_NARROW = 0.11;
 /** Densities that kernels are chosen for: weights count as the nearest, by ratio. */
 export const densities: readonly number[] = [0.05, 0.1, 0.2, 0.5];
 
@@ -90,10 +94,9 @@ export function densityClass(device: Device, density = 1): number | undefined {
  */
 export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
   const tile = chosen ?? defaultPassTile(device, s);
-  const density = densityClass(device, s.density);
-  if (density === undefined || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
-  // where images are narrow a row of taps has too little work for its branch
-  if (density > (s.ow <= 4 ? 0.1 : 0.2)) return tile;
+  const { density = 1 } = s;
+  if (device.adapter.kind !== 'lavapipe' || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
+  if (density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
   return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v) : 1), skip: true };
 }
 
