@@ -11,7 +11,10 @@ export interface Ceilings {
   readonly gbs: number;
 }
 
-/** The sizes of a convolution, as results of `sparrow bench` hold them. */
+/**
+ * The sizes of a convolution, as results of `sparrow bench` hold them: [n, ci, size, size] with [co, ci, kernel, kernel], padded by
+ * floor(kernel/2) so that the output has ceil(size/stride) rows.
+ */
 export interface ConvSizes {
   readonly n: number;
   readonly ci: number;

@@ -1,14 +1,8 @@
 /** The convolutions of `sparrow bench --suite conv`. */
 
-/** A convolution of [n, ci, size, size] with [co, ci, kernel, kernel], padded by floor(kernel/2) so that the output has ceil(size/stride) rows. */
-export interface ConvSizes {
-  readonly n: number;
-  readonly ci: number;
-  readonly co: number;
-  readonly size: number;
-  readonly kernel: number;
-  readonly stride: number;
-}
+import type { ConvSizes } from '../../report/roof.ts';
+
+export type { ConvSizes };
 
 /** What is not said is a 3x3 kernel, stride 1, and as many output channels as input channels. */
 type Row = Pick<ConvSizes, 'ci' | 'size'> & Partial<ConvSizes>;
