@@ -23,11 +23,18 @@ const ALONE = 1024;
 /** Invocations of a workgroup of them: fewer workgroups cost less, and there must be some for every core. */
 const ALONE_GROUP = 32;
 
+/** Which work of norm_channel or norm_apply. */
+interface Pass {
+  FORWARD: boolean;
+  TRAIN: boolean;
+  RELU: boolean;
+}
+
 /** Launches norm_channel. */
 function byChannel(
   device: Device,
   bindings: string,
-  pass: { FORWARD: boolean; TRAIN: boolean; RELU: boolean; APPLY?: boolean; UPDATE?: boolean },
+  pass: Pass & { APPLY?: boolean; UPDATE?: boolean },
   buffers: readonly Storage[],
   s: NormShape,
   eps = 0,
@@ -142,10 +149,12 @@ export function runningStats(
   );
 }
 
-function elements(s: NormShape) {
-  const vec = s.hw % 4 === 0 ? 1 : 0;
+/** Launches norm_apply. */
+function apply(device: Device, bindings: string, pass: Pass, buffers: readonly Storage[], s: NormShape): void {
+  const vec = s.hw % 4 === 0;
   const size = (s.n * s.c * s.hw) / (vec ? 4 : 1);
-  return { vec, size, params: uniform().uint(size, s.c, vec ? s.hw / 4 : s.hw, s.n * s.hw) };
+  const params = uniform().uint(size, s.c, vec ? s.hw / 4 : s.hw, s.n * s.hw);
+  device.dispatch(program('norm_apply', bindings, { ...pass, VEC: vec }), buffers, params, gridFor(size, 64));
 }
 
 /** y = [relu](x·scale + shift). */
@@ -158,13 +167,8 @@ export function normForward(
   relu: boolean,
   plan = planFor(device),
 ): void {
-  if (plan === 'channels') {
-    byChannel(device, 'rrw', { FORWARD: true, TRAIN: false, RELU: relu }, [x, stats, y], s);
-    return;
-  }
-  const { vec, size, params } = elements(s);
-  const variant = { FORWARD: 1, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 0 };
-  device.dispatch(program('norm_apply', 'rrw', variant), [x, stats, y], params, gridFor(size, 64));
+  const launch = plan === 'channels' ? byChannel : apply;
+  launch(device, 'rrw', { FORWARD: true, TRAIN: false, RELU: relu }, [x, stats, y], s);
 }
 
 /** sums [2, C] = the gradients by beta and by gamma. */
@@ -210,9 +214,7 @@ export function normTrainBackward(
     return;
   }
   normSums(device, x, g, stats, sums, s, relu, plan);
-  const { vec, size, params } = elements(s);
-  const variant = { FORWARD: 0, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 1 };
-  device.dispatch(program('norm_apply', 'rrrrw', variant), [x, stats, g, sums, gx], params, gridFor(size, 64));
+  apply(device, 'rrrrw', { FORWARD: false, TRAIN: true, RELU: relu }, [x, stats, g, sums, gx], s);
 }
 
 /** In eval mode gx from g. */
@@ -226,11 +228,6 @@ export function normBackward(
   relu: boolean,
   plan = planFor(device),
 ): void {
-  if (plan === 'channels') {
-    byChannel(device, 'rrrw', { FORWARD: false, TRAIN: false, RELU: relu }, [x, stats, g, gx], s);
-    return;
-  }
-  const { vec, size, params } = elements(s);
-  const variant = { FORWARD: 0, VEC: vec, RELU: relu ? 1 : 0, TRAIN: 0 };
-  device.dispatch(program('norm_apply', 'rrrw', variant), [x, stats, g, gx], params, gridFor(size, 64));
+  const launch = plan === 'channels' ? byChannel : apply;
+  launch(device, 'rrrw', { FORWARD: false, TRAIN: false, RELU: relu }, [x, stats, g, gx], s);
 }
