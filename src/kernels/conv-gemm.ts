@@ -18,6 +18,8 @@ export interface GemmTile {
   tm: number;
   tn: number;
   depth: number;
+  /** Set where it was measured that lists of weights are slower; else few weights are taken from lists (conv-sparse-tiles.ts). */
+  lists?: false;
 }
 
 export interface GemmWeightTile extends GemmTile {

@@ -6,9 +6,11 @@ import type { Device } from '../device/index.ts';
 import { type GemmTile, type GemmWeightTile, gemmMemory } from './conv-gemm.ts';
 import { type MatrixTile, type MatrixWeightTile, matrixFits, matrixFitsWeights, matrixMemory } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, ceil } from './conv-pass.ts';
+import type { SparseTile } from './conv-sparse.ts';
+import { defaultSparseTile, hasLists, listsKey, sparseTiles } from './conv-sparse-tiles.ts';
 import type { TapsTile, TapsWeightTile } from './conv-taps.ts';
 
-export type PassTile = TapsTile | GemmTile | MatrixTile;
+export type PassTile = TapsTile | GemmTile | MatrixTile | SparseTile;
 export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
@@ -77,23 +79,31 @@ function rowsThatFill(device: Device, s: ConvPass, v: number): number {
 }
 
 /**
- * The density that the kernels of a pass are chosen for; undefined where weights count as dense, which is everywhere but on lavapipe: SwiftShader
- * computes both sides of a branch, and the kernels of GPUs do not skip.
+ * The density that the kernels of a pass are chosen for; undefined where weights count as dense: on SwiftShader, which computes both sides of a
+ * branch, and on matrix units.
  */
 export function densityClass(device: Device, density = 1): number | undefined {
-  if (device.adapter.kind !== 'lavapipe') return undefined;
+  if (device.adapter.kind !== 'lavapipe' && !hasLists(device)) return undefined;
   const distance = (d: number) => Math.abs(Math.log(density / d));
   const nearest = [1, ...densities].reduce((a, b) => (distance(b) < distance(a) ? b : a));
   return nearest === 1 ? undefined : nearest;
 }
 
+/** Which densities are treated alike: equal for two of them where every pass gets the same kernel. */
+export function densityKey(device: Device, density: number): string {
+  const nearest = densityClass(device, density) ?? 1;
+  if (hasLists(device)) return `${nearest} ${listsKey(density)}`;
+  return device.adapter.kind === 'lavapipe' ? `${nearest} ${density <= WORTH_SKIPPING} ${density <= WORTH_SKIPPING_NARROW}` : '';
+}
+
 /**
  * The tile that computes a pass, measured or default. Where few weights are left, one that does not say itself whether it skips zeros does so, and
- * takes more rows. Skipping and other numbers of rows and channels leave the sums the same to the bit, so a layer may pass from one density to another
+ * takes more rows; on GPUs lists of weights are taken instead. Skipping and other numbers of rows and channels leave the sums the same to the bit, so a layer may pass from one density to another
  * without a trace; other numbers of columns round differently at the edges of images.
  */
 export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
   const tile = chosen ?? defaultPassTile(device, s);
+  if (hasLists(device)) return tile.kernel === 'gemm' && tile.lists === undefined ? (defaultSparseTile(device, s) ?? tile) : tile;
   const { density = 1 } = s;
   if (device.adapter.kind !== 'lavapipe' || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
   if (density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
@@ -202,6 +212,10 @@ export function passCandidates(device: Device, s: ConvPass): PassTile[] {
 /** The same for weights of a density class, with as many columns as the tile of dense weights has. @param dense what was measured for those */
 export function sparseCandidates(device: Device, s: ConvPass, dense: PassTile | null): PassTile[] {
   const tile = dense ?? defaultPassTile(device, s);
+  if (hasLists(device)) {
+    const others = tile.kernel === 'gemm' ? [...sparseTiles(device, s), { ...tile, lists: false as const }] : [];
+    return others.filter(unlike(passTile(device, s, dense)));
+  }
   const tiles = tapsTiles(device, s).filter(t => tile.kernel === 'taps' && t.v === tile.v && canSkip(t));
   return tiles.flatMap(t => [true, false].map(skip => ({ ...t, skip }))).filter(unlike(passTile(device, s, dense)));
 }

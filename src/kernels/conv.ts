@@ -8,6 +8,7 @@ import { type ConvWork, chosenPassTile, chosenWeightTile } from './conv-choices.
 import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
 import { convMatrix, convMatrixWeightGrad } from './conv-matrix.ts';
 import { type ConvPass, type ConvShape, forwardPass, inputGradPasses } from './conv-pass.ts';
+import { convSparse } from './conv-sparse.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultWeightTile, type PassTile, passTile, type WeightTile } from './conv-tiles.ts';
 import { fillFloat } from './fill.ts';
@@ -18,6 +19,7 @@ function run(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, ch
   const tile = passTile(device, s, chosen);
   if (tile.kernel === 'gemm') convGemm(device, x, w, y, s, tile);
   else if (tile.kernel === 'matrix') convMatrix(device, x, w, y, s, tile);
+  else if (tile.kernel === 'sparse') convSparse(device, x, w, y, s, tile);
   else convTaps(device, x, w, y, s, tile);
 }
 

@@ -3,6 +3,7 @@ import { noGrad } from '../autograd/tape.ts';
 import type { Device } from '../device/index.ts';
 import { type ConvPlan, type ConvShape, planConvolution } from '../kernels/conv.ts';
 import type { PassName } from '../kernels/conv-choices.ts';
+import { densityKey } from '../kernels/conv-tiles.ts';
 import { capture, empty, type Tensor } from '../tensor/tensor.ts';
 import type { Module } from './module.ts';
 
@@ -43,4 +44,12 @@ export function planModel(device: Device, model: Module, shape: readonly number[
     const { density } = weight;
     return passes.map(pass => ({ layer, pass, density, ...planConvolution(device, { pass, shape: { ...sizes, density } }) }));
   });
+}
+
+/**
+ * Stands for the kernels that a model's convolutions get at the densities of their weights. A step that was captured under another key computes
+ * right, but with kernels that a new capture, such as that of a resumed run, would not choose.
+ */
+export function kernelKey(device: Device, model: Module): string {
+  return [...model.parameters().values()].map(({ density }) => densityKey(device, density)).join();
 }

@@ -7,6 +7,7 @@ import type { Module } from '../nn/module.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { copyInto } from '../tensor/shape.ts';
 import { capture, type Step, scope, type Tensor, zeros } from '../tensor/tensor.ts';
+import { CapturedSteps } from './captured-steps.ts';
 import { Tally } from './tally.ts';
 
 export interface Accuracies {
@@ -29,7 +30,7 @@ export class Evaluator {
   private readonly clean: Tally;
   private readonly robust: Tally;
   private readonly counter: Tensor;
-  private readonly steps = new Map<number, SizedStep>();
+  private readonly steps: CapturedSteps<SizedStep>;
 
   constructor(device: Device, model: Module, attack: AttackSettings, seed: number) {
     this.device = device;
@@ -39,6 +40,7 @@ export class Evaluator {
     this.clean = new Tally(device);
     this.robust = new Tally(device);
     this.counter = zeros(device, [1], 'u32').keep();
+    this.steps = new CapturedSteps(device, model);
   }
 
   private async stepFor(n: number, shape: readonly number[]): Promise<SizedStep> {
@@ -65,7 +67,12 @@ export class Evaluator {
     });
     this.model.train(training);
     await step.capture.ready();
-    const made = { ...step, images, labels };
+    const dispose = () => {
+      step.dispose();
+      images.dispose();
+      labels.dispose();
+    };
+    const made = { ...step, dispose, images, labels };
     this.steps.set(n, made);
     return made;
   }
@@ -104,11 +111,7 @@ export class Evaluator {
   }
 
   dispose(): void {
-    for (const s of this.steps.values()) {
-      s.dispose();
-      s.images.dispose();
-      s.labels.dispose();
-    }
+    this.steps.dispose();
     this.clean.dispose();
     this.robust.dispose();
     this.counter.dispose();

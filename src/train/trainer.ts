@@ -12,6 +12,7 @@ import type { Sgd } from '../nn/optim.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { capture, type Step, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Average } from './average.ts';
+import { CapturedSteps } from './captured-steps.ts';
 import { type Gradients, type ModeName, type ModeSettings, trainingModes } from './modes/index.ts';
 import { Tally } from './tally.ts';
 
@@ -42,7 +43,7 @@ export class Trainer {
   private readonly split: DeviceSplit;
   private readonly options: TrainerOptions;
   private readonly counter: Tensor;
-  private readonly steps = new Map<number, Step<Record<string, Tensor>>>();
+  private readonly steps: CapturedSteps<Step<Record<string, Tensor>>>;
   private last: Step<Record<string, Tensor>> | undefined;
   /** Milliseconds of recording steps and having their kernels compiled. */
   preparation = 0;
@@ -55,6 +56,7 @@ export class Trainer {
     this.options = options;
     this.tally = new Tally(device);
     this.counter = zeros(device, [1], 'u32').keep();
+    this.steps = new CapturedSteps(device, model);
     const { mode, batchShape } = options;
     const kept = trainingModes[mode].state?.(batchShape ?? []) ?? {};
     for (const [name, shape] of Object.entries(kept)) this.state.set(name, zeros(device, shape).keep());
@@ -114,7 +116,7 @@ export class Trainer {
   }
 
   dispose(): void {
-    for (const s of this.steps.values()) s.dispose();
+    this.steps.dispose();
     for (const t of this.state.values()) t.dispose();
     this.tally.dispose();
     this.counter.dispose();
