@@ -5,7 +5,7 @@
 import { appendFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, expect } from 'vitest';
-import { type Device, openDevice } from '../src/device/index.ts';
+import { Device, openDevice } from '../src/device/index.ts';
 import { type Dtype, scope, Tensor, tensor } from '../src/tensor/tensor.ts';
 import { type Ref, ref } from './reference/array.ts';
 import { norm } from './reference/finite.ts';
@@ -16,6 +16,11 @@ export async function testDevice(): Promise<Device> {
   const device = await openDevice();
   afterAll(() => device.close());
   return device;
+}
+
+/** The same device in the belief that it is a GPU: it takes a GPU's plans and workgroups. */
+export function asGpu(device: Device): Device {
+  return new Device(device.gpu, { ...device.adapter, kind: 'gpu', processor: false });
 }
 
 // -- data ----------------------------------------------------------------------------------------------------------------------------

@@ -10,15 +10,21 @@ import { record } from './tape.ts';
 
 /** y = conv2d(x, w): x [N, CI, H, W], w [CO, CI/groups, KH, KW]. */
 export function conv2d(x: Tensor, w: Tensor, o: ConvOptions = {}): Tensor {
-  return record('conv2d', [x, w], raw.conv2d(x, w, o), (g, [nx, nw]) => [
-    nx ? conv2dInputGrad(g, w, x.shape, o) : undefined,
+  return record('conv2d', [x, w], raw.conv2d(x, w, o), (g, [nx, nw], before) => [
+    nx ? conv2dInputGrad(g, w, x.shape, o, () => before(0)) : undefined,
     nw ? conv2dWeightGrad(x, g, w.shape, o) : undefined,
   ]);
 }
 
-/** gx = ∂⟨conv2d(x, w), g⟩/∂x. */
-export function conv2dInputGrad(g: Tensor, w: Tensor, xShape: Shape, o: ConvOptions = {}): Tensor {
-  return record('conv2dInputGrad', [g, w], raw.conv2dInputGrad(g, w, xShape, o), (gg, [ng, nw]) => [
+/** gx = ∂⟨conv2d(x, w), g⟩/∂x. @param before another gradient by x, for a backward pass that is not recorded: see `raw.conv2dInputGrad` */
+export function conv2dInputGrad(
+  g: Tensor,
+  w: Tensor,
+  xShape: Shape,
+  o: ConvOptions = {},
+  before?: () => Tensor | undefined,
+): Tensor {
+  return record('conv2dInputGrad', [g, w], raw.conv2dInputGrad(g, w, xShape, o, before), (gg, [ng, nw]) => [
     ng ? conv2d(gg, w, o) : undefined,
     nw ? conv2dWeightGrad(gg, g, w.shape, o) : undefined,
   ]);

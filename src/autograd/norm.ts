@@ -30,13 +30,13 @@ export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions
   const { y, stats } = o.train
     ? raw.normTrain(x, gamma, beta, { eps: o.eps, relu, running: o.running })
     : byRunning(x, gamma, beta, o);
-  const backward: Backward = (g, [nx, ngamma, nbeta]) => {
+  const backward: Backward = (g, [nx, ngamma, nbeta], before) => {
     if (isRecording()) return byFormula(relu ? gate(g, y) : g, x, gamma, o);
     const { gx, sums } =
       nx && o.train
-        ? raw.normTrainBackward(x, g, stats, relu)
+        ? raw.normTrainBackward(x, g, stats, { relu, before: before(0) })
         : {
-            gx: nx ? raw.normBackward(x, g, stats, relu) : undefined,
+            gx: nx ? raw.normBackward(x, g, stats, { relu, before: before(0) }) : undefined,
             sums: ngamma || nbeta ? raw.normSums(x, g, stats, relu) : undefined,
           };
     const c = gamma.size;

@@ -7,12 +7,20 @@
  * - Backward functions are written in the same differentiable operations. Recording is off while they run, unless `createGraph` asks for
  *   gradients of gradients.
  * - A backward returns new tensors, or `g` itself. Gradients of intermediate results go back to the pool as soon as they are used up.
+ * - Gradients that reach a tensor from several operations are added up. A backward whose kernel can add while it writes asks for what there is.
  */
 import { add as rawAdd } from '../tensor/elementwise.ts';
 import { ones, scope, type Tensor } from '../tensor/tensor.ts';
 
-/** Gradients by the inputs; `needs[i]` tells which are wanted, others may be undefined. */
-export type Backward = (g: Tensor, needs: readonly boolean[]) => (Tensor | undefined)[];
+/**
+ * Gradients by the inputs; `needs[i]` tells which are wanted, others may be undefined. `before(i)` takes the gradient that input i has from
+ * later operations, if any: whoever takes it returns the sum of both, which saves a pass where a kernel adds while it writes.
+ */
+export type Backward = (
+  g: Tensor,
+  needs: readonly boolean[],
+  before: (i: number) => Tensor | undefined,
+) => (Tensor | undefined)[];
 
 interface Node {
   /** Rises with every record: later nodes depend on earlier ones only. */
@@ -153,22 +161,32 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
       const g = gradients.get(output);
       if (!g) continue;
       const needs = node.inputs.map(needed);
-      const run = () => node.backward(g, needs);
+      const taken: Tensor[] = [];
+      const before = (i: number) => {
+        const earlier = createGraph ? undefined : gradients.get(node.inputs[i]);
+        if (earlier) {
+          gradients.delete(node.inputs[i]);
+          taken.push(earlier);
+        }
+        return earlier;
+      };
+      const run = () => node.backward(g, needs, before);
       const results = createGraph ? run() : scope(y.device, run);
       node.inputs.forEach((input, i) => {
         const result = results[i];
         if (!needs[i] || !result) return;
         if (!sameShape(result, input))
           throw new Error(`backward of ${node.op}: gradient [${result.shape}] for an input of shape [${input.shape}]`);
-        const before = gradients.get(input);
-        const total = before ? accumulate(before, result, createGraph) : result;
+        const earlier = gradients.get(input);
+        const total = earlier ? accumulate(earlier, result, createGraph) : result;
         hold(total);
         gradients.set(input, total);
-        if (before) {
-          letGo(before);
+        if (earlier) {
+          letGo(earlier);
           if (!holders.has(result) && !createGraph) result.dispose();
         }
       });
+      taken.forEach(letGo);
       if (!targets.has(output)) {
         gradients.delete(output);
         letGo(g);

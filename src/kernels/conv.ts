@@ -12,6 +12,7 @@ import { convSparse } from './conv-sparse.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultWeightTile, type PassTile, passTile, type WeightTile } from './conv-tiles.ts';
 import { fillFloat } from './fill.ts';
+import { spread } from './spread.ts';
 
 export type { ConvShape } from './conv-pass.ts';
 
@@ -35,7 +36,11 @@ export function convForward(
   run(device, x, w, y, forwardPass(s), tile);
 }
 
-/** gx = the gradient of sum(conv2d(x, w) · g) by x. */
+/**
+ * gx = the gradient of sum(conv2d(x, w) · g) by x.
+ * @param before gives another gradient by x, if there is one. It is called where gx can be added to that while it is written, and then it is: where
+ * one phase has taps (1x1 kernels of a stride), whose result is computed without gaps and spread
+ */
 export function convInputGrad(
   device: Device,
   g: Storage,
@@ -43,8 +48,17 @@ export function convInputGrad(
   gx: Storage,
   s: ConvShape,
   tile: PassTile | null = chosenPassTile(device, 'input gradient', s),
+  before: () => Storage | undefined = () => undefined,
 ): void {
   const { passes, complete } = inputGradPasses(s);
+  if (!complete && passes.length === 1) {
+    const [{ ya: a, yb: b, oh: rows, ow: cols, ...pass }] = passes;
+    const dense = device.allocate(s.n * s.ci * rows * cols * 4);
+    run(device, g, w, dense, { ...pass, oh: rows, ow: cols, yh: rows, yw: cols, ys: 1, ya: 0, yb: 0 }, tile);
+    spread(device, dense, gx, { m: s.n * s.ci, rows, cols, h: s.h, w: s.w, stride: s.stride, a, b }, before());
+    device.discard(dense);
+    return;
+  }
   if (!complete) fillFloat(device, gx, s.n * s.ci * s.h * s.w, 0);
   for (const pass of passes) run(device, g, w, gx, pass, tile);
 }

@@ -4,10 +4,10 @@ import { program } from './kernel.ts';
 
 /** y[i] = value as float32, i < size. */
 export function fillFloat(device: Device, y: Storage, size: number, value: number): void {
-  device.dispatch(program('fill', 'w'), [y], uniform().uint(size).float(value), gridFor(size, 64));
+  device.dispatch(program('fill', 'w'), [y], uniform().uint(size).float(value), gridFor(Math.ceil(size / 4), 64));
 }
 
 /** y[i] = value as a 32-bit integer, i < size. */
 export function fillInt(device: Device, y: Storage, size: number, value: number): void {
-  device.dispatch(program('fill', 'w'), [y], uniform().uint(size).int(value), gridFor(size, 64));
+  device.dispatch(program('fill', 'w'), [y], uniform().uint(size).int(value), gridFor(Math.ceil(size / 4), 64));
 }

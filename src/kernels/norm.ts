@@ -1,6 +1,6 @@
 /**
  * Batch normalisation fused with ReLU, train and eval mode, forward and backward, by one of two plans: `channels` (norm_channel) does a pass in one
- * launch, `slices` (norm_sums, norm_stats, norm_apply) cuts the channels up, so that a few of them fill a GPU.
+ * launch, `slices` (norm_sums, and norm_apply, which joins the slices' sums) cuts the channels up, so that a few of them fill a GPU.
  */
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
@@ -28,17 +28,27 @@ interface Pass {
   FORWARD: boolean;
   TRAIN: boolean;
   RELU: boolean;
+  /** Forward moves the running statistics. */
+  UPDATE?: boolean;
+  /** Backward adds another gradient by x. */
+  ADD?: boolean;
 }
+
+/** Added to the variance, and how far running statistics move. */
+interface Numbers {
+  eps: number;
+  momentum: number;
+}
+const none: Numbers = { eps: 0, momentum: 0 };
 
 /** Launches norm_channel. */
 function byChannel(
   device: Device,
   bindings: string,
-  pass: Pass & { APPLY?: boolean; UPDATE?: boolean },
+  pass: Pass & { APPLY?: boolean },
   buffers: readonly Storage[],
   s: NormShape,
-  eps = 0,
-  momentum = 0,
+  { eps, momentum } = none,
 ): void {
   const { subgroupSize } = device.adapter;
   const vec = s.hw % 4 === 0;
@@ -46,7 +56,7 @@ function byChannel(
   const alone = subgroupSize === 0 || s.n * s.hw <= ALONE;
   const [group, lanes] = alone ? [ALONE_GROUP, 1] : [subgroupSize, subgroupSize];
   const span = Math.min(lanes, 2 ** Math.ceil(Math.log2(length)));
-  const variant = { APPLY: true, UPDATE: false, ...pass, VEC: vec, GROUP: group, LANES: lanes, SPAN: span };
+  const variant = { APPLY: true, UPDATE: false, ADD: false, ...pass, VEC: vec, GROUP: group, LANES: lanes, SPAN: span };
   const params = uniform()
     .uint(s.n, s.c, length, s.n * s.hw)
     .float(eps, momentum);
@@ -54,8 +64,8 @@ function byChannel(
 }
 
 /**
- * How the sums are shared out: slices of the images (enough workgroups to fill a device, few enough to add up quickly), invocations of a
- * workgroup (where a processor plays the adapter one SIMD group, for there a barrier costs more than it shares), and how many of them lie
+ * How the plan `slices` shares a pass out: slices of the images (enough workgroups to fill a device, few enough to add up quickly), invocations
+ * of a workgroup (where a processor plays the adapter one SIMD group, for there a barrier costs more than it shares), and how many of them lie
  * side by side in an image.
  */
 function sharing(device: Device, s: NormShape) {
@@ -71,7 +81,43 @@ function sharing(device: Device, s: NormShape) {
   );
   const rows = Math.ceil(s.n / wanted);
   const slices = Math.ceil(s.n / rows);
-  return { slices, variant: { VEC: vec, GROUP: group, SPAN: span }, params: uniform().uint(s.n, s.c, length, slices, rows) };
+  return { slices, rows, length, variant: { VEC: vec, GROUP: group, SPAN: span }, grid: gridFor(s.c * slices, 1) };
+}
+
+/** Launches norm_sums: part [SLICES, 2, C] from x, or from x, g and stats. */
+function sums(device: Device, inputs: readonly Storage[], part: Storage, s: NormShape, relu = false): void {
+  const { slices, rows, length, variant, grid } = sharing(device, s);
+  const gradients = inputs.length > 1;
+  device.dispatch(
+    program('norm_sums', gradients ? 'rrrw' : 'rw', { GRADIENTS: gradients, RELU: relu, ...variant }),
+    [...inputs, part],
+    uniform().uint(s.n, s.c, length, slices, rows),
+    grid,
+  );
+}
+
+/** Launches norm_apply. */
+function apply(
+  device: Device,
+  bindings: string,
+  pass: Pass,
+  buffers: readonly Storage[],
+  s: NormShape,
+  { eps, momentum } = none,
+): void {
+  const { slices, rows, length, variant, grid } = sharing(device, s);
+  const params = uniform()
+    .uint(s.n, s.c, length, slices, rows, s.n * s.hw)
+    .float(eps, momentum);
+  device.dispatch(program('norm_apply', bindings, { UPDATE: false, ADD: false, ...pass, ...variant }), buffers, params, grid);
+}
+
+/** Hands `use` the slices' sums of x, or of x, g and stats. */
+function withSums(device: Device, inputs: readonly Storage[], s: NormShape, relu: boolean, use: (part: Storage) => void): void {
+  const part = device.allocate(sharing(device, s).slices * 2 * s.c * 4);
+  sums(device, inputs, part, s, relu);
+  use(part);
+  device.discard(part);
 }
 
 /** Running statistics, and how far they move towards those of a batch. */
@@ -94,40 +140,16 @@ export function normTrain(
   plan = planFor(device),
 ): void {
   const { eps, relu, running } = options;
-  if (plan === 'slices') {
-    batchStats(device, x, gamma, beta, stats, s, eps, running);
-    normForward(device, x, stats, y, s, relu, plan);
+  const pass = { FORWARD: true, TRAIN: true, RELU: relu, UPDATE: running !== undefined };
+  const moved = running ? [running.mean, running.var] : [];
+  const numbers = { eps, momentum: running?.momentum ?? 0 };
+  if (plan === 'channels') {
+    byChannel(device, running ? 'rwrrwww' : 'rwrrw', pass, [x, stats, gamma, beta, y, ...moved], s, numbers);
     return;
   }
-  const moved = running ? [running.mean, running.var] : [];
-  const pass = { FORWARD: true, TRAIN: true, RELU: relu, UPDATE: running !== undefined };
-  const buffers = [x, stats, gamma, beta, y, ...moved];
-  byChannel(device, running ? 'rwrrwww' : 'rwrrw', pass, buffers, s, eps, running?.momentum);
-}
-
-/** stats [4, C] of the batch. */
-function batchStats(
-  device: Device,
-  x: Storage,
-  gamma: Storage,
-  beta: Storage,
-  stats: Storage,
-  s: NormShape,
-  eps: number,
-  running: RunningStorage | undefined,
-): void {
-  const { slices, variant, params } = sharing(device, s);
-  const part = device.allocate(slices * 2 * s.c * 4);
-  device.dispatch(program('norm_sums', 'rw', { GRADIENTS: 0, RELU: 0, ...variant }), [x, part], params, gridFor(s.c * slices, 1));
-  device.dispatch(
-    program('norm_stats', running ? 'rrrrwww' : 'rrrrw', { EVAL: 0, UPDATE: running ? 1 : 0 }),
-    [gamma, beta, x, part, stats, ...(running ? [running.mean, running.var] : [])],
-    uniform()
-      .uint(s.c, s.hw, s.n * s.hw, slices)
-      .float(eps, running?.momentum ?? 0),
-    gridFor(s.c, 64),
+  withSums(device, [x], s, false, part =>
+    apply(device, running ? 'rwwrrrww' : 'rwwrrr', pass, [x, stats, y, part, gamma, beta, ...moved], s, numbers),
   );
-  device.discard(part);
 }
 
 /** stats [4, C] from the running statistics (eval mode). */
@@ -142,19 +164,11 @@ export function runningStats(
   eps: number,
 ): void {
   device.dispatch(
-    program('norm_stats', 'rrrrw', { EVAL: 1, UPDATE: 0 }),
+    program('norm_stats', 'rrrrw'),
     [gamma, beta, mean, variance, stats],
-    uniform().uint(c, 0, 0, 0).float(eps, 0),
+    uniform().uint(c).float(eps),
     gridFor(c, 64),
   );
-}
-
-/** Launches norm_apply. */
-function apply(device: Device, bindings: string, pass: Pass, buffers: readonly Storage[], s: NormShape): void {
-  const vec = s.hw % 4 === 0;
-  const size = (s.n * s.c * s.hw) / (vec ? 4 : 1);
-  const params = uniform().uint(size, s.c, vec ? s.hw / 4 : s.hw, s.n * s.hw);
-  device.dispatch(program('norm_apply', bindings, { ...pass, VEC: vec }), buffers, params, gridFor(size, 64));
 }
 
 /** y = [relu](x·scale + shift). */
@@ -177,44 +191,45 @@ export function normSums(
   x: Storage,
   g: Storage,
   stats: Storage,
-  sums: Storage,
+  total: Storage,
   s: NormShape,
   relu: boolean,
   plan = planFor(device),
 ): void {
-  if (plan === 'channels') {
-    byChannel(device, 'rrrw', { FORWARD: false, TRAIN: true, RELU: relu, APPLY: false }, [x, stats, g, sums], s);
-    return;
-  }
-  const { slices, variant, params } = sharing(device, s);
-  inSlices(device, sums, slices, 2 * s.c, part =>
-    device.dispatch(
-      program('norm_sums', 'rrrw', { GRADIENTS: 1, RELU: relu ? 1 : 0, ...variant }),
-      [x, g, stats, part],
-      params,
-      gridFor(s.c * slices, 1),
-    ),
-  );
+  if (plan === 'channels')
+    byChannel(device, 'rrrw', { FORWARD: false, TRAIN: true, RELU: relu, APPLY: false }, [x, stats, g, total], s);
+  else inSlices(device, total, sharing(device, s).slices, 2 * s.c, part => sums(device, [x, g, stats], part, s, relu));
 }
 
-/** In train mode, where the statistics depend on x: sums [2, C] = the gradients by beta and by gamma, and gx from g. */
+/** What a backward pass is told beside its inputs. */
+export interface BackwardOptions {
+  /** Whether ReLU followed. */
+  relu: boolean;
+  /** Another gradient by x, added to gx. */
+  before?: Storage | undefined;
+}
+
+/** In train mode, where the statistics depend on x: total [2, C] = the gradients by beta and by gamma, and gx from g. */
 export function normTrainBackward(
   device: Device,
   x: Storage,
   g: Storage,
   stats: Storage,
-  sums: Storage,
+  total: Storage,
   gx: Storage,
   s: NormShape,
-  relu: boolean,
+  { relu, before }: BackwardOptions,
   plan = planFor(device),
 ): void {
+  const pass = { FORWARD: false, TRAIN: true, RELU: relu, ADD: before !== undefined };
+  const added = before ? [before] : [];
   if (plan === 'channels') {
-    byChannel(device, 'rrrww', { FORWARD: false, TRAIN: true, RELU: relu }, [x, stats, g, sums, gx], s);
+    byChannel(device, before ? 'rrrwwr' : 'rrrww', pass, [x, stats, g, total, gx, ...added], s);
     return;
   }
-  normSums(device, x, g, stats, sums, s, relu, plan);
-  apply(device, 'rrrrw', { FORWARD: false, TRAIN: true, RELU: relu }, [x, stats, g, sums, gx], s);
+  withSums(device, [x, g, stats], s, relu, part =>
+    apply(device, before ? 'rrwrrwr' : 'rrwrrw', pass, [x, stats, gx, g, part, total, ...added], s),
+  );
 }
 
 /** In eval mode gx from g. */
@@ -225,9 +240,11 @@ export function normBackward(
   stats: Storage,
   gx: Storage,
   s: NormShape,
-  relu: boolean,
+  { relu, before }: BackwardOptions,
   plan = planFor(device),
 ): void {
-  const launch = plan === 'channels' ? byChannel : apply;
-  launch(device, 'rrrw', { FORWARD: false, TRAIN: false, RELU: relu }, [x, stats, g, gx], s);
+  const pass = { FORWARD: false, TRAIN: false, RELU: relu, ADD: before !== undefined };
+  const added = before ? [before] : [];
+  if (plan === 'channels') byChannel(device, before ? 'rrrwr' : 'rrrw', pass, [x, stats, g, gx, ...added], s);
+  else apply(device, before ? 'rrwrr' : 'rrwr', pass, [x, stats, gx, g, ...added], s);
 }

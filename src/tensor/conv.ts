@@ -33,11 +33,20 @@ export function conv2d(x: Tensor, w: Tensor, options?: ConvOptions): Tensor {
   return y;
 }
 
-/** The gradient of sum(conv2d(x, w) · g) by x, of shape `xShape`. */
-export function conv2dInputGrad(g: Tensor, w: Tensor, xShape: Shape, options?: ConvOptions): Tensor {
+/**
+ * The gradient of sum(conv2d(x, w) · g) by x, of shape `xShape`.
+ * @param before gives another gradient by x, if there is one; called only where the sum of both takes no pass of its own, and then it is returned
+ */
+export function conv2dInputGrad(
+  g: Tensor,
+  w: Tensor,
+  xShape: Shape,
+  options?: ConvOptions,
+  before?: () => Tensor | undefined,
+): Tensor {
   const s = convShape(xShape, w.shape, options);
   const gx = empty(g.device, xShape);
-  convInputGrad(g.device, g.storage, w.storage, gx.storage, s);
+  convInputGrad(g.device, g.storage, w.storage, gx.storage, s, undefined, () => before?.()?.storage);
   return gx;
 }
 

@@ -65,24 +65,40 @@ export function normSums(x: Tensor, g: Tensor, stats: NormStats, relu: boolean, 
   return sums;
 }
 
+/** What a backward pass is told beside its inputs. */
+export interface BackwardOptions {
+  /** Whether ReLU followed. */
+  relu: boolean;
+  /** Another gradient by x, added to the one computed. */
+  before?: Tensor | undefined;
+}
+
 /** Through the batch statistics (train mode): the gradient by x, and `normSums`. */
 export function normTrainBackward(
   x: Tensor,
   g: Tensor,
   stats: NormStats,
-  relu: boolean,
+  { relu, before }: BackwardOptions,
   plan?: kernel.NormPlan,
 ): { gx: Tensor; sums: Tensor } {
   const s = normShape(x);
   const gx = empty(x.device, x.shape);
   const sums = empty(x.device, [2, s.c]);
-  kernel.normTrainBackward(x.device, x.storage, g.storage, stats.storage, sums.storage, gx.storage, s, relu, plan);
+  const options = { relu, before: before?.storage };
+  kernel.normTrainBackward(x.device, x.storage, g.storage, stats.storage, sums.storage, gx.storage, s, options, plan);
   return { gx, sums };
 }
 
 /** The gradient by x where the statistics are constants (eval mode). */
-export function normBackward(x: Tensor, g: Tensor, stats: NormStats, relu: boolean, plan?: kernel.NormPlan): Tensor {
+export function normBackward(
+  x: Tensor,
+  g: Tensor,
+  stats: NormStats,
+  { relu, before }: BackwardOptions,
+  plan?: kernel.NormPlan,
+): Tensor {
   const gx = empty(x.device, x.shape);
-  kernel.normBackward(x.device, x.storage, g.storage, stats.storage, gx.storage, normShape(x), relu, plan);
+  const options = { relu, before: before?.storage };
+  kernel.normBackward(x.device, x.storage, g.storage, stats.storage, gx.storage, normShape(x), options, plan);
   return gx;
 }

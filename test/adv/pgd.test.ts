@@ -326,4 +326,4 @@ function launches(work: () => unknown): string[] {
 }
 
 /** How often running statistics would move. */
-const countUpdates = (work: () => unknown) => launches(work).filter(l => /norm_(stats|channel).*UPDATE=(1|true)/.test(l)).length;
+const countUpdates = (work: () => unknown) => launches(work).filter(l => /norm_(apply|channel).*UPDATE=true/.test(l)).length;

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
-import { between, forAll, random, seeds, testDevice } from '../engine.ts';
+import { between, checkForward, checkGradient, forAll, random, run, seeds, testDevice } from '../engine.ts';
+import { map, type Ref, zip } from '../reference/array.ts';
 import * as reference from '../reference/conv.ts';
 import { checkOperation, type Operation } from './operation.ts';
 
@@ -15,6 +16,33 @@ const geometries = [
   { kernel: 1, stride: 2, padding: 0, dilation: 1, groups: 1 },
   { kernel: 3, stride: 1, padding: 2, dilation: 2, groups: 2 },
 ];
+
+describe('a projection beside a convolution of the same stride', () => {
+  it.each([8, 7])('the gradient by their common input, %i columns', async columns => {
+    const [x, w3, w1] = [random([2, 3, 6, columns], 1), random([4, 3, 3, 3], 2), random([4, 3, 1, 1], 3)];
+    const [by3, by1] = [1, 0].map(
+      (p): reference.ConvOptions => ({ stride: [2, 2], padding: [p, p], dilation: [1, 1], groups: 1 }),
+    );
+    const g = random(reference.convShape(x.shape, w3.shape, by3), 4);
+    const sum = (input: Ref) =>
+      zip(reference.conv2d.forward(input, w3, by3), reference.conv2d.forward(input, w1, by1), (a, b) => a + b);
+    const h = map(x, v => 2 * v);
+    const [[a], [b]] = [reference.conv2d.backward(h, w3, by3, g), reference.conv2d.backward(h, w1, by1, g)];
+    const byH = zip(a, b, (p, q) => p + q);
+    for (const createGraph of [false, true]) {
+      const [y, gh, gx] = await run(device, [x, w3, w1, g], (tx, tw3, tw1, tg) => {
+        const leaf = F.track(tx);
+        const th = F.mul(leaf, 2);
+        // backward runs from last to first: the projection finds the gradient of the other
+        const skip = F.conv2d(th, tw1, { stride: 2 });
+        const y = F.add(F.conv2d(th, tw3, { stride: 2, padding: 1 }), skip);
+        return [y, ...F.grad(y, [th, leaf], { seed: tg, createGraph })];
+      });
+      checkForward('conv2d', y, sum(h));
+      checkGradient('conv2d', [gh, gx], [byH, map(byH, v => 2 * v)]);
+    }
+  });
+});
 
 describe.each(geometries)('kernel $kernel, stride $stride, padding $padding, dilation $dilation, groups $groups', geometry => {
   const { kernel, groups, ...rest } = geometry;

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
 import { ones, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkGradient, forAll, fromRef, random, rounded, run, seeds, testDevice } from '../engine.ts';
-import type { Ref } from '../reference/array.ts';
+import { map, type Ref, zip } from '../reference/array.ts';
 import * as norm from '../reference/norm.ts';
 import * as pool from '../reference/pool.ts';
 import { distinct } from '../reference/random.ts';
@@ -76,6 +76,28 @@ describe('batchNorm', () => {
       },
       20,
     );
+  });
+
+  it('adds what other uses of its input gave: of a leaf, of a result, twice, and recorded', async () => {
+    const [x, gamma, beta] = inputs([4, 3, [2, 2], 7]);
+    const g = random(x.shape, 8);
+    const layer = onDevice(true, true);
+    /** y = 2h + relu(norm(h)) + relu(norm(h)) by h and by x, where h = 3x or x itself. */
+    const gradients = (factor: number, createGraph: boolean) => (tx: Tensor, tgamma: Tensor, tbeta: Tensor, tg: Tensor) => {
+      const leaf = F.track(tx);
+      const h = factor === 1 ? leaf : F.mul(leaf, factor);
+      const y = [layer(h, tgamma, tbeta), layer(h, tgamma, tbeta)].reduce(F.add, F.mul(h, 2));
+      return F.grad(y, [h, leaf], { seed: tg, createGraph });
+    };
+    for (const factor of [1, 3]) {
+      const h = map(x, v => factor * v);
+      const [dh] = norm.batchNormTrain.backward(h, gamma, beta, { relu: true }, g);
+      const byH = zip(g, dh, (a, b) => 2 * a + 2 * b);
+      for (const createGraph of [false, true]) {
+        const found = await run(device, [x, gamma, beta, g], gradients(factor, createGraph));
+        checkGradient('batchNorm train + relu', found, [byH, map(byH, v => factor * v)], bounds.gradient);
+      }
+    }
   });
 
   it('the recorded backward needs no tracked input, and counts a layer used twice once a use', async () => {

@@ -76,6 +76,37 @@ describe('conv2d', () => {
     );
   });
 
+  it('1x1 kernels of a stride: the input gradient added to another', async () => {
+    await forAll(
+      fc.tuple(geometries, seeds),
+      async ([geometry, seed]) => {
+        const pointwise: Geometry = {
+          ...geometry,
+          kernel: [1, 1],
+          stride: Math.max(geometry.stride, 2),
+          padding: geometry.padding % 3,
+        };
+        fc.pre(extents(pointwise).every(size => size >= 1));
+        const { x, w, gy, options, pairs } = inputs(pointwise, seed);
+        const before = random(x.shape, seed + 4);
+        let asked = 0;
+        const [gx] = await run(device, [w, gy, before], (tw, tg, tb) =>
+          conv2dInputGrad(tg, tw, x.shape, options, () => {
+            asked++;
+            return tb;
+          }),
+        );
+        const [expected] = reference.conv2d.backward(x, w, pairs, gy);
+        // with padding, no position of a small image may be reached: then nothing is asked for
+        const { stride, padding, h, w: columns } = pointwise;
+        const first = (stride - (padding % stride)) % stride;
+        expect(asked).toBe(first < Math.min(h, columns) ? 1 : 0);
+        checkGradient('conv2d', gx, asked ? zip(expected, before, (a, b) => a + b) : expected);
+      },
+      runs.many,
+    );
+  });
+
   it('is linear in x and in w', async () => {
     await forAll(
       fc.tuple(geometries, seeds),

@@ -3,10 +3,11 @@ import { convForward, convInputGrad, convWeightGrad } from '../../kernels/conv.t
 import type { GemmTile } from '../../kernels/conv-gemm.ts';
 import type { MatrixTile } from '../../kernels/conv-matrix.ts';
 import type { PassTile, WeightTile } from '../../kernels/conv-tiles.ts';
+import { spread } from '../../kernels/spread.ts';
 import { type ConvOptions, convShape } from '../../tensor/conv.ts';
 import { matmul } from '../../tensor/linalg.ts';
 import { empty } from '../../tensor/tensor.ts';
-import { each, floats, type KernelCase } from './case.ts';
+import { bytesOf, each, floats, type KernelCase } from './case.ts';
 
 interface ConvSizes {
   n: number;
@@ -141,6 +142,30 @@ function matmulCase(m: number, n: number, k: number, size: KernelCase['size'], t
   };
 }
 
+/** A plane's elements to every second row and column, from the second on; added to another tensor. */
+function spreadCase(m: number, rows: number, cols: number, size: KernelCase['size']): KernelCase {
+  const [h, w] = [2 * rows, 2 * cols];
+  return {
+    title: `[${m}, ${rows}, ${cols}] over [${m}, ${h}, ${w}]`,
+    size,
+    inputs: () => [floats([m, rows, cols], 1), floats([m, h, w], 2)],
+    launch: (device, [x, before]) => {
+      const y = empty(device, [m, h, w]);
+      spread(device, x.storage, y.storage, { m, rows, cols, h, w, stride: 2, a: 1, b: 1 }, before.storage);
+      return [y];
+    },
+    reference: ([x, before]) => [
+      each(m * h * w, i => {
+        const [plane, row, col] = [Math.floor(i / (h * w)), Math.floor(i / w) % h, i % w];
+        const own = row % 2 === 1 && col % 2 === 1 ? x[(plane * rows + (row - 1) / 2) * cols + (col - 1) / 2] : 0;
+        return own + before[i];
+      }),
+    ],
+    tolerance: 1e-6,
+    work: bytesOf(m * rows * cols + 2 * m * h * w),
+  };
+}
+
 /** By kernel file. Weights are packed for every launch of a pass, so conv_taps' cases are conv_pack's too. */
 export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_taps: [...convCases('taps', 'forward'), ...convCases('taps', 'input gradient')],
@@ -150,5 +175,6 @@ export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_gemm_weight_grad: convCases('gemm', 'weight gradient'),
   conv_matrix: [...convCases('matrix', 'forward'), ...convCases('matrix', 'input gradient')],
   conv_matrix_weight_grad: convCases('matrix', 'weight gradient'),
+  spread: [spreadCase(3, 5, 7, 'small'), spreadCase(3, 5, 6, 'small'), spreadCase(8 * 64, 16, 16, 'large')],
   matmul: [matmulCase(5, 7, 9, 'small'), matmulCase(33, 17, 40, 'small', true), matmulCase(512, 512, 512, 'large')],
 };

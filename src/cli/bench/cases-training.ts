@@ -5,7 +5,7 @@ import { uniform } from '../../device/index.ts';
 import { batch } from '../../kernels/batch.ts';
 import { program } from '../../kernels/kernel.ts';
 import { sgdStep } from '../../kernels/optim.ts';
-import { type NormPlan, normalise, normSums, normTrain, normTrainBackward } from '../../tensor/norm.ts';
+import { type NormPlan, normalise, normSums, normTrain, normTrainBackward, runningStats } from '../../tensor/norm.ts';
 import { adaptiveAvgPool2d, avgPool2d, maxPool2d } from '../../tensor/pool.ts';
 import { crossEntropyRows, crossEntropyRowsBackward, logSoftmax } from '../../tensor/rows.ts';
 import { kthLargest, selectMask } from '../../tensor/select.ts';
@@ -128,6 +128,24 @@ function trainCase(plan: NormPlan, s: NormSizes, size: Size): KernelCase {
   };
 }
 
+/** Eval mode: mean, invstd, scale, shift of each channel from running statistics. */
+function runningCase(c: number, size: Size): KernelCase {
+  const eps = 1e-5;
+  return {
+    title: `statistics of ${c} channels in eval mode`,
+    size,
+    inputs: () => [floats([c], 1, 0.5, 1.5), floats([c], 2), floats([c], 3), floats([c], 4, 0.5, 2)],
+    launch: (_, [gamma, beta, mean, variance]) => [runningStats(gamma, beta, mean, variance, eps)],
+    reference: ([gamma, beta, mean, variance]) => {
+      const invstd = each(c, i => 1 / Math.sqrt(variance[i] + eps));
+      const scale = invstd.map((v, i) => gamma[i] * v);
+      return [[...mean, ...invstd, ...scale, ...scale.map((v, i) => beta[i] - mean[i] * v)]];
+    },
+    tolerance: 1e-5,
+    work: bytesOf(8 * c),
+  };
+}
+
 /** Gradients by β and γ. */
 function gradientSums(s: NormSizes, [x, g, stats]: readonly Values[]): [Float64Array, Float64Array] {
   const hat = (i: number) => (x[i] - stats[channel(s, i)]) * stats[s.c + channel(s, i)];
@@ -166,7 +184,7 @@ function backwardCase(plan: NormPlan, s: NormSizes, size: Size): KernelCase {
     size,
     inputs: () => normInputs(s),
     launch: (_, [x, g, stats]) => {
-      const { gx, sums } = normTrainBackward(x, g, stats, false, plan);
+      const { gx, sums } = normTrainBackward(x, g, stats, { relu: false }, plan);
       return [gx, sums];
     },
     reference: inputs => {
@@ -351,14 +369,18 @@ export const trainingCases: Readonly<Record<string, readonly KernelCase[]>> = {
     attackCase('l2', 128, 3072, 'large'),
   ],
   batch: [batchCase(4, 3, 7, false, 'small'), batchCase(4, 3, 8, true, 'small'), batchCase(128, 3, 32, true, 'large')],
-  norm_apply: both.flatMap(([s, size]) => [forwardCase('slices', s, size), backwardCase('slices', s, size)]),
+  norm_apply: both.flatMap(([s, size]) => [
+    trainCase('slices', s, size),
+    forwardCase('slices', s, size),
+    backwardCase('slices', s, size),
+  ]),
   norm_channel: [...both, [middling, 'small'] as const].flatMap(([s, size]) => [
     trainCase('channels', s, size),
     forwardCase('channels', s, size),
     sumsCase('channels', s, size),
     backwardCase('channels', s, size),
   ]),
-  norm_stats: [trainCase('slices', few, 'small'), trainCase('slices', many, 'large')],
+  norm_stats: [runningCase(70, 'small'), runningCase(2048, 'large')],
   norm_sums: [sumsCase('slices', few, 'small'), sumsCase('slices', many, 'large')],
   pool: [
     poolCase('max', 6, 9, 'small'),

@@ -70,7 +70,7 @@ function benchSizes(
           forward: () => [forward().y],
           all: () => {
             const { stats, y } = forward();
-            const { gx, sums } = normTrainBackward(x, g, stats, false);
+            const { gx, sums } = normTrainBackward(x, g, stats, { relu: false });
             return [gx, sums, y];
           },
         };

@@ -5,8 +5,9 @@
 //   FORWARD:   y = [relu](x·scale + shift)
 //     TRAIN:     k = x[0, c, 0], a shift that keeps the variance from cancelling;  d = Σ(x - k)/M,  mean = k + d,
 //                var = Σ(x - k)²/M - d²,  invstd = 1/√(var + eps),  scale = γ·invstd,  shift = β - mean·scale;
-//                stats [4, C] = mean, invstd, scale, shift;  running statistics (UPDATE) as in norm_stats
-//   BACKWARD:  y = scale·(g' - b - x̂·a),  x̂ = (x - mean)·invstd,  g' = g where the forward output passed the ReLU (RELU), else g
+//                stats [4, C] = mean, invstd, scale, shift;  running statistics (UPDATE) as in norm_apply
+//   BACKWARD:  y = scale·(g' - b - x̂·a) [+ before],  x̂ = (x - mean)·invstd,  g' = g where the forward output passed the ReLU (RELU), else g;
+//              before (ADD): another gradient by x, of its size
 //     TRAIN:     sums [2, C] = Σ g', Σ g'·x̂;  b = Σ g'/M,  a = Σ g'·x̂/M (the sums alone without APPLY);  in eval mode a = b = 0
 //% if LANES > 1
 enable subgroups;
@@ -43,6 +44,9 @@ alias T = f32;
 //% end
 //% else
 @group(0) @binding(4) var<storage, read_write> y: array<T>;
+//% end
+//% if ADD
+@group(0) @binding($(5+TRAIN)) var<storage, read> before: array<T>;
 //% end
 //% end
 
@@ -148,9 +152,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let d = g[plane + i];
 //% end
 //% if TRAIN
-      y[plane + i] = (d - T(b) - (v - T(mean)) * invstd * a) * scale;
+      let gx = (d - T(b) - (v - T(mean)) * invstd * a) * scale;
 //% else
-      y[plane + i] = d * scale;
+      let gx = d * scale;
+//% end
+//% if ADD
+      y[plane + i] = gx + before[plane + i];
+//% else
+      y[plane + i] = gx;
 //% end
 //% end
     }
