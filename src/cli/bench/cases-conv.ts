@@ -27,18 +27,19 @@ const small: ConvSizes[] = [
 ];
 const large: ConvSizes[] = [{ n: 8, ci: 64, co: 64, h: 32, w: 32, kernel: 3, options: { padding: 1 } }];
 
-type Kernel = 'taps' | 'gemm' | 'matrix';
+type Kernel = 'taps' | 'gemm' | 'matrix' | 'sparse';
 
 /** Tiles for the kernel that is not the adapter's own. */
 const gemm: GemmTile = { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 };
 const matrix: MatrixTile = { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32 };
-const other: Record<Kernel, { pass: PassTile; weight: WeightTile }> = {
+const other: Record<Kernel, { pass: PassTile; weight?: WeightTile }> = {
   taps: {
     pass: { kernel: 'taps', q: 2, v: 1, r: 1, lanes: 0 },
     weight: { kernel: 'taps', tm: 8, tc: 1, v: 1, all: false, lanes: 0, parallel: 512 },
   },
   gemm: { pass: gemm, weight: { ...gemm, parallel: 64 } },
   matrix: { pass: matrix, weight: { ...matrix, parallel: 64 } },
+  sparse: { pass: { kernel: 'sparse', tc: 8, tr: 4, ng: 1, nv: 2, g: 1, wy: 8, depth: 4, u: 4, slices: 1 } },
 };
 
 type Pass = 'forward' | 'input gradient' | 'weight gradient';
@@ -85,7 +86,13 @@ function shapesOf({ n, ci, co, h, w, kernel, options }: ConvSizes): [number[], n
   ];
 }
 
-/** @param kernel which of the two: in registers, or through workgroup memory; its tile is the default where it is the adapter's own */
+/** Values of which about four in five are 0. */
+function fifth(shape: readonly number[]) {
+  const given = floats(shape, 2);
+  return { ...given, values: given.values.map((v, i) => (i % 5 === 3 || i % 11 === 0 ? v : 0)) };
+}
+
+/** @param kernel in registers, through workgroup memory, on matrix units, or from lists of weights; its tile is the default where it is the adapter's own */
 function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCase {
   const [x, w] = shapesOf(z);
   const s = convShape(x, w, z.options);
@@ -94,9 +101,9 @@ function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['si
   const { stride = 1, groups = 1 } = z.options;
   const note = `${stride > 1 ? `, stride ${stride}` : ''}${groups > 1 ? `, ${groups} groups` : ''}`;
   return {
-    title: `${pass} [${x}] * [${w}]${note}`,
+    title: `${pass} [${x}] * [${w}]${note}${kernel === 'sparse' ? ', a fifth of the weights' : ''}`,
     size,
-    inputs: () => operands.map((shape, i) => floats(shape, i + 1)),
+    inputs: () => operands.map((shape, i) => (kernel === 'sparse' && i === 1 ? fifth(shape) : floats(shape, i + 1))),
     launch: (device, [a, b]) => {
       const out = empty(device, pass === 'forward' ? y : pass === 'input gradient' ? x : w);
       const own = kernel === (device.adapter.processor ? 'taps' : 'gemm');
@@ -169,6 +176,8 @@ function spreadCase(m: number, rows: number, cols: number, size: KernelCase['siz
 /** By kernel file. Weights are packed for every launch of a pass, so conv_taps' cases are conv_pack's too. */
 export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_taps: [...convCases('taps', 'forward'), ...convCases('taps', 'input gradient')],
+  conv_sparse: [...convCases('sparse', 'forward'), ...convCases('sparse', 'input gradient')],
+  conv_sparse_pack: convCases('sparse', 'forward'),
   conv_pack: convCases('taps', 'forward'),
   conv_weight_grad: convCases('taps', 'weight gradient'),
   conv_gemm: [...convCases('gemm', 'forward'), ...convCases('gemm', 'input gradient')],
