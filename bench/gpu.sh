@@ -41,10 +41,10 @@ bench() {
 }
 
 if [[ ${QUICK:-0} == 1 ]]; then
-  kernel=(--small --samples 2) conv=(--samples 1) batches=(1 2) torch=(--quick --train-step 1)
+  sparse_conv=(--shapes 64x8 --samples 1) kernel=(--small --samples 2) conv=(--samples 1) batches=(1 2) torch=(--quick --train-step 1)
   step=(--width 2 --train-step 1 --samples 1) steps=(2 3)
 else
-  kernel=(--samples 5) conv=(--samples 5) batches=(8 128) torch=(--samples 5)
+  sparse_conv=(--samples 5) kernel=(--samples 5) conv=(--samples 5) batches=(8 128) torch=(--samples 5)
   step=(--samples 5) steps=(128 512)
 fi
 
@@ -54,12 +54,18 @@ bench "step-${steps[0]}" 60 --suite step "${step[@]}" --batch-size "${steps[0]}"
 for batch in "${batches[@]}"; do bench "conv-$batch" 45 --suite conv "${conv[@]}" --batch-size "$batch"; done
 bench "step-${steps[1]}" 60 --suite step "${step[@]}" --batch-size "${steps[1]}"
 part torch 150 "$python" "$here/torch/measure.py" "${torch[@]}"
+for init in uniform igq; do
+  for density in 0.2 0.1 0.05; do
+    bench "step-${steps[0]}-$init-$density" 45 --suite step "${step[@]}" --batch-size "${steps[0]}" --density "$density" --sparse-init "$init"
+  done
+done
+bench sparse 60 --suite sparse "${sparse_conv[@]}" --batch-size "${batches[1]}"
 for batch in "${steps[@]}"; do bench "step-$batch-f16" 60 --suite step "${step[@]}" --batch-size "$batch" --precision f16 --profile; done
 for batch in "${batches[@]}"; do bench "conv-$batch-f16" 45 --suite conv "${conv[@]}" --batch-size "$batch" --precision f16; done
-bench "step-${steps[0]}-density-0.2" 45 --suite step "${step[@]}" --batch-size "${steps[0]}" --density 0.2
+bench "norm-${batches[1]}" 30 --suite norm --batch-size "${batches[1]}" --samples 5
 bench launch 30 --suite launch
 # the message for a kernel that is not there names those that are
-kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|matmul)[a-z0-9_]*')
+kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|matmul|norm|spread|fill)[a-z0-9_]*')
 for name in $kernels; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
 
 echo

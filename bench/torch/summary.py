@@ -56,6 +56,15 @@ def main():
         for r in results:
             print(f"PyTorch {mode}: {r['error']}" if "error" in r else step_line(f"PyTorch {mode} {r['batchSize']}", r))
 
+    sparse = found.get("sparse", {}).get("shapes", [])
+    if sparse:
+        print(f"\n{'sparse over dense, time':36} {'density':>9}  {'forward':>9}  {'input':>9}")
+        for r in sparse:
+            for row in r["rows"][1:]:
+                name = f"{r['shape']}, batch {r['sizes']['n']}"
+                ratio = row["ratio"]
+                print(f"{name:36} {row['density']:>9}  {significant(ratio['forward']):>9}  {significant(ratio['inputGradient']):>9}")
+
     print(f"\n{'convolution, GFLOP/s':36} {'forward':>9}  {'input':>9}  {'weight':>9}  {'all':>9}")
     for name, result in found.items():
         if result.get("suite") == "conv":
