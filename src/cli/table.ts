@@ -1,12 +1,16 @@
 /** Result tables as aligned text. */
 import type { KernelTime } from '../device/index.ts';
 
-/** Columns separated by two spaces: the first aligned left, the others right, with a line under the header. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Columns separated by two spaces, with a line under the header. @param left those aligned left, which hold words: by default the first */
+export function formatTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  left: readonly number[] = [0],
+): string {
   const widths = header.map((title, c) => Math.max(title.length, ...rows.map(row => row[c].length)));
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
+      .map((cell, c) => (left.includes(c) ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
       .join('  ')
       .trimEnd();
   const rule = widths.map(width => '-'.repeat(width));
@@ -36,6 +40,11 @@ export function siCount(n: number): string {
   const prefixes = ['', ' k', ' M', ' G', ' T', ' P', ' E'];
   const step = n < 1000 ? 0 : Math.min(Math.floor(Math.log10(n) / 3), prefixes.length - 1);
   return step === 0 ? String(n) : `${(n / 1000 ** step).toFixed(2)}${prefixes[step]}`;
+}
+
+/** A number of things: `1 epoch`, `2 epochs`. */
+export function countOf(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
 
 /** A file's size: `176.2 MiB`, below that `37.1 KiB`. */

@@ -349,8 +349,12 @@ export interface LayerSummary {
   readonly masked: boolean;
 }
 
-/** The maskable tensors of a model by name (`layer2` before `layer10`). */
-export function summariseLayers({ model, masks }: Weights): LayerSummary[] {
+/**
+ * The maskable tensors of a model, from its input to its logits.
+ * @param order their names as the network has them. Files are ordered by name; what is not named here follows its name too, but for a first convolution
+ * and a last linear layer outside of the stages (`conv1`, `layer2`, `layer10`, `linear`)
+ */
+export function summariseLayers({ model, masks }: Weights, order: Iterable<string> = []): LayerSummary[] {
   const layers: LayerSummary[] = [];
   for (const [name, { shape, data }] of model) {
     if (!name.endsWith('.weight') || (shape.length !== 2 && shape.length !== 4)) continue;
@@ -359,8 +363,11 @@ export function summariseLayers({ model, masks }: Weights): LayerSummary[] {
     for (const value of values) if (value !== 0) active++;
     layers.push({ name, shape, weights: data.length, active, masked: masks.has(name) });
   }
-  const order = new Intl.Collator('en', { numeric: true });
-  return layers.sort((a, b) => order.compare(a.name, b.name));
+  const places = new Map([...order].map((name, i) => [name, i]));
+  const place = ({ name }: LayerSummary) => places.get(name) ?? places.size;
+  const part = ({ name, shape }: LayerSummary) => (/^[^.]+\.weight$/.test(name) ? (shape.length === 4 ? 0 : 2) : 1);
+  const byName = new Intl.Collator('en', { numeric: true });
+  return layers.sort((a, b) => place(a) - place(b) || part(a) - part(b) || byName.compare(a.name, b.name));
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -149,13 +149,13 @@ describe('inspect', () => {
     expect(code).toBe(0);
     expect(stderr).toMatch(misfit);
     expect(stdout.split('\n')).toEqual([
-      'resnet18, width 16, shapes (10 classes), after 3 epochs and 30 iterations',
+      'resnet18, width 16, shapes (10 classes), after 3 epochs, 30 iterations',
       '',
-      'layer            shape  weights  active  density',
-      '-------------  -------  -------  ------  -------',
-      'conv1.weight   2x2x1x1        4       3   0.7500',
-      'linear.weight      2x3        6       6   1.0000',
-      'total                        10       9   0.9000',
+      'layer     shape  weights  active  density',
+      '------  -------  -------  ------  -------',
+      'conv1   2x2x1x1        4       3   0.7500',
+      'linear      2x3        6       6   1.0000',
+      'total                 10       9   0.9000',
       '',
     ]);
   });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { siCount } from '../../src/cli/table.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { encodeChoices, useChoices, type Variant } from '../../src/kernels/choices.ts';
 import { type ConvWork, convCandidates, convKey } from '../../src/kernels/conv-choices.ts';
@@ -40,7 +41,7 @@ it('--json: weights, non-zeros, density and FLOPs of every layer and of the whol
     { width: 2, classes: 10, mean: [0, 0, 0], std: [1, 1, 1] },
   );
   const macs = layerMacs(device, model, [3, 32, 32]);
-  expect(layers.map((l: { name: string }) => l.name).sort()).toEqual([...macs.keys()].sort());
+  expect(layers.map((l: { name: string }) => l.name)).toEqual([...macs.keys()]); // in the network's order
   for (const { name, shape, weights, active, density, masked, flops } of layers) {
     expect(masked).toBe(true);
     expect(shape.reduce((a: number, b: number) => a * b)).toBe(weights);
@@ -55,7 +56,7 @@ it('--json: weights, non-zeros, density and FLOPs of every layer and of the whol
 
 it('as a table', () => {
   const lines = inspect(file).trim().split('\n');
-  expect(lines[0]).toBe('resnet8, width 2, shapes (10 classes), after 1 epochs and 1 iterations');
+  expect(lines[0]).toBe('resnet8, width 2, shapes (10 classes), after 1 epoch, 1 iteration');
   expect(lines[2].split(/ {2,}/)).toEqual(['layer', 'shape', 'weights', 'active', 'density', 'FLOPs dense', 'at density']);
   const { inferenceDense, inferenceReal } = result.flops;
   expect(lines.at(-1)!.split(/ +/)).toEqual([
@@ -63,8 +64,15 @@ it('as a table', () => {
     '1326',
     String(Math.round(result.density * 1326)),
     result.density.toFixed(4),
-    String(inferenceDense),
-    inferenceReal.toFixed(0),
+    ...siCount(inferenceDense).split(' '),
+    ...siCount(Math.round(inferenceReal)).split(' '),
+  ]);
+  expect(lines.slice(4, 9).map(line => line.split(' ')[0])).toEqual([
+    'conv1',
+    'blocks.0.conv1',
+    'blocks.0.conv2',
+    'blocks.1.conv1',
+    'blocks.1.conv2',
   ]);
 });
 

@@ -150,10 +150,36 @@ describe('fitting a model', () => {
   });
 });
 
-it('summarises maskable layers in natural order, by mask or by non-zeros', () => {
-  expect(summariseLayers(sample())).toEqual([
-    { name: 'conv1.weight', shape: [4, 3, 3, 3], weights: 108, active: 27, masked: true },
-    { name: 'layer2.weight', shape: [4, 4], weights: 16, active: 8, masked: false },
-    { name: 'layer10.weight', shape: [2, 4], weights: 8, active: 7, masked: false },
-  ]);
+describe('maskable layers', () => {
+  it('are summarised by mask or by non-zeros', () => {
+    expect(summariseLayers(sample())).toEqual([
+      { name: 'conv1.weight', shape: [4, 3, 3, 3], weights: 108, active: 27, masked: true },
+      { name: 'layer2.weight', shape: [4, 4], weights: 16, active: 8, masked: false },
+      { name: 'layer10.weight', shape: [2, 4], weights: 8, active: 7, masked: false },
+    ]);
+  });
+
+  it('come from the input to the logits, in the order given or by their names', () => {
+    const shapes = {
+      'layer10.0.conv1': [1, 1, 1, 1],
+      'blocks.0.conv1': [1, 1, 1, 1],
+      conv1: [1, 1, 1, 1],
+      fc: [1, 1],
+      'layer2.0.conv1': [1, 1, 1, 1],
+    };
+    const model = new Map(Object.entries(shapes).map(([name, shape]) => [`${name}.weight`, filled(shape)]));
+    const names = (...order: string[]) =>
+      summariseLayers(
+        { ...sample(), model },
+        order.map(name => `${name}.weight`),
+      ).map(l => l.name.replace('.weight', ''));
+    expect(names()).toEqual(['conv1', 'blocks.0.conv1', 'layer2.0.conv1', 'layer10.0.conv1', 'fc']);
+    expect(names('layer10.0.conv1', 'fc', 'conv1')).toEqual([
+      'layer10.0.conv1',
+      'fc',
+      'conv1',
+      'blocks.0.conv1',
+      'layer2.0.conv1',
+    ]);
+  });
 });

@@ -10,7 +10,7 @@ import { flagName, integer, type Settings, withDefaults } from '../../train/flag
 import type { NetworkPlan } from '../../train/plan.ts';
 import * as engine from '../engine.ts';
 import { addFlags, givenFlags } from '../options.ts';
-import { formatTable } from '../table.ts';
+import { countOf, formatTable, siCount } from '../table.ts';
 import { type OutputOptions, printResult } from '../terminal.ts';
 
 const examples = `
@@ -61,7 +61,7 @@ async function inspect(file: string, options: OutputOptions): Promise<void> {
   const weights = decodeWeights(readFileBytes(file), file);
   const about = aboutOf(weights.metadata);
   const macs = about && (await countWork(weights.model, about, file));
-  const layers = summariseLayers(weights).map(layer => {
+  const layers = summariseLayers(weights, macs?.keys()).map(layer => {
     const density = layer.active / layer.weights;
     const dense = macs?.get(layer.name);
     return { ...layer, density, ...(dense !== undefined ? { flops: { dense, real: density * dense } } : {}) };
@@ -72,9 +72,10 @@ async function inspect(file: string, options: OutputOptions): Promise<void> {
   const densities = new Map(layers.map(l => [l.name, l.density]));
   const flops = macs && inferenceMacs(macs, name => densities.get(name) ?? 1);
 
-  const work = (of: InferenceWork | undefined) => (flops ? [of ? String(of.dense) : '', of ? of.real.toFixed(0) : ''] : []);
+  const work = (of: InferenceWork | undefined) =>
+    flops ? (of ? [of.dense, of.real].map(n => siCount(Math.round(n))) : ['', '']) : [];
   const rows = layers.map(l => [
-    l.name,
+    shortName(l.name),
     l.shape.join('x'),
     String(l.weights),
     String(l.active),
@@ -82,13 +83,13 @@ async function inspect(file: string, options: OutputOptions): Promise<void> {
     ...work(l.flops),
   ]);
   rows.push(['total', '', String(total), String(active), density.toFixed(4), ...work(flops)]);
-  const title = about
-    ? `${about.arch}${about.depthFactor ? ` ${about.depthFactor}-${about.widthFactor}` : ''}, width ${about.width}${about.widths ? ', channels pruned' : ''}, ${about.dataset} (${about.classes} classes), ` +
-      `after ${about.epoch} epochs and ${about.iteration} iterations\n\n`
-    : '';
   const columns = ['layer', 'shape', 'weights', 'active', 'density', ...(flops ? ['FLOPs dense', 'at density'] : [])];
   const value = { file, ...(about ?? {}), layers, weights: total, active, density, ...(flops ? { flops } : {}) };
-  printResult(options, value, title + formatTable(columns, rows));
+  printResult(
+    options,
+    value,
+    `${about ? aboutText(about) : `state_dict, ${countOf(weights.model.size, 'tensor')}`}\n\n${formatTable(columns, rows)}`,
+  );
 }
 
 async function printPlan(file: string, settings: Settings<typeof planFlags>, options: OutputOptions): Promise<void> {
@@ -107,14 +108,14 @@ function planText({ adapter, batch, passes }: NetworkPlan): string {
   const tileText = ({ kernel, ...sizes }: NetworkPlan['passes'][number]['tiles'][number]) =>
     [kernel, ...Object.entries(sizes).map(([name, value]) => (value === true ? name : `${name} ${value}`))].join(' ');
   const rows = passes.map(({ layer, density, pass, tiles, measured }) => [
-    layer,
+    shortName(layer),
     density.toFixed(4),
     pass,
     [...new Set(tiles.map(tileText))].join('; '),
     measured ? 'measured' : 'default',
   ]);
   const title = `${adapter.kind}: ${adapter.description || adapter.architecture}; batches [${batch}]`;
-  return `${title}\n\n${formatTable(['layer', 'density', 'pass', 'kernel', 'from'], rows)}`;
+  return `${title}\n\n${formatTable(['layer', 'density', 'pass', 'kernel', 'from'], rows, [0, 2, 3, 4])}`;
 }
 
 /** What a checkpoint says of itself; undefined for a plain state_dict. */
@@ -122,6 +123,21 @@ function aboutOf(metadata: Record<string, string>) {
   if (!metadata.arch) return undefined;
   return { ...(identityOf(metadata) as Identity), epoch: Number(metadata.epoch), iteration: Number(metadata.iteration) };
 }
+
+/** `resnet18, width 64, cifar10 (10 classes), after 1 epoch, 352 iterations`. */
+function aboutText(about: NonNullable<ReturnType<typeof aboutOf>>): string {
+  const { arch, depthFactor, widthFactor, width, widths, dataset, classes, epoch, iteration } = about;
+  const network = [
+    `${arch}${depthFactor ? ` ${depthFactor}-${widthFactor}` : ''}`,
+    `width ${width}`,
+    ...(widths ? ['channels pruned'] : []),
+  ];
+  const data = `${dataset} (${classes} classes)`;
+  return [...network, data, `after ${countOf(epoch, 'epoch')}`, countOf(iteration, 'iteration')].join(', ');
+}
+
+/** The layer that a weight belongs to. */
+const shortName = (weight: string) => weight.replace(/\.weight$/, '');
 
 /** The layers' multiply-adds. What a file holds can be shown without them, so a reason against is a notice and no failure. */
 async function countWork(model: HostTensors, identity: Identity, file: string): Promise<Map<string, number> | undefined> {
