@@ -4,7 +4,7 @@ import type { EpochMetrics } from './metrics.ts';
 
 /** How far a piece of work is. */
 export interface Progress {
-  /** What is being done, such as `epoch 3/200` or `test PGD-20`. */
+  /** What is being done, such as `epoch 3 of 0-199` or `test PGD-20`. */
   readonly label: string;
   /** Units done of all, in the same unit (iterations, bytes). `total` is absent where it is not known. */
   readonly done: number;

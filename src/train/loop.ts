@@ -189,7 +189,7 @@ export class Loop {
       const done = this.state.done - from;
       fields['images/s'] = ((done * config.batchSize) / ((performance.now() - begun) / 1000)).toFixed(0);
       this.hooks.onProgress?.({
-        label: `epoch ${this.epoch + 1}/${config.epochs}`,
+        label: this.epochLabel,
         done: this.state.done,
         total: perEpoch,
         fields,
@@ -209,6 +209,11 @@ export class Loop {
     const start = { seconds: seconds(performance.now()), opening: seconds(opened), compiling };
     this.hooks.onFirstStep?.(start);
     return start;
+  }
+
+  /** The epoch as every file and flag counts it: `epoch 0 of 0-199` is the first. */
+  private get epochLabel(): string {
+    return `epoch ${this.epoch} of 0-${this.config.epochs - 1}`;
   }
 
   /** Lets the device work ahead, but not without bound. */
@@ -247,10 +252,10 @@ export class Loop {
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
   private async closeEpoch(imagesPerSecond: number, begun: number): Promise<EpochMetrics | undefined> {
-    const { config, epoch } = this;
+    const { epoch } = this;
     const train = await this.observe();
     const score = (name: 'val' | 'test') =>
-      this.evaluate(name, `epoch ${epoch + 1}/${config.epochs} ${name}`, 2 * epoch + (name === 'val' ? 0 : 1));
+      this.evaluate(name, `${this.epochLabel}, ${name}`, 2 * epoch + (name === 'val' ? 0 : 1));
     const val = await score('val');
     const test = val && (await score('test'));
     if (!val || !test) return undefined;

@@ -80,6 +80,22 @@ describe('a training run', () => {
     expect(seconds).toBeLessThan(result.seconds + opening);
   });
 
+  it('numbers an epoch in its progress, in its line and at a resume as metrics.jsonl does, from 0', async () => {
+    const saveDir = newFolder();
+    const told: string[] = [];
+    const say = (text: string) => void (told.at(-1) === text || told.push(text));
+    const hooks: RunHooks = {
+      onProgress: ({ label }) => say(label),
+      onEpoch: ({ epoch }) => say(`line ${epoch}`),
+      onNotice: say,
+    };
+    const first = await run({ saveDir, mode: 'sgd' }, { ...hooks, shouldStop: () => told.includes('line 0') });
+    expect(first.interrupted).toBe(true);
+    await run({ saveDir, mode: 'sgd', resume: true }, hooks);
+    const epoch = (n: number) => [`epoch ${n} of 0-1`, `epoch ${n} of 0-1, val`, `epoch ${n} of 0-1, test`, `line ${n}`];
+    expect(told).toEqual([...epoch(0), 'resuming at epoch 1', ...epoch(1), 'robust generalisation gap']);
+  });
+
   it.each<[string, Partial<TrainConfig>]>([
     ['Flying Bird', { fb: true, density: 0.3, growth: 'momentum' }],
     ['RigL with averaged weights, in free training', { rigl: true, density: 0.3, ema: 0.8, mode: 'free', replays: 2 }],
