@@ -14,6 +14,7 @@ import {
   choice,
   flagName,
   integer,
+  integerOr,
   number,
   risingIntegers,
   type Settings,
@@ -178,10 +179,10 @@ export const sparseFlags = {
     default: 'cosine',
     defaultText: 'cosine; with --set constant',
   }),
-  updateFrequency: integer({
-    help: 'iterations between mask updates',
+  updateFrequency: integerOr('epoch', {
+    help: 'optimiser steps between mask updates, or epoch: at the end of each but the last; --mode free takes --replays steps on a batch',
     default: 900,
-    defaultText: '900; with --rigl 100, with --itop 1500',
+    defaultText: '900; with --rigl 100, with --itop 1500, with --set epoch',
     min: 1,
   }),
   updateEnd: number({
@@ -191,8 +192,8 @@ export const sparseFlags = {
     min: 0,
     max: 1,
   }),
-  dynamicFre: toggle({ help: 'update every --second-frequency iterations in the second half' }),
-  secondFrequency: integer({ help: 'iterations between mask updates with --dynamic-fre', default: 1200, min: 1 }),
+  dynamicFre: toggle({ help: 'update every --second-frequency steps in the second half' }),
+  secondFrequency: integer({ help: 'optimiser steps between mask updates with --dynamic-fre', default: 1200, min: 1 }),
   dynamicEpoch: integer({ help: 'first epoch of the decisions of Flying Bird+', default: 100, min: 0 }),
   epochRange: integer({ help: 'epoch-to-epoch differences a decision looks at', default: 4, min: 1 }),
   pruneRatio: number({ help: 'further fraction of the dropped that a prune decision drops', default: 0.4, min: 0 }),

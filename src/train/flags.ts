@@ -78,6 +78,16 @@ export function integer<D extends number | undefined>(spec: Common<D> & Range): 
   };
 }
 
+/** A whole number in a range, or a word for one that follows from the data. */
+export function integerOr<const W extends string>(word: W, spec: Common<number> & Range): Flag<number | W> {
+  const { parse, problem, ...row } = integer(spec);
+  return {
+    ...row,
+    parse: text => (text === word ? word : (parse(text) as number)),
+    problem: value => (value === word || problem(value) === null ? null : `${problem(value)}, or ${word}`),
+  };
+}
+
 /** Whole numbers separated by commas, each at least 1 and larger than the one before. */
 export function risingIntegers(spec: Common<number[]>): Flag<number[]> {
   return {

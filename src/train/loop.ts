@@ -237,17 +237,18 @@ export class Loop {
     );
   }
 
-  /** The mask update that is due after so many steps, if one is. */
-  private async updateMasks(steps: number): Promise<void> {
-    const { config, epoch, history, learner } = this;
-    const planned = plannedUpdate(config, { steps, epoch, history, total: config.epochs * this.perEpoch });
+  /** The mask update that is due after so many iterations, if one is. */
+  private async updateMasks(done: number): Promise<void> {
+    const { config, epoch, history, learner, perEpoch } = this;
+    const updates = trainingModes[config.mode].updates?.(learner.modeSettings) ?? 1;
+    const planned = plannedUpdate(config, { done, perEpoch, total: config.epochs * perEpoch, updates, epoch, history });
     if (!planned) return;
     const { update, deciding } = planned;
     await learner.updateMasks(update, this.options.onMaskUpdate);
     const { prune, grow } = update.decisions;
-    this.state.events.push({ iteration: steps, rate: update.rate, prune, grow, density: learner.masks!.density() });
+    this.state.events.push({ iteration: done, rate: update.rate, prune, grow, density: learner.masks!.density() });
     if (deciding)
-      this.hooks.onNotice?.(`mask update at iteration ${steps}: prune ${prune ? 'yes' : 'no'}, grow ${grow ? 'yes' : 'no'}`);
+      this.hooks.onNotice?.(`mask update at iteration ${done}: prune ${prune ? 'yes' : 'no'}, grow ${grow ? 'yes' : 'no'}`);
   }
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */

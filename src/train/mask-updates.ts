@@ -6,29 +6,44 @@ import type { EpochHistory } from './metrics.ts';
 
 /** Where a run stands. */
 export interface Position {
-  /** Optimiser steps done, and of the whole run. */
-  readonly steps: number;
+  /** Batches done, of an epoch, and of the whole run. */
+  readonly done: number;
+  readonly perEpoch: number;
   readonly total: number;
+  /** Optimiser steps on a batch: one, but the replays of free training. */
+  readonly updates: number;
   /** The current epoch, from 0, and the complete ones. */
   readonly epoch: number;
   readonly history: readonly EpochHistory[];
 }
 
-/** The death rate r after so many steps: it has come down where updates end. */
-export function rateAt({ deathRate: initial, updateEnd, decaySchedule }: TrainConfig, steps: number, total: number): number {
-  return deathRate(initial, steps, total * updateEnd, decaySchedule);
+/** The death rate r after so many batches of all: it has come down where updates end. */
+export function rateAt({ deathRate: initial, updateEnd, decaySchedule }: TrainConfig, done: number, total: number): number {
+  return deathRate(initial, done, total * updateEnd, decaySchedule);
 }
 
 /**
- * The update that is due, if one is: every `--update-frequency` steps until `--update-end` (with `--dynamic-fre` every `--second-frequency` in the second
- * half). `deciding`: the two decisions of Flying Bird+ were taken for it.
+ * Whether a batch reaches or passes a multiple of the interval, which counts optimiser steps. Masks stay within a batch: where it has several steps, what
+ * falls due in it waits for its end. At the end of the last epoch SET only removes (Mocanu et al. 2018, algorithm 1), which would leave another
+ * density: there an interval of one epoch has no update.
+ */
+function isDue(config: TrainConfig, { done, perEpoch, total, updates, epoch }: Position): boolean {
+  const late = config.dynamicFre && epoch > config.epochs / 2;
+  const every = late ? config.secondFrequency : config.updateFrequency;
+  if (done > config.updateEnd * total) return false;
+  if (every === 'epoch') return done % perEpoch === 0 && done < total;
+  return Math.floor((done * updates) / every) > Math.floor(((done - 1) * updates) / every);
+}
+
+/**
+ * The update that is due, if one is: every `--update-frequency` optimiser steps until `--update-end` (with `--dynamic-fre` every `--second-frequency` in
+ * the second half). `deciding`: the two decisions of Flying Bird+ were taken for it.
  */
 export function plannedUpdate(config: TrainConfig, at: Position): { update: UpdateOptions; deciding: boolean } | undefined {
-  const every = config.dynamicFre && at.epoch > config.epochs / 2 ? config.secondFrequency : config.updateFrequency;
-  if (at.steps % every !== 0 || at.steps > config.updateEnd * at.total) return undefined;
+  if (!isDue(config, at)) return undefined;
   const deciding = maskRule(config) === 'fbp' && at.epoch >= config.dynamicEpoch;
   const decisions = deciding ? decide(at.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
   const { growth, death, deathThreshold, redistribution, pruneRatio, growthRatio } = config;
-  const rate = rateAt(config, at.steps, at.total);
+  const rate = rateAt(config, at.done, at.total);
   return { update: { rate, growth, death, deathThreshold, redistribution, decisions, pruneRatio, growthRatio }, deciding };
 }

@@ -82,6 +82,7 @@ const table: Row[] = [
   ['--decay_schedule', 'decaySchedule', 'cosine', 'linear', 'linear'],
   ['--decay_schedule', 'decaySchedule', 'cosine', 'constant', 'constant'],
   ['--update_frequency', 'updateFrequency', 900, '1500', 1500],
+  ['--update_frequency', 'updateFrequency', 900, 'epoch', 'epoch'],
   ['--fbp', 'fbp', false, undefined, true],
   ['--epoch_range', 'epochRange', 4, '8', 8],
   ['--prune_ratio', 'pruneRatio', 0.4, '.2', 0.2],

@@ -81,6 +81,8 @@ describe('validation', () => {
     [{ lr: Number.POSITIVE_INFINITY }, '--lr must be a number >= 0, got Infinity'],
     [{ batchSize: 0 }, '--batch-size must be a whole number >= 1, got 0'],
     [{ batchSize: 1.5 }, '--batch-size must be a whole number >= 1, got 1.5'],
+    [{ updateFrequency: 0 }, '--update-frequency must be a whole number >= 1, or epoch, got 0'],
+    [{ updateFrequency: 'day' as never }, "--update-frequency must be a whole number >= 1, or epoch, got 'day'"],
     [{ epochs: 0 }, '--epochs must be a whole number >= 1, got 0'],
     [{ momentum: 1 }, '--momentum must be a number in [0, 1), got 1'],
     [{ seed: -1 }, '--seed must be a whole number >= 0, got -1'],
@@ -144,7 +146,13 @@ it('takes the defaults of a method and of a mode, where nothing else is said', (
     sparseInit: 'igq',
     deathRate: 0.1,
   });
-  expect(resolve({ set: true })).toMatchObject({ death: 'SET', growth: 'random', decaySchedule: 'constant', sparseInit: 'er' });
+  expect(resolve({ set: true })).toMatchObject({
+    death: 'SET',
+    growth: 'random',
+    decaySchedule: 'constant',
+    sparseInit: 'er',
+    updateFrequency: 'epoch',
+  });
   expect(resolve({ mode: 'fast' })).toMatchObject({ lr: 0.2, lrSchedule: 'cyclic' });
   expect(resolve({ mode: 'mart' }).beta).toBe(5);
 });

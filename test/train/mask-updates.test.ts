@@ -14,10 +14,11 @@ const configOf = (given: Partial<TrainConfig>) => resolveConfig({ dataset: 'shap
 const row = (gap: number, valLoss: number) => ({ trainRa: 0.5 + gap, valRa: 0.5, valLoss }) as EpochHistory;
 
 /** Every update of a run. */
-function updates(given: Partial<TrainConfig>, history: readonly EpochHistory[] = []) {
+function updatesOf(given: Partial<TrainConfig>, history: readonly EpochHistory[] = []) {
   const config = configOf(given);
+  const updates = config.mode === 'free' ? config.replays : 1;
   return Array.from({ length: total }, (_, i) => i + 1).flatMap(steps => {
-    const at: Position = { steps, total, epoch: Math.floor((steps - 1) / perEpoch), history };
+    const at: Position = { done: steps, perEpoch, total, updates, epoch: Math.floor((steps - 1) / perEpoch), history };
     const planned = plannedUpdate(config, at);
     return planned ? [{ steps, ...planned }] : [];
   });
@@ -29,7 +30,7 @@ const cosine = (initial: number, part: number) => 0.005 + ((initial - 0.005) * (
 
 describe('updates of a run', () => {
   it('Flying Bird: every 900 steps to the end, r along a cosine from .5 to .005 over the whole run', () => {
-    const found = updates({ fb: true });
+    const found = updatesOf({ fb: true });
     expect(found.map(u => u.steps)).toEqual([900, 1800, 2700, 3600]);
     for (const { steps, update, deciding } of found) {
       expect(update.rate).toBeCloseTo(cosine(0.5, steps / total), 12);
@@ -39,11 +40,11 @@ describe('updates of a run', () => {
 
   it('with --dynamic-fre every 1200 steps once the epoch is beyond the half', () => {
     // epoch 21 begins after 2100 steps
-    expect(updates({ fb: true, dynamicFre: true }).map(u => u.steps)).toEqual([900, 1800, 2400, 3600]);
+    expect(updatesOf({ fb: true, dynamicFre: true }).map(u => u.steps)).toEqual([900, 1800, 2400, 3600]);
   });
 
   it('RigL: every 100 steps until 3/4 of the run, where its cosine from .3 has come down; by magnitude and gradient', () => {
-    const found = updates({ rigl: true });
+    const found = updatesOf({ rigl: true });
     expect(found.map(u => u.steps)).toEqual(multiples(100, 1, 3000));
     for (const { steps, update } of found) expect(update.rate).toBeCloseTo(cosine(0.3, steps / 3000), 12);
     expect(found[0].update).toMatchObject({ death: 'magnitude', growth: 'gradient', redistribution: 'none' });
@@ -51,19 +52,33 @@ describe('updates of a run', () => {
     expect(rateAt(configOf({ rigl: true }), total, total)).toBeCloseTo(0.005, 12);
   });
 
-  it('SET: always .3, by sign and at random; ITOP: every 1500 steps, by magnitude and at random', () => {
-    const set = updates({ set: true });
-    expect(set.map(u => [u.steps, u.update.rate])).toEqual([900, 1800, 2700, 3600].map(steps => [steps, 0.3]));
+  it('SET: after every epoch but the last, always .3, by sign and at random; ITOP: every 1500 steps, by magnitude and at random', () => {
+    const set = updatesOf({ set: true });
+    expect(set.map(u => [u.steps, u.update.rate])).toEqual(multiples(perEpoch, 1, total - 1).map(steps => [steps, 0.3]));
     expect(set[0].update).toMatchObject({ death: 'SET', growth: 'random' });
-    const itop = updates({ itop: true });
+    const itop = updatesOf({ itop: true });
     expect(itop.map(u => u.steps)).toEqual([1500, 3000]);
     expect(itop[0].update).toMatchObject({ death: 'magnitude', growth: 'random' });
     expect(itop[0].update.rate).toBeCloseTo(cosine(0.5, 1500 / total), 12);
   });
 
+  it('takes another interval where one is given, and epochs for any method', () => {
+    expect(updatesOf({ set: true, updateFrequency: 1000 }).map(u => u.steps)).toEqual([1000, 2000, 3000, 4000]);
+    expect(updatesOf({ rigl: true, updateFrequency: 'epoch' }).map(u => u.steps)).toEqual(multiples(perEpoch, 1, 3000));
+  });
+
+  it('counts the optimiser steps of free training, of which a batch has several', () => {
+    // 900 steps are 112.5 batches of eight: those in the middle of a batch wait for its end
+    expect(updatesOf({ fb: true, mode: 'free' }).map(u => u.steps)).toEqual(multiples(112.5, 1, total).map(Math.ceil));
+    expect(updatesOf({ fb: true, mode: 'free', replays: 1 })).toEqual(updatesOf({ fb: true }));
+    expect(updatesOf({ fb: true, mode: 'free', updateFrequency: 3 })).toHaveLength(total); // no more than one after a batch
+    expect(updatesOf({ set: true, mode: 'free' }).map(u => u.steps)).toEqual(updatesOf({ set: true }).map(u => u.steps));
+    expect(updatesOf({ rigl: true, mode: 'free' })[0].update.rate).toBeCloseTo(cosine(0.3, 13 / 3000), 12);
+  });
+
   it('Flying Bird+: decisions from --dynamic-epoch on, those of Flying Bird before', () => {
     const widening = [row(0.1, 1.5), row(0.2, 1.4), row(0.3, 1.3)]; // the gap grows, the loss falls
-    const found = updates({ fbp: true, dynamicEpoch: 20 }, widening);
+    const found = updatesOf({ fbp: true, dynamicEpoch: 20 }, widening);
     expect(found.map(u => [u.steps, u.deciding, u.update.decisions])).toEqual([
       [900, false, { prune: false, grow: false }],
       [1800, false, { prune: false, grow: false }],
@@ -71,7 +86,7 @@ describe('updates of a run', () => {
       [3600, true, { prune: true, grow: false }],
     ]);
     const rising = [row(0.3, 1.3), row(0.2, 1.4), row(0.1, 1.5)];
-    expect(updates({ fbp: true, dynamicEpoch: 0 }, rising)[0].update.decisions).toEqual({ prune: false, grow: true });
-    expect(updates({ fb: true, dynamicEpoch: 0 }, widening)[3].deciding).toBe(false);
+    expect(updatesOf({ fbp: true, dynamicEpoch: 0 }, rising)[0].update.decisions).toEqual({ prune: false, grow: true });
+    expect(updatesOf({ fb: true, dynamicEpoch: 0 }, widening)[3].deciding).toBe(false);
   });
 });

@@ -14,8 +14,8 @@ export interface MethodDefaults {
   /** Initial r. */
   readonly deathRate: number;
   readonly decaySchedule: Decay;
-  /** Optimiser steps between updates. */
-  readonly updateFrequency?: number;
+  /** Optimiser steps between updates, or after each epoch but the last. */
+  readonly updateFrequency?: number | 'epoch';
   /** Fraction of the run after which masks stay. */
   readonly updateEnd?: number;
 }

@@ -1,4 +1,4 @@
-/** SET (Mocanu et al. 2018): Erdos-Renyi layers; a constant fraction zeta = .3 dropped by sign, grown at random. */
+/** SET (Mocanu et al. 2018): Erdos-Renyi layers; after every epoch a constant fraction zeta = .3 dropped by sign, grown at random. */
 import type { MethodDefaults } from './index.ts';
 
 export const set: MethodDefaults = {
@@ -7,4 +7,5 @@ export const set: MethodDefaults = {
   growth: 'random',
   deathRate: 0.3,
   decaySchedule: 'constant',
+  updateFrequency: 'epoch',
 };

@@ -37,5 +37,6 @@ export const free: TrainingMode = {
   },
   passes: (_, { replays }) => 3 * replays,
   passesText: '3·replays',
+  updates: ({ replays }) => replays,
   state: shape => ({ perturbation: shape }),
 };

@@ -52,6 +52,8 @@ export interface TrainingMode {
   passes(steps: number, settings: ModeSettings): number;
   /** The same in words, for the formula beside the number. */
   readonly passesText: string;
+  /** Optimiser steps on a batch, where that is not one. */
+  updates?(settings: ModeSettings): number;
   /** Tensors kept between steps (zero at first, saved in checkpoints), by name, for full batches of `shape` [N, C, H, W]. */
   state?(shape: Shape): Record<string, Shape>;
 }
