@@ -99,3 +99,50 @@ export function setWidths(network: Network, widths: Widths, source: string): voi
   });
   keepChannels(network, kept);
 }
+
+/** A tensor that a group's channels are counted by: how many it has, as far as its shape says. */
+interface Claim {
+  readonly tensor: string;
+  readonly channels: number;
+}
+
+/**
+ * The widths of a pruned network in the shapes of its tensors, where nothing else names them: each writer, norm and reader of a group must have the same
+ * channels left.
+ * @param network of the same architecture with all channels @param source what messages call the file
+ * @returns undefined where there are all channels, and where the tensors are those of another network: what does not fit is then for others to say
+ * @throws FileError where the layers of a group have different channels, naming the first two
+ */
+export function widthsIn(
+  network: Network,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  source: string,
+): Widths | undefined {
+  const names = new Map([...network.modules()].map(([name, module]) => [module, name]));
+  const groups = network.channelGroups().map(group => ({ most: groupWidth(group), claims: claimsOn(group, names, tensors) }));
+  if (groups.some(({ most, claims }) => claims.some(({ channels }) => !(channels >= 1 && channels <= most)))) return undefined;
+  if (groups.every(({ most, claims: [first] }) => first.channels === most)) return undefined;
+  for (const { claims } of groups) {
+    const [first] = claims;
+    const other = claims.find(({ channels }) => channels !== first.channels);
+    if (!other) continue;
+    const [a, b] = [first, other].map(({ tensor, channels }) => `${tensor} has ${channels}`);
+    throw new FileError(`${source}: does not fit the model: its channels do not go together: ${a}, ${b}`);
+  }
+  const own = Object.keys(widthsOf(network));
+  return Object.fromEntries(own.map((name, i) => [name, groups[i].claims[0].channels]));
+}
+
+/** What the tensors say of a group's width; NaN for one that is missing or of another layer's shape. */
+function claimsOn(
+  { writers, norms, readers }: ChannelGroup,
+  names: ReadonlyMap<Module, string>,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): Claim[] {
+  const claim = (layer: Conv2d | Linear | BatchNorm2d, axis: 0 | 1): Claim => {
+    const tensor = `${names.get(layer)}.weight`;
+    const { shape = [] } = tensors.get(tensor) ?? {};
+    return { tensor, channels: shape.length === layer.weight.rank ? shape[axis] : Number.NaN };
+  };
+  return [...writers, ...norms].map(layer => claim(layer, 0)).concat(readers.map(layer => claim(layer, 1)));
+}

@@ -257,10 +257,11 @@ export function assertIdentity(checkpoint: Partial<Identity>, expected: Partial<
   throw new FileError(`${source}: ${wrong.map(key => `${key} is ${checkpoint[key]}, not ${expected[key]}`).join('; ')}`);
 }
 
-/** A file that a network comes from, and what it says of it: nothing where it is a plain state_dict. */
+/** A file that a network comes from, what it says of it (nothing where it is a plain state_dict), and its tensors. */
 export interface Origin {
   readonly path: string;
   readonly identity: Partial<Identity>;
+  readonly model: HostTensors;
 }
 
 /**

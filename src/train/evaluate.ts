@@ -18,7 +18,7 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
   const data = await openRunData(config, hooks);
   const device = await openTunedDevice(config, hooks);
   try {
-    const { model } = createNetwork(device, data, config, { path, identity: identityOf(metadata) });
+    const { model } = createNetwork(device, data, config, { path, identity: identityOf(metadata), model: trained });
     assertNormalisation(file, data, path);
     assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
     writeState(model, state, path);

@@ -76,10 +76,9 @@ export class Learner {
     origin: Origin | undefined,
   ) {
     const { seed, awpGamma, beta, replays } = config;
-    const { model, width, whole } = createNetwork(device, data, config, origin);
+    const { model, width, widths, whole } = createNetwork(device, data, config, origin);
     this.model = model;
     this.whole = whole;
-    const widths = origin?.identity.widths;
     this.network = { ...networkIdentity({ ...config, width }), ...(widths && { widths }) };
     this.average =
       config.ema === undefined ? undefined : new Average(model, createNetwork(device, data, config, origin).model, config.ema);

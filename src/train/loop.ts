@@ -119,6 +119,10 @@ export class Loop {
   async begin(start: NetworkFile | undefined): Promise<void> {
     const { ticket, keepEpoch, watch } = this.options;
     if (start) this.learner.startFrom(start);
+    if (start && !start.metadata.arch && this.learner.remaining < 1)
+      this.hooks.onNotice?.(
+        `${start.path}: has fewer channels than --width ${this.config.width} gives; the network has its channels`,
+      );
     this.epoch = await this.learner.begin(ticket);
     this.folder.prepare();
     const empty = this.learner.masks?.emptyLayers ?? [];

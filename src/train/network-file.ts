@@ -18,6 +18,7 @@ import {
   identityOf,
   type Normalisation,
 } from './checkpoint.ts';
+import { widthsOfFile } from './network.ts';
 
 /** What messages call the file, what it holds, and what it says of itself. */
 export interface NetworkFile {
@@ -71,12 +72,8 @@ export function loadNetwork(
   const classes = data.classes.length;
   const arch = metadata.arch ?? asked.arch;
   if (!arch) throw new FileError(`${path}: does not name its architecture: give --arch and --width`);
-  const {
-    width = 64,
-    depthFactor,
-    widthFactor,
-    widths,
-  }: Partial<Identity> = metadata.arch ? identityOf(metadata) : chosen(asked);
+  const identity = identityOf(metadata);
+  const { width = 64, depthFactor, widthFactor }: Partial<Identity> = metadata.arch ? identity : chosen(asked);
   const own = { arch, width, ...(depthFactor && { depthFactor }), ...(widthFactor && { widthFactor }) };
   assertIdentity(own, chosen(asked), path);
   if (metadata.classes && Number(metadata.classes) !== classes)
@@ -90,6 +87,7 @@ export function loadNetwork(
     mean: data.mean,
     std: data.std,
   });
+  const widths = widthsOfFile(network, { path, identity, model });
   if (widths) setWidths(network, widths, path);
   assertTensors(average, new Map([...network.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(network, average, path);

@@ -1,7 +1,7 @@
 /** The network of a configuration, on the device. */
 import type { DataSet } from '../data/index.ts';
 import type { Device } from '../device/index.ts';
-import { type Network, setWidths } from '../nn/channels.ts';
+import { type Network, setWidths, type Widths, widthsIn } from '../nn/channels.ts';
 import { layerMacs } from '../nn/macs.ts';
 import { createModel } from '../nn/models/index.ts';
 import { wideWidthUnit } from '../nn/models/wideresnet.ts';
@@ -17,6 +17,8 @@ export interface MadeNetwork {
   readonly model: Network;
   /** Base width: that of the configuration, or with `--scale` the thinner one. */
   readonly width: number;
+  /** Of a pruned network: the channels that are left. */
+  readonly widths?: Widths;
   /**
    * What a pruned network was with all its channels: maskable weights, and multiply-adds of one image by the name of the weight.
    */
@@ -47,10 +49,19 @@ export function createNetwork(
   const chosen = scale === undefined ? width : thinWidth(weights, width, scale, unit);
   if (origin) assertNetwork(origin, networkIdentity({ ...config, width: chosen }));
   const model = build(chosen);
-  if (!origin?.identity.widths) return { model, width: chosen };
+  const widths = origin && widthsOfFile(model, origin);
+  if (!widths) return { model, width: chosen };
   const whole = { weights: maskableWeights(model), macs: layerMacs(device, model, data.shape) };
-  setWidths(model, origin.identity.widths, origin.path);
-  return { model, width: chosen, whole };
+  setWidths(model, widths, origin.path);
+  return { model, width: chosen, widths, whole };
+}
+
+/**
+ * The channels that are left of a pruned network: as its file says, or where that is a plain state_dict by its tensors.
+ * @param network with all channels @throws FileError for a state_dict whose channels do not go together
+ */
+export function widthsOfFile(network: Network, { identity, model, path }: Origin): Widths | undefined {
+  return identity.arch === undefined ? widthsIn(network, model, path) : identity.widths;
 }
 
 /** Weights of convolutions and linear layers. */

@@ -56,8 +56,8 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
     const earlier = round.ticket ? round.ticket.first : checkpoint ? source : undefined;
     const kernels = earlier && useSavedChoices(device, earlier, hooks);
     const path = source.file('checkpoint.safetensors');
-    const started = start && { path: start.path, identity: identityOf(start.metadata) };
-    const origin = checkpoint ? { path, identity: checkpoint } : started;
+    const started = start && { path: start.path, identity: identityOf(start.metadata), model: start.model };
+    const origin = checkpoint ? { path, identity: checkpoint, model: checkpoint.model } : started;
     const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin, begun });
     try {
       if (checkpoint) {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
 import { FileError } from '../../src/errors.ts';
-import { groupWidth, keepChannels, type Network, setWidths, widthsOf } from '../../src/nn/channels.ts';
+import { groupWidth, keepChannels, type Network, setWidths, widthsIn, widthsOf } from '../../src/nn/channels.ts';
 import { createModel, type ModelOptions } from '../../src/nn/models/index.ts';
 import { architectures } from '../../src/nn/models/names.ts';
 import { readState, writeState } from '../../src/nn/state.ts';
@@ -123,5 +123,51 @@ describe('a network without some of its channels', () => {
     const { conv1, ...rest } = widths;
     refuse(rest, 'conv1 undefined channels');
     network.dispose();
+  });
+});
+
+describe('widths in the shapes of tensors', () => {
+  const shapesOf = (network: Network) => new Map([...network.state()].map(([name, { shape }]) => [name, { shape }]));
+
+  it.each(['resnet8', 'resnet18', 'resnet50', 'vgg11_bn', 'wideresnet'])('%s: are those that were kept', arch => {
+    const whole = create(arch);
+    expect(widthsIn(whole, shapesOf(whole), 'f')).toBeUndefined();
+    fc.assert(
+      fc.property(choices(whole), kept => {
+        const pruned = create(arch);
+        keepChannels(pruned, kept);
+        const left = widthsOf(pruned);
+        const all = kept.every((k, i) => k.length === groupWidth(whole.channelGroups()[i]));
+        expect(widthsIn(whole, shapesOf(pruned), 'f')).toEqual(all ? undefined : left);
+        pruned.dispose();
+      }),
+      { numRuns: 3 },
+    );
+    whole.dispose();
+  });
+
+  it('say which layers do not go together', () => {
+    const [network, pruned] = [create('resnet8'), create('resnet8')];
+    keepChannels(
+      pruned,
+      pruned.channelGroups().map(() => [0, 1, 2]),
+    );
+    const tensors = shapesOf(pruned).set('blocks.0.bn2.weight', { shape: [2] });
+    expect(() => widthsIn(network, tensors, 'f.pth')).toThrow(
+      new FileError(
+        'f.pth: does not fit the model: its channels do not go together: blocks.0.conv1.weight has 3, blocks.0.bn2.weight has 2',
+      ),
+    );
+    for (const n of [network, pruned]) n.dispose();
+  });
+
+  it('are nothing where the tensors are those of another network', () => {
+    const [network, other] = [create('resnet18'), create('resnet8')];
+    expect(widthsIn(network, shapesOf(other), 'f')).toBeUndefined();
+    const wider = new Map([...shapesOf(network)].map(([name, { shape }]) => [name, { shape: shape.map(n => 2 * n) }]));
+    expect(widthsIn(network, wider, 'f')).toBeUndefined();
+    for (const one of [{ shape: [4] }, { shape: [3, 3, 3, 3] }])
+      expect(widthsIn(network, shapesOf(network).set('layer1.0.conv2.weight', one), 'f')).toBeUndefined();
+    for (const n of [network, other]) n.dispose();
   });
 });

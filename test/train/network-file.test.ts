@@ -1,8 +1,10 @@
-/** A network from a checkpoint alone: of every family, pruned, it computes what was saved. */
+/** A network from a checkpoint alone, or from its state_dict: of every family, pruned, it computes what was saved. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { encodePth } from '../../src/data/pth-writer.ts';
+import { encodeSafetensors, type StoredTensor } from '../../src/data/safetensors.ts';
 import { groupWidth, keepChannels, widthsOf } from '../../src/nn/channels.ts';
 import { createModel } from '../../src/nn/models/index.ts';
 import { readState } from '../../src/nn/state.ts';
@@ -41,8 +43,19 @@ it.each<[string, Partial<Identity>]>([
   writeFileSync(path, checkpoint);
   const loaded = loadNetwork(device, readNetworkFile(path), { name: 'shapes', classes, shape, mean, std }, {});
   network.eval();
-  const [before, after] = await run(device, [random([2, ...shape], 9, 0, 1)], x => [network.forward(x), loaded.forward(x)]);
-  expect(after).toEqual(before);
-  network.dispose();
-  loaded.dispose();
+  const state = new Map<string, StoredTensor>([...(await readState(network))].map(([name, t]) => [name, { dtype: 'F32', ...t }]));
+  const plain = ['safetensors', 'pth'].map(kind => {
+    const file = join(folder, `${arch}-state.${kind}`);
+    writeFileSync(file, kind === 'pth' ? encodePth(state) : encodeSafetensors(state));
+    return loadNetwork(
+      device,
+      readNetworkFile(file),
+      { name: 'shapes', classes, shape, mean, std },
+      { arch, width: 4, ...factors },
+    );
+  });
+  const images = random([2, ...shape], 9, 0, 1);
+  const [before, ...after] = await run(device, [images], x => [network, loaded, ...plain].map(n => n.forward(x)));
+  for (const logits of after) expect(logits).toEqual(before);
+  for (const n of [network, loaded, ...plain]) n.dispose();
 });

@@ -3,13 +3,18 @@
  * bad input.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { encodeSafetensors, type StoredTensor } from '../../src/data/safetensors.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { FileError, UsageError } from '../../src/errors.ts';
+import { keepChannels } from '../../src/nn/channels.ts';
+import { createModel } from '../../src/nn/models/index.ts';
+import { readState } from '../../src/nn/state.ts';
+import { Random } from '../../src/tensor/philox.ts';
 import type { RobustBirdResult, RunHooks } from '../../src/train/api.ts';
 import { type Checkpoint, identityOf } from '../../src/train/checkpoint.ts';
 import { RunFolder } from '../../src/train/folder.ts';
@@ -273,11 +278,24 @@ describe('a pretrained checkpoint takes the place of stage 1', () => {
     expect([1, 2].map(stage => existsSync(`${saveDir}_stage${stage}`))).toEqual([false, false]);
   });
 
-  it('is refused when it was pruned before', async () => {
+  it('is refused when it was pruned before, also where only the shapes of a state_dict say so', async () => {
     const { second } = await trained();
-    const stage1Pretrained = second.file('checkpoint.safetensors');
-    await expect(run({ stage1: undefined, stage1Pretrained, saveDir: newFolder() })).rejects.toThrow(
-      /checkpoint.safetensors: is pruned already; Robust Bird prunes a dense checkpoint$/,
+    const cut = createModel(
+      'resnet8',
+      { device, random: new Random(1) },
+      { width: 4, classes: 10, mean: [0, 0, 0], std: [1, 1, 1] },
     );
+    keepChannels(
+      cut,
+      cut.channelGroups().map(() => [0, 1, 2]),
+    );
+    const plain = join(base, 'plain.safetensors');
+    const state = [...(await readState(cut))].map(([name, t]): [string, StoredTensor] => [name, { dtype: 'F32', ...t }]);
+    writeFileSync(plain, encodeSafetensors(new Map(state)));
+    cut.dispose();
+    for (const stage1Pretrained of [second.file('checkpoint.safetensors'), plain])
+      await expect(run({ stage1: undefined, stage1Pretrained, saveDir: newFolder() })).rejects.toThrow(
+        `${stage1Pretrained}: is pruned already; Robust Bird prunes a dense checkpoint`,
+      );
   });
 });

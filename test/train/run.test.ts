@@ -1,13 +1,17 @@
 /** Whole training runs on the real device: what a run leaves behind, masks over epochs, and resuming to the same bits. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodePth } from '../../src/data/pth-writer.ts';
+import type { StoredTensor } from '../../src/data/safetensors.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { type Device, openDevice } from '../../src/device/index.ts';
+import { keepChannels, widthsOf } from '../../src/nn/channels.ts';
 import { createModel } from '../../src/nn/models/index.ts';
+import { readState } from '../../src/nn/state.ts';
 import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import type { ColdStart, RunHooks } from '../../src/train/api.ts';
@@ -168,6 +172,24 @@ describe('a training run', () => {
     [{ scale: 0.01, width: 2 }, '--scale 0.01: no width has as many weights; the nearest is'],
   ])('says the nearest density where one cannot be reached: %j', async (given, message) => {
     await expect(run({ saveDir: newFolder(), mode: 'sgd', epochs: 1, ...given })).rejects.toThrow(message);
+  });
+
+  it('goes on with the channels that a plain state_dict has left, and says so', async () => {
+    const [mean, std] = [data.mean, data.std];
+    const network = createModel('resnet8', { device, random: new Random(2) }, { width: 4, classes: 10, mean, std });
+    keepChannels(
+      network,
+      network.channelGroups().map((_, i) => (i % 2 ? [0, 2] : [1, 2, 3])),
+    );
+    const state = [...(await readState(network))].map(([name, t]): [string, StoredTensor] => [name, { dtype: 'F32', ...t }]);
+    const [saveDir, init] = [newFolder(), join(base, 'pruned.pth')];
+    writeFileSync(init, encodePth(new Map(state)));
+    const notices: string[] = [];
+    await run({ saveDir, init, mode: 'sgd', epochs: 1 }, { onNotice: line => notices.push(line) });
+    expect(notices).toEqual([`${init}: has fewer channels than --width 4 gives; the network has its channels`]);
+    expect(new RunFolder(saveDir).loadCheckpoint()!.widths).toEqual(widthsOf(network));
+    expect(metrics(saveDir)[0].density).toBeLessThan(0.5);
+    network.dispose();
   });
 
   it('says which layers a network-wide mask leaves without weights', async () => {

@@ -19,8 +19,8 @@ import type { NetworkFile } from '../network-file.ts';
 function loadDense(device: Device, data: DataSet, config: TrainConfig, file: NetworkFile) {
   const { path, model: state, masks, metadata } = file;
   const identity = identityOf(metadata);
-  if (masks.size > 0 || identity.widths) throw new FileError(`${path}: is pruned already; Robust Bird prunes a dense checkpoint`);
-  const { model } = createNetwork(device, data, config, { path, identity });
+  const { model, widths } = createNetwork(device, data, config, { path, identity, model: state });
+  if (masks.size > 0 || widths) throw new FileError(`${path}: is pruned already; Robust Bird prunes a dense checkpoint`);
   assertNormalisation(file, data, path);
   assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(model, state, path);
