@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: process.env.SPARROW_TEST_FULL ? ['test/**/*.test.ts'] : ['test/**/!(*.slow).test.ts'],
     exclude: ['node_modules/**', ...(process.env.SPARROW_TEST_FULL ? [] : ['test/**/*.slow.test.ts'])],
+    globalSetup: 'test/command.ts',
     env: { SPARROW_TUNE: 'off' }, // what was measured on this machine must not decide which kernels are tested
     pool: 'forks',
     fileParallelism: false,

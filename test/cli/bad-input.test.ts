@@ -17,12 +17,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { writeCifar10Binary } from '../data/cifar-writer.ts';
 
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const base = mkdtempSync(join(tmpdir(), 'sparrow-bad-'));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 let folders = 0;

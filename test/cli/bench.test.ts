@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, inject, it } from 'vitest';
 import { kernelNames } from '../../src/cli/bench/kernel.ts';
 import { spread } from '../../src/cli/bench/time.ts';
 import { unpackSwiftShader } from '../../src/device/platform/swiftshader.ts';
@@ -17,7 +17,7 @@ const bench = (...args: string[]) => benchIn({}, ...args);
 function benchIn(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> {
   const env = { ...process.env, SPARROW_ADAPTER: 'swiftshader', ...environment };
   return new Promise(resolve => {
-    execFile(process.execPath, [`${root}bin/sparrow.js`, 'bench', ...args], { env }, (error, stdout, stderr) => {
+    execFile(process.execPath, [inject('command'), 'bench', ...args], { env }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, stdout, stderr });
     });
   });

@@ -3,8 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { siCount } from '../../src/cli/table.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { encodeChoices, useChoices, type Variant } from '../../src/kernels/choices.ts';
@@ -19,7 +18,7 @@ import { trainRun } from '../../src/train/run.ts';
 import { testDevice } from '../engine.ts';
 
 const device = await testDevice();
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-inspect-'));
 const file = join(folder, 'checkpoint.safetensors');
 const inspect = (...args: string[]) => execFileSync(process.execPath, [bin, 'inspect', ...args], { encoding: 'utf8' });

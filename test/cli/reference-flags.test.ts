@@ -6,14 +6,13 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, inject, it } from 'vitest';
 import { givenFlags } from '../../src/cli/options.ts';
 import { resolveConfig, type TrainConfig, trainFlags } from '../../src/train/config.ts';
 import { writeCifar10Python } from '../data/cifar-writer.ts';
 import { parseCommand } from './parse.ts';
 
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-flags-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -3,12 +3,11 @@ import { execFile } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { madeRun, writeRun } from '../report/runs.ts';
 import { inProcess, type Outcome } from './in-process.ts';
 
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 let root: string;
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'sparrow-report-'));

@@ -3,12 +3,11 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import type { RobustBirdResult } from '../../src/train/api.ts';
 
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-robust-bird-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

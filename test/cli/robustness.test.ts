@@ -3,8 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { resolveConfig } from '../../src/train/config.ts';
@@ -16,7 +15,7 @@ const device = await testDevice();
 /** Cases of many gradients, which a software adapter takes long for: with `npm run test:full`. */
 const full = process.env.SPARROW_TEST_FULL !== undefined;
 const slow = it.skipIf(!full);
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-robustness-'));
 const file = join(folder, 'a', 'checkpoint.safetensors');
 const other = join(folder, 'b', 'checkpoint.safetensors');

@@ -3,9 +3,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, inject, it, vi } from 'vitest';
 import { run as runProgram } from '../../src/cli/program.ts';
 import { combinations, parseAxis, shellCommand } from '../../src/cli/sweep/plan.ts';
 import { UsageError } from '../../src/errors.ts';
@@ -14,7 +13,7 @@ import { trainRun } from '../../src/train/run.ts';
 import { testDevice } from '../engine.ts';
 
 const device = await testDevice();
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-sweep-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 

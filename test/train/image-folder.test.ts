@@ -3,12 +3,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { readSafetensors } from '../../src/data/files.ts';
 import { jpeg, png, put, rgb } from '../data/image-writer.ts';
 
-const bin = fileURLToPath(new URL('../../bin/sparrow.js', import.meta.url));
+const bin = inject('command');
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-folder-'));
 const saveDir = join(folder, 'run');
 const env = { ...process.env, SPARROW_CACHE: join(folder, 'cache') };
