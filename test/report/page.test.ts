@@ -273,7 +273,7 @@ const masks = fc.array(
       shape,
       keep: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => (i % every === 0 ? 1 : 0)),
     })),
-  { maxLength: 4 },
+  { maxLength: 2 },
 );
 const samples = fc
   .tuple(fc.integer({ min: 0, max: 3 }), fc.constantFrom(1, 3), fc.array(wild, { minLength: 1, maxLength: 30 }), words)
@@ -334,7 +334,7 @@ const anyRun: fc.Arbitrary<RunData> = fc.record(
 describe('any runs', () => {
   it('make a well-formed page whose figures have finite coordinates and whose text is all there', () => {
     fc.assert(
-      fc.property(fc.array(anyRun, { maxLength: 5 }), runs => {
+      fc.property(fc.array(anyRun, { maxLength: 3 }), runs => {
         const { elements, errors } = parsePage(renderReport(runs));
         expect(errors).toEqual([]);
         expect(elements.filter(({ tagName }) => tagName === 'script')).toEqual([]);
