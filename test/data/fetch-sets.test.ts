@@ -9,17 +9,16 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { zipSync } from 'fflate';
 import * as tar from 'tar';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { fetchDataSet, SOURCES, type Source, verifyDataSet } from '../../src/data/fetch.ts';
 import { openDataSet } from '../../src/data/index.ts';
 import { writeCifar10Binary, writeCifar100Binary } from './cifar-writer.ts';
 import { jpeg, put, rgb } from './image-writer.ts';
 import { matFile, matrix } from './mat-writer.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
 
 let room: string;
@@ -109,14 +108,14 @@ const sets: Record<string, () => Promise<Small>> = {
 /** Fetches in a process of its own. @returns how it ended; `kill` ends it at once */
 function fetching(name: string, small: Small) {
   const code = `
-    import { fetchDataSet, SOURCES } from './src/data/fetch.ts';
+    import { fetchDataSet, SOURCES } from '${pathToFileURL(inject('fetch'))}';
     const { layouts, ...own } = JSON.parse(process.env.SMALL);
     const { count } = SOURCES['${name}'].layouts[0];
     const source = { ...own, layouts: layouts.map(layout => ({ ...layout, count })) };
     await fetchDataSet('${name}', process.env.DATA, { sources: { '${name}': source }, backoff: 1, attempts: 2 })
       .catch(error => { console.error(error.message); process.exitCode = 1; });`;
   const env = { ...process.env, DATA: data, SMALL: JSON.stringify({ ...small, baseUrl }) };
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], { cwd: root, env });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { env });
   let stderr = '';
   child.stderr.on('data', text => {
     stderr += text;
@@ -183,8 +182,8 @@ it('sparrow data fetch --from takes nothing but the published files', async () =
   const own = join(data, 'cifar-10-batches-bin');
   mkdirSync(own, { recursive: true });
   writeFileSync(join(own, 'test_batch.bin'), 'old');
-  const args = ['bin/sparrow.js', 'data', 'fetch', 'cifar10', '--data', data, '--from', `${baseUrl}/`, '--quiet'];
-  const child = spawn(process.execPath, args, { cwd: root });
+  const args = [inject('command'), 'data', 'fetch', 'cifar10', '--data', data, '--from', `${baseUrl}/`, '--quiet'];
+  const child = spawn(process.execPath, args);
   let stderr = '';
   child.stderr.on('data', text => {
     stderr += text;
