@@ -340,6 +340,52 @@ describe('what is printed', () => {
     expect(stderr).not.toContain('Loader Message');
   });
 
+  /** What a process writes on stdout and stderr, which are the same pipe. */
+  const piped = (code: string) =>
+    execFileSync(
+      'bash',
+      ['-c', '"$@" 2>&1 | cat', 'bash', process.execPath, '--import', 'tsx', '--input-type=module', '-e', code],
+      {
+        cwd: root,
+        encoding: 'utf8',
+      },
+    );
+
+  it.runIf(process.platform === 'linux')(
+    'not that Dawn lowers limits of lavapipe; whatever else is written meanwhile is, in its order',
+    () => {
+      const text = piped(`
+      import { writeSync } from 'node:fs';
+      import { withoutLimitWarnings } from './src/device/platform/stderr.ts';
+      console.error('before');
+      const all = 'from 1000000 to 16 to fit dynamic offset allocation limit.';
+      const result = withoutLimitWarnings(() => {
+        writeSync(2, 'Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced ' + all + '\\nWarning: no driver\\n');
+        writeSync(2, 'Warning: maxDynamicStorageBuffersPerPipelineLayout artificially reduced ' + all + '\\n');
+        return 'result';
+      });
+      console.log(result);
+      try {
+        withoutLimitWarnings(() => {
+          writeSync(2, 'an error\\n');
+          throw new Error('thrown');
+        });
+      } catch (error) {
+        console.error(error.message);
+      }`);
+      expect(text).toBe('before\nWarning: no driver\nresult\nan error\nthrown\n');
+    },
+  );
+
+  it.runIf(process.platform === 'linux')('nothing on stderr at a start with any adapter that is there', () => {
+    const text = piped(`
+      import { listAdapters } from './src/device/platform/node.ts';
+      const found = await listAdapters();
+      console.log(found.map(({ kind }) => kind).join());
+      process.exit();`);
+    expect(text).toBe('gpu,lavapipe,swiftshader\n');
+  });
+
   it('which adapters there are, where none has the number or the name that was asked for', () => {
     const { stdout, stderr } = run(`
       import { openDevice } from './src/device/index.ts';

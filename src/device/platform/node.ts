@@ -9,6 +9,7 @@ import { NoAdapterError } from '../errors.ts';
 import type { AdapterKind, OpenOptions } from '../index.ts';
 import { gpuDrivers, hasGpu, loadLibrary, systemDrivers } from './drivers.ts';
 import { patiently } from './patience.ts';
+import { withoutLimitWarnings } from './stderr.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { describe, deviceFrom, type OpenedDevice } from './types.ts';
 
@@ -79,7 +80,7 @@ async function lookFor(kind: Kind, wanted?: string): Promise<Candidate> {
     }
     const gpu = create(options);
     alive.push(gpu);
-    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    const adapter = await withoutLimitWarnings(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
     if (!adapter) return { kind, refused: 'its driver is installed, but Dawn refuses it (too old, or it does not start)' };
     const description = describe(kind, adapter);
     if (kind === 'gpu' && description.processor) {
