@@ -1,7 +1,7 @@
 /**
- * Keeps two warnings of Dawn from the terminal. When it looks at a driver that has more dynamic buffers than it can use, as lavapipe and RADV have, it writes
- * that it lowers both limits: from C++ to the process's stderr, at every start, with no switch against it (Dawn's PhysicalDevice, NormalizeLimits). Nothing here asks for
- * these limits. Whatever else is written meanwhile comes out as it is.
+ * Keeps two warnings of Dawn from the terminal. When it looks at a driver that has more dynamic buffers than it can use, as lavapipe and RADV have, it
+ * writes that it lowers both limits: from C++ to the process's stderr, at every start, with no switch against it (Dawn's PhysicalDevice,
+ * NormalizeLimits). Nothing here asks for these limits. Whatever else is written meanwhile comes out as it is.
  */
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
