@@ -200,11 +200,13 @@ describe('bench/gpu.sh', () => {
       'conv-128',
       'step-512',
       'torch',
+      ...['uniform', 'igq'].flatMap(init => [0.2, 0.1, 0.05].map(density => `step-128-${init}-${density}`)),
+      'sparse',
       'step-128-f16',
       'step-512-f16',
       'conv-8-f16',
       'conv-128-f16',
-      'step-128-density-0.2',
+      'norm-128',
       'launch',
     ]);
     for (const [name, code] of parts) {
