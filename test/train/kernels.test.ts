@@ -43,7 +43,7 @@ const bits = (folder: string) =>
     .digest('hex');
 
 beforeAll(() => {
-  // forward passes with slices of the sums that the defaults do not make: other roundings, the same mathematics
+  // weight gradients with slices of the sums that the defaults do not make: other roundings, the same mathematics
   const model = createModel(
     'resnet8',
     { device, random: new Random(1) },
@@ -51,10 +51,12 @@ beforeAll(() => {
   );
   const works = convolutionsIn(() => capture(device, () => void model.forward(empty(device, [16, 3, 32, 32]))).dispose());
   const weights = works.map(({ shape }) => ({ pass: 'weight gradient' as const, shape }));
+  // on GPUs, whose defaults make as many as there are, fewer
+  const last = device.adapter.processor ? -1 : -2;
   measured = new Map(
     weights.map(work => [
       convKey(work),
-      { variant: convCandidates(device, work).at(-1) as unknown as Variant, best: 1, default: 2 },
+      { variant: convCandidates(device, work).at(last) as unknown as Variant, best: 1, default: 2 },
     ]),
   );
   model.dispose();
