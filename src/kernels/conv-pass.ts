@@ -98,35 +98,44 @@ export function inputGradPasses(s: ConvShape): { passes: ConvPass[]; complete: b
 }
 
 /**
- * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW, tile] (or [G, TILES, TH, TW, CI, tile] with `outerTaps`), zeros past CO/G.
- * @param spare elements after the end that a kernel may read and not use @param half rounds them to f16
+ * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW/per, tile, per] (or [G, TILES, TH, TW/per, CI, tile, per] with `outerTaps`), zeros
+ * past CO/G and TW. @param per columns of taps that are side by side, 1 by default @param spare elements after the end that a kernel may read
+ * and not use @param half rounds them to f16
  */
 export function withPackedWeights(
   device: Device,
   w: Storage,
   s: ConvPass,
-  { tile, outerTaps = false, spare = 0, half = false }: { tile: number; outerTaps?: boolean; spare?: number; half?: boolean },
+  {
+    tile,
+    outerTaps = false,
+    per = 1,
+    spare = 0,
+    half = false,
+  }: { tile: number; outerTaps?: boolean; per?: number; spare?: number; half?: boolean },
   use: (packed: Storage) => void,
 ): void {
   const co = s.co / s.groups;
   const ci = s.ci / s.groups;
   const tiles = ceil(co, tile);
   const { rows, cols } = s;
-  const total = s.groups * tiles * ci * rows.count * cols.count * tile;
+  const perRow = ceil(cols.count, per);
+  const pairs = s.groups * tiles * tile * ci;
   const kernel = s.kh * s.kw;
   const taps = [rows.count, cols.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
   const make = (): Storage => {
-    const packed = device.allocate((total + spare) * (half ? 2 : 4));
+    const packed = device.allocate((pairs * rows.count * perRow * per + spare) * (half ? 2 : 4));
     device.dispatch(
-      program('conv_pack', 'rw', { OUTER: outerTaps, HALF: half }),
+      program('conv_pack', 'rw', { P: per, HALF: half }),
       [w, packed],
       uniform()
-        .uint(total, ci, rows.count, cols.count, tile, tiles, co)
+        .uint(pairs, ci, rows.count, cols.count, tile, tiles, co)
         .uint(co * ci * kernel, s.flip ? kernel : ci * kernel, s.flip ? co * kernel : kernel)
-        .int(s.kw, rows.k0, rows.ks, cols.k0, cols.ks),
-      gridFor(total, 64),
+        .int(s.kw, rows.k0, rows.ks, cols.k0, cols.ks)
+        .uint(tile * ci * rows.count * perRow, ...(outerTaps ? [tile, ci * tile] : [rows.count * perRow * tile, tile])),
+      gridFor(pairs, 64),
     );
     return packed;
   };
-  device.derived(w, `conv ${[tile, outerTaps, spare, half, s.flip, s.groups, ...taps]}`, make, use);
+  device.derived(w, `conv ${[tile, outerTaps, per, spare, half, s.flip, s.groups, ...taps]}`, make, use);
 }

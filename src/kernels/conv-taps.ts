@@ -47,12 +47,16 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   const tilesH = ceil(s.oh, r);
   const kept = keptRows(s, tile);
   const [first, last] = [Math.floor(Math.min(...columns) / 4), Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4)];
+  // columns of taps of a channel that are in one vec4 of weights: what a subgroup's invocation tests for zeros is then its own
+  const per = lanes === 0 || cols.count === 1 ? 1 : cols.count === 2 ? 2 : 4;
   const variant = {
     Q: q,
     V: v,
     R: r,
     S: stride,
     TW: cols.count,
+    P: per,
+    GROUPS: ceil(cols.count, per),
     ...kept,
     COL: columns,
     M0: first,
@@ -72,7 +76,7 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
     .int(rows.offset, rows.step)
     .uint(rows.count, s.groups, tilesW, tilesH, tilesCo);
-  withPackedWeights(device, w, s, { tile: 4 * q, spare: lanes }, packed => {
+  withPackedWeights(device, w, s, { tile: 4 * q, per, spare: 4 * lanes }, packed => {
     device.dispatch(program('conv_taps', 'rrw', variant), [x, packed, y], params, grid);
   });
 }

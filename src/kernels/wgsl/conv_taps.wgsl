@@ -2,7 +2,7 @@
 //
 //   y[n, co, YS·i + ya, YS·j + yb] = Σ_ci Σ_th Σ_tw  w[ci, th, tw, co] · x[n, ci, S·i + r0 + RD·th, S·j + COL[tw]]
 //
-// with x = 0 outside. x [N, CI, H, W], w packed [G, TILES, CI/G, TH, TW, $(4*Q)] (zeros past CO/G), y [N, CO, OH, OW].
+// with x = 0 outside. x [N, CI, H, W], w packed [G, TILES, CI/G, TH, $(GROUPS), $(4*Q), $(P)] (zeros past CO/G and TW), y [N, CO, OH, OW].
 //
 // One invocation: $(4*Q) output channels x $(R) rows x $(4*V) columns in registers. Neighbouring invocations take neighbouring column
 // tiles, then rows, then images; workgroup rows take the next output channels, and z goes on where x alone would pass 65 535. Loads of x
@@ -12,8 +12,8 @@
 // For weights of which many are 0: a row of taps that are all 0 is skipped. The sums are the same to the bit, for what is left out adds 0.
 //% end
 //% if LANES
-// A workgroup is one subgroup, and its invocations need the same weights: each loads every $(LANES)th of them and tells the others. On such
-// adapters a load costs as much as twenty multiplications, a broadcast as much as one.
+// A workgroup is one subgroup, and its invocations need the same weights: each loads every $(LANES)th vec4 of them and tells the others. On
+// such adapters a load costs as much as twenty multiplications, a broadcast as much as one.
 enable subgroups;
 //% end
 struct Params {
@@ -29,11 +29,7 @@ struct Params {
 //% else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 //% end
-//% if LANES
-@group(0) @binding(2) var<storage, read> wt: array<f32>;
-//% else
 @group(0) @binding(2) var<storage, read> wt: array<vec4f>;
-//% end
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 // Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements. A negative index is a huge u32. `&` and not
@@ -90,7 +86,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 
   // Sums of $(BLOCK) channels are added to the total, so that rounding hardly grows with the number of channels.
-  var w_at = id.y * ci_count * p.th * $(TW*4*Q)u;
+  var w_at = id.y * ci_count * p.th * $(GROUPS*Q*P)u;
   for (var first = 0u; first < ci_count; first += $(BLOCK)u) {
 //% for r in 0..R
 //% for c in 0..4*Q
@@ -154,32 +150,34 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% if LANES
-//% for k in 0..(TW*4*Q+LANES-1)/LANES
+//% for k in 0..(GROUPS*Q*P+LANES-1)/LANES
       let own$(k) = wt[w_at + $(k*LANES)u + lane];
 //% end
 //% else
-//% for k in 0..TW*Q
-      let own$(k) = wt[(w_at >> 2u) + $(k)u];
+//% for k in 0..GROUPS*Q*P
+      let own$(k) = wt[w_at + $(k)u];
 //% end
 //% end
 //% if SKIP
-//% for k in 0..4*Q/LANES
-      let any$(k) = abs(own$(k))
+//% for k in 0..(Q*P+LANES-1)/LANES
+//% for j in 0..4/P
+      let any$(k)_$(j*P) = abs(own$(k)[$(j*P)])
 //% for tw in 1..TW
-        + abs(own$(tw*4*Q/LANES+k))
+        + abs(own$(tw/P*4*Q*P/4/LANES+k)[$(j*P+tw%P)])
 //% end
       ;
 //% end
 //% end
+//% end
 //% for c in 0..4*Q
 //% if SKIP
-      if (subgroupBroadcast(any$(c/LANES), $(c%LANES)u) != 0.0) {
+      if (subgroupBroadcast(any$(c*P/4/LANES)_$(c*P%4), $(c*P/4%LANES)u) != 0.0) {
 //% else
       {
 //% end
 //% for tw in 0..TW
 //% if LANES
-      let w$(tw) = subgroupBroadcast(own$((tw*4*Q+c)/LANES), $((tw*4*Q+c)%LANES)u);
+      let w$(tw) = subgroupBroadcast(own$((tw/P*4*Q+c)*P/4/LANES)[$(((tw/P*4*Q+c)*P+tw%P)%4)], $((tw/P*4*Q+c)*P/4%LANES)u);
 //% else
       let w$(tw) = own$((tw*4*Q+c)/4)[$(c%4)];
 //% end
@@ -205,7 +203,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% end
-      w_at += $(TW*4*Q)u;
+      w_at += $(GROUPS*Q*P)u;
     }
 //% end
 //% if KEEP < 2
