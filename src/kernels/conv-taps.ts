@@ -45,7 +45,7 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   const columns = Array.from({ length: cols.count }, (_, t) => cols.offset + cols.step * t);
   const tilesW = ceil(s.ow, 4 * v);
   const tilesH = ceil(s.oh, r);
-  const kept = keptRows(s, tile);
+  const kept = keptRows(s, tile, tilesW, tilesH);
   const [first, last] = [Math.floor(Math.min(...columns) / 4), Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4)];
   // columns of taps of a channel that are in one vec4 of weights: what a subgroup's invocation tests for zeros is then its own
   const per = lanes === 0 || cols.count === 1 ? 1 : cols.count === 2 ? 2 : 4;
@@ -86,18 +86,27 @@ const WRITTEN_OUT = 8;
 
 /**
  * Which rows of x an invocation holds at once. KEEP: 0 those of one row of taps; else all that its outputs need, because they are neighbours.
- * STEPS: rows of taps written out. IN: of each row held, whether it lies in any image.
+ * STEPS: rows of taps written out. IN: of each row held, whether it lies in any image. SHARE: rows above and below a tile's own, which begin with
+ * the OWN-th held, come from the neighbours in the subgroup, for it covers whole images.
  */
-function keptRows({ rows, stride, oh, h }: ConvPass, { q, v, r }: TapsTile) {
-  const neighbours = r > 1 && stride === 1 && (rows.count === 1 || rows.step === 1);
+function keptRows(s: ConvPass, { q, v, r, lanes }: TapsTile, tilesW: number, tilesH: number) {
+  const { rows, oh, h } = s;
+  const consecutive = s.stride === 1 && (rows.count === 1 || rows.step === 1);
+  const [above, below] = [-rows.offset, rows.count - 1 + rows.offset];
+  const reached = consecutive && above >= 0 && above <= r && below >= 0 && below <= r && h <= tilesH * r;
+  const share = reached && rows.count > 2 && tilesH > 1 && lanes % (tilesW * tilesH) === 0 && lanes > 0;
+  const neighbours = consecutive && (r > 1 || share);
   const held = neighbours ? r + rows.count - 1 : r;
   const outside = (row: number) => neighbours && r >= oh && (row < 0 || row >= h);
-  const keep = !neighbours ? 0 : q * v * r > WRITTEN_OUT ? 1 : 2;
+  const keep = !neighbours ? 0 : share || q * v * r > WRITTEN_OUT ? 1 : 2;
   return {
     KEEP: keep,
     ROWS: held,
     STEPS: keep === 2 ? rows.count : 1,
     IN: Array.from({ length: held }, (_, i) => Number(keep < 2 || !outside(i + rows.offset))),
+    SHARE: share,
+    OWN: share ? above : 0,
+    TILES_W: share ? tilesW : 0,
   };
 }
 

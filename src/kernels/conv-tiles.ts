@@ -17,7 +17,7 @@ export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 const BUSY = 96;
 /** Taps of a kernel up to which one invocation of conv_weight_grad computes them all. */
 const MOST_TAPS = 9;
-/** Density up to which skipping zeros pays on lavapipe: above, the branch on a row of three taps goes wrong too often. */
+/** Density up to which skipping zeros pays on lavapipe where it does not always: above, the branch on a row of taps goes wrong too often. */
 const WORTH_SKIPPING = 0.22;
 /** The same where images are so narrow that a row of taps has little work for its branch. */
 const WORTH_SKIPPING_NARROW = 0.11;
@@ -50,10 +50,12 @@ const narrow = gemm(128, 1, 4, 1, 16);
 export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
-    const v = s.ow > 8 && s.stride === 1 && device.adapter.kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
+    const { kind, subgroupSize: lanes } = device.adapter;
+    const v = s.ow > 8 && s.stride === 1 && kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
     const q = co > 8 ? 4 : co > 4 ? 2 : 1;
-    const r = v === 1 ? rowsThatFill(device, s, v) : 1;
-    return { kernel: 'taps', q: r === 4 ? Math.min(q, 2) : q, v, r, lanes: device.adapter.subgroupSize };
+    const skip = kind === 'lavapipe' && skipsAlways(s, { q, v, lanes });
+    const r = v === 1 ? rowsThatFill(device, s, v, 4) : v === 2 && skip ? rowsThatFill(device, s, v, 2) : 1;
+    return { kernel: 'taps', q: r === 4 ? Math.min(q, 2) : q, v, r, lanes, ...(skip ? { skip } : {}) };
   }
   const positions = s.n * s.oh * s.ow;
   const most = device.limits.maxComputeWorkgroupStorageSize;
@@ -71,11 +73,12 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   return tiles.find(fits) ?? (gemmMemory(small) <= most ? small : smallest);
 }
 
-/** On lavapipe: of 4, 2 and 1 rows an invocation, which share their loads of x, the most that leave no lane of a subgroup without work. */
-function rowsThatFill(device: Device, s: ConvPass, v: number): number {
+/** On lavapipe: of `most`, half of it and so on, the most rows an invocation that leave no lane of a subgroup without work; they share loads of x. */
+function rowsThatFill(device: Device, s: ConvPass, v: number, most: number): number {
   const { kind, subgroupSize } = device.adapter;
   if (kind !== 'lavapipe' || s.stride > 1) return 1;
-  return [4, 2].find(r => r <= s.oh && s.n * ceil(s.oh, r) * ceil(s.ow, 4 * v) >= subgroupSize) ?? 1;
+  const fills = (r: number) => r <= s.oh && s.n * ceil(s.oh, r) * ceil(s.ow, 4 * v) >= subgroupSize;
+  return [4, 2].find(r => r <= most && fills(r)) ?? 1;
 }
 
 /**
@@ -97,21 +100,33 @@ export function densityKey(device: Device, density: number): string {
 }
 
 /**
- * The tile that computes a pass, measured or default. Where few weights are left, one that does not say itself whether it skips zeros does so, and
- * takes more rows; on GPUs lists of weights are taken instead. Skipping and other numbers of rows and channels leave the sums the same to the bit, so a layer may pass from one density to another
- * without a trace; other numbers of columns round differently at the edges of images.
+ * The tile that computes a pass, measured or default. Where few weights are left, one that was not measured with zeros skipped, or without, skips
+ * them, and takes more rows or channels; on GPUs lists of weights are taken instead. Skipping and other numbers of rows and channels leave the sums
+ * the same to the bit, so a layer may pass from one density to another without a trace; other numbers of columns round differently at the edges of
+ * images.
  */
 export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
   const tile = chosen ?? defaultPassTile(device, s);
   if (hasLists(device)) return tile.kernel === 'gemm' && tile.lists === undefined ? (defaultSparseTile(device, s) ?? tile) : tile;
   const { density = 1 } = s;
-  if (device.adapter.kind !== 'lavapipe' || tile.kernel !== 'taps' || tile.skip !== undefined || !canSkip(tile)) return tile;
-  if (density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
-  return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v) : 1), skip: true };
+  if (device.adapter.kind !== 'lavapipe' || tile.kernel !== 'taps' || !canSkip(tile)) return tile;
+  if ((chosen && 'skip' in chosen) || density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
+  if (skipsAlways(s, tile)) {
+    const wide = density <= WORTH_SKIPPING_NARROW && tile.v === 4 && (s.co / s.groups) % 32 === 0;
+    return { ...tile, q: wide ? 8 : tile.q };
+  }
+  return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v, 4) : 1), skip: true };
 }
 
 /** Skipping asks weights that a subgroup loads for itself, whole registers of them. */
-const canSkip = ({ q, lanes }: TapsTile): boolean => lanes > 0 && (4 * q) % lanes === 0;
+const canSkip = ({ q, lanes }: Pick<TapsTile, 'q' | 'lanes'>): boolean => lanes > 0 && (4 * q) % lanes === 0;
+
+/**
+ * Whether a tile on lavapipe tests rows of taps whatever the density: where there is enough work to a test, code in many branches is faster than
+ * the same in one piece, even if no weight is 0.
+ */
+const skipsAlways = (s: ConvPass, tile: Pick<TapsTile, 'q' | 'v' | 'lanes'>): boolean =>
+  tile.v > 1 && s.cols.count > 2 && canSkip(tile);
 
 export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   const co = s.co / s.groups;
@@ -155,10 +170,12 @@ export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] =
   { q: 2, v: 1, r: 2 },
   { q: 1, v: 4, r: 1 },
 ];
-/** And on lavapipe: rows that share their loads. */
+/** And on lavapipe: rows, or for few weights many channels, that share their loads. */
 export const tallSizes: typeof tapsSizes = [
   { q: 2, v: 1, r: 4 },
+  { q: 4, v: 2, r: 2 },
   { q: 4, v: 2, r: 4 },
+  { q: 8, v: 4, r: 1 },
 ];
 
 export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [
@@ -202,7 +219,11 @@ export function passCandidates(device: Device, s: ConvPass): PassTile[] {
   const byDefault = defaultPassTile(device, s);
   const others = unlike(byDefault);
   const co = s.co / s.groups;
-  if (device.adapter.processor) return [...tapsTiles(device, s), { ...byDefault, lanes: 0 } as TapsTile].filter(others);
+  if (byDefault.kernel === 'taps') {
+    const { skip, ...alone } = byDefault;
+    const tiles = tapsTiles(device, s).map(t => (skip && skipsAlways(s, t) ? { ...t, skip } : t));
+    return [...tiles, { ...alone, lanes: 0 }].filter(others);
+  }
   const most = device.limits.maxComputeWorkgroupStorageSize;
   const inF16 = device.precision === 'f16' ? matrixTiles.filter(t => matrixMemory(t) <= most && matrixFits(s, t)) : [];
   const inF32 = [...(co <= 4 ? [narrow] : []), ...gemmTiles].filter(t => gemmMemory(t) <= most);

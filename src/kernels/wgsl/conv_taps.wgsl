@@ -7,7 +7,8 @@
 // One invocation: $(4*Q) output channels x $(R) rows x $(4*V) columns in registers. Neighbouring invocations take neighbouring column
 // tiles, then rows, then images; workgroup rows take the next output channels, and z goes on where x alone would pass 65 535. Loads of x
 // are vec4: for each input row the aligned vec4s that cover all taps are loaded once, and shifted windows are picked from registers. Where a
-// subgroup covers whole rows (EDGES), those of the neighbouring tiles come from the neighbours instead, and past the end of a row are 0.
+// subgroup covers whole rows (EDGES), those of the neighbouring tiles come from the neighbours instead, and past the end of a row are 0; where
+// it covers whole images (SHARE), so do the rows above and below a tile's own.
 //% if SKIP
 // For weights of which many are 0: a row of taps that are all 0 is skipped. The sums are the same to the bit, for what is left out adds 0.
 //% end
@@ -108,11 +109,29 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% else
       let row$(r) = first_row + $(r*S) + p.rd * i32(th);
 //% end
+//% if SHARE == 0 || (r >= OWN && r < OWN+R)
 //% for m in 0..M1-M0+1
 //% if IN[r] && (EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V))
       var x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
 //% end
 //% end
+//% end
+//% end
+//% if SHARE
+//% for r in 0..ROWS
+//% for m in 0..M1-M0+1
+//% if EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V)
+//% if r < OWN
+      var x$(r)_$(m) = select(subgroupShuffleUp(x$(r+R)_$(m), $(TILES_W)u), vec4f(), tile_h == 0u);
+//% end
+//% if r >= OWN+R
+      var x$(r)_$(m) = select(subgroupShuffleDown(x$(r-R)_$(m), $(TILES_W)u), vec4f(), tile_h == p.tiles_h - 1u);
+//% end
+//% end
+//% end
+//% end
+//% end
+//% for r in 0..ROWS
 //% for m in 0..M1-M0+1
 //% if IN[r] == 0
       var x$(r)_$(m) = vec4f();
