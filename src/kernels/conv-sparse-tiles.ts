@@ -11,10 +11,10 @@ interface Finding {
 
 /** Images wider than eight. */
 const wide: Finding = { worth: 0.35, tile: { tc: 8, tr: 4, ng: 1, nv: 4, g: 1, wy: 16, depth: 8, u: 4, slices: 1 } };
-const eight: Finding = { worth: 0.22, tile: { tc: 8, tr: 4, ng: 1, nv: 2, g: 1, wy: 8, depth: 8, u: 4, slices: 1 } };
-const narrow: Finding = { worth: 0.22, tile: { tc: 4, tr: 4, ng: 2, nv: 2, g: 1, wy: 8, depth: 8, u: 2, slices: 2 } };
+const eight: Finding = { worth: 0.22, tile: { tc: 8, tr: 2, ng: 1, nv: 2, g: 1, wy: 32, depth: 16, u: 4, slices: 1 } };
+const narrow: Finding = { worth: 0.3, tile: { tc: 4, tr: 4, ng: 2, nv: 4, g: 1, wy: 16, depth: 8, u: 4, slices: 4 } };
 /** Of stride 2. */
-const strided: Finding = { worth: 0.11, tile: { tc: 8, tr: 4, ng: 1, nv: 1, g: 2, wy: 8, depth: 8, u: 4, slices: 1 } };
+const strided: Finding = { worth: 0.11, tile: { tc: 8, tr: 2, ng: 1, nv: 2, g: 1, wy: 32, depth: 8, u: 4, slices: 1 } };
 
 const findings = [wide, eight, narrow, strided];
 
@@ -48,7 +48,7 @@ export function defaultSparseTile(device: Device, s: ConvPass): SparseTile | nul
 
 /** What the tuner tries for a pass of sparse weights. */
 export function sparseTiles(device: Device, s: ConvPass): SparseTile[] {
-  const tiles = findings.flatMap(({ tile }) => [tile, { ...tile, slices: 3 - tile.slices }]);
+  const tiles = findings.flatMap(({ tile }) => [1, 2, 4].map(slices => ({ ...tile, slices })));
   const fit = tiles.flatMap(tile => fitted(device, s, tile) ?? []);
   return [...new Map(fit.map(tile => [JSON.stringify(tile), tile])).values()];
 }
@@ -58,7 +58,7 @@ function fitted(device: Device, s: ConvPass, tile: Omit<SparseTile, 'kernel'>): 
   const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: memory } = device.limits;
   const lanes = tile.tc * tile.tr * tile.ng;
   const tiles = ceil(ceil(s.co / s.groups, 4), tile.g);
-  const wy = [16, 8, 4, 2, 1].find(w => w <= tile.wy && w * lanes <= most && w <= tiles)!;
+  const wy = [32, 16, 8, 4, 2, 1].find(w => w <= tile.wy && w * lanes <= most && w <= tiles)!;
   const nv = [4, 2, 1].find(v => v <= tile.nv && 4 * v * tile.ng <= s.n);
   if (!nv || s.rows.count * s.cols.count < FEWEST_TAPS) return null;
   const found: SparseTile = { kernel: 'sparse', ...tile, nv, wy };
