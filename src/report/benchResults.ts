@@ -17,6 +17,8 @@ export interface Measure {
   high: number;
   /** How many times as long as Sparrow it takes, where they took turns. */
   ratio?: number | undefined;
+  /** Of a step under masks: their density to the last digit. */
+  density?: number | undefined;
 }
 
 /** What was measured of one shape or network: by pass, each contestant once. */
@@ -106,6 +108,8 @@ interface Line {
   batchSize?: number;
   trainStep?: number;
   density?: number;
+  /** `uniform`, `igq`, ...: as `--sparse-init` is written. */
+  sparseInit?: string;
   timing?: Timing;
   peers?: Peer[];
   /** Of measure.py: its version, and results by mode. */
@@ -165,8 +169,7 @@ function addSuite(at: AdapterResults, result: Line, own: string): void {
       }
     }
   } else if (suite === 'step') {
-    const { density = 1 } = result;
-    const row = addStep(at, result, density < 1 ? `${own}, density ${Number(density.toPrecision(2))}` : own, result.timing!);
+    const row = addStep(at, result, own, result.timing!);
     for (const peer of result.peers ?? []) {
       if (heard(at, peer, row.name)) addStep(at, result, peer.name, peer.timing!, peer.ratio?.median);
     }
@@ -193,17 +196,35 @@ function addRates(
   const row = rowOf(at, kind, `${shape}, batch ${Array.isArray(sizes) ? sizes[0] : sizes.n}`);
   if (!Array.isArray(sizes)) row.sizes = sizes;
   for (const [pass, { gflops, gbs, timing }] of Object.entries(rates)) {
-    const value = (gflops ?? gbs)!;
-    put(row, pass, contestant, value, timing, ratio?.[pass]?.median);
+    put(row, pass, { contestant, value: (gflops ?? gbs)!, ratio: ratio?.[pass]?.median }, timing);
   }
   return row;
 }
 
-function addStep(at: AdapterResults, of: Line, contestant: string, timing: Timing, ratio?: number): BenchRow {
+function addStep(at: AdapterResults, of: Line, library: string, timing: Timing, ratio?: number): BenchRow {
   const name = `${of.arch}, width ${of.width}, batch ${of.batchSize}, PGD-${of.trainStep}`;
   const row = rowOf(at, 'step', name);
-  put(row, 'step', contestant, of.batchSize! / (timing.median / 1000), timing, ratio);
+  const { contestant, density } = underMasks(library, of, row.passes.get('step') ?? []);
+  put(row, 'step', { contestant, value: of.batchSize! / (timing.median / 1000), ratio, density }, timing);
   return row;
+}
+
+/**
+ * A library with the masks that it trained under: 'Sparrow, density 0.2, IGQ'. Results may not name their masks: those of
+ * another density, be it in the last digit, are others then.
+ */
+function underMasks(
+  library: string,
+  { density = 1, sparseInit }: Line,
+  others: readonly Measure[],
+): Pick<Measure, 'contestant' | 'density'> {
+  if (density === 1) return { contestant: library };
+  const name = `${library}, density ${Number(density.toPrecision(2))}`;
+  if (sparseInit) return { contestant: `${name}, ${sparseInit === 'uniform' ? sparseInit : sparseInit.toUpperCase()}`, density };
+  const numbered = (n: number) => (n === 1 ? name : `${name}, masks ${n}`);
+  let n = 1;
+  while (others.some(m => m.contestant === numbered(n) && m.density !== density)) n++;
+  return { contestant: numbered(n), density };
 }
 
 function rowOf(at: AdapterResults, kind: Kind, name: string): BenchRow {
@@ -213,9 +234,8 @@ function rowOf(at: AdapterResults, kind: Kind, name: string): BenchRow {
 }
 
 /** A speed at the median, and by the spread of its times. */
-function put(row: BenchRow, pass: string, contestant: string, value: number, timing: Timing, ratio: number | undefined): void {
-  const { median, min, max } = timing;
-  const measure: Measure = { contestant, value, low: (value * median) / max, high: (value * median) / min, ratio };
+function put(row: BenchRow, pass: string, measure: Omit<Measure, 'low' | 'high'>, { median, min, max }: Timing): void {
+  const { contestant, value } = measure;
   const others = (row.passes.get(pass) ?? []).filter(m => m.contestant !== contestant);
-  row.passes.set(pass, [...others, measure]);
+  row.passes.set(pass, [...others, { ...measure, low: (value * median) / max, high: (value * median) / min }]);
 }

@@ -11,7 +11,7 @@ import { attribute, parsePage, textOf } from './html.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-bench-page-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-const h100 = fileURLToPath(new URL('../../bench/results/h100-2026-11-22.jsonl', import.meta.url));
+const h100 = fileURLToPath(new URL('../../bench/results/h100-2026-11-23.jsonl', import.meta.url));
 
 const adapter = { kind: 'lavapipe', description: 'llvmpipe <1>' };
 const where = { adapter, node: 'v20.11.0', commit: 'abc', date: '2026-01-02T03:04:05Z', precision: 'f32', ok: true };
@@ -120,6 +120,22 @@ describe('results in several files', () => {
     ]);
   });
 
+  it('tell masks of one density apart, and take those of another last digit for others where they have no name', () => {
+    const step = { ...where, suite: 'step', arch: 'resnet18', width: 4, batchSize: 8, trainStep: 10, timing: timing(2000) };
+    const uniform = { density: 0.2000008, sparseInit: 'uniform' };
+    const igq = { density: 0.2000009, sparseInit: 'igq' };
+    const lines = [uniform, igq, igq, { density: 0.2000009 }, { density: 0.2000008 }, { density: 0.2000009 }, { density: 1 }];
+    const [{ rows }] = readBenchResults([fileOf(...lines.map(masks => ({ ...step, ...masks })))]);
+    const steps = [...rows.step.values()].flatMap(row => row.passes.get('step')!);
+    expect(steps.map(m => m.contestant)).toEqual([
+      'Sparrow, density 0.2, uniform',
+      'Sparrow, density 0.2, IGQ',
+      'Sparrow, density 0.2, masks 2',
+      'Sparrow, density 0.2',
+      'Sparrow',
+    ]);
+  });
+
   it('name the line that cannot be read', () => {
     const broken = join(folder, 'broken.jsonl');
     writeFileSync(broken, `${JSON.stringify(conv)}\n\n{"suite":\n`);
@@ -161,10 +177,12 @@ describe('the page', () => {
 
   it('draws the results of the H100 beside PyTorch', () => {
     const out = join(folder, 'h100.html');
-    expect(writeBenchPage([h100], out)).toBe(10);
+    expect(writeBenchPage([h100], out)).toBe(14);
     const written = readFileSync(out, 'utf8');
     expect(parsePage(written).errors).toEqual([]);
-    for (const name of ['Sparrow f16', 'PyTorch, TF32 off', 'PyTorch AMP', 'Sparrow, density 0.2'])
-      expect(written).toContain(name);
+    for (const name of ['Sparrow f16', 'PyTorch, TF32 off', 'PyTorch AMP']) expect(written).toContain(name);
+    // images a second at batch 128, of both masks
+    for (const bar of ['density 0.2, uniform: 1\u202F166', 'density 0.2, IGQ: 1\u202F116', 'density 0.05, uniform: 1\u202F785'])
+      expect(written).toContain(`Sparrow, ${bar}`);
   });
 });
