@@ -11,6 +11,8 @@ import { type Ceilings, type ConvSizes, ceilingsOf } from './roof.ts';
 export interface Measure {
   /** `Sparrow`, `Sparrow f16`, `jax-js`. */
   contestant: string;
+  /** Whether it multiplies and adds in f32, as the adapter's measured ceiling does; f16 and TF32 have matrix units. */
+  f32: boolean;
   /** The higher the better: at the median, the slowest and the fastest sample. */
   value: number;
   low: number;
@@ -118,7 +120,13 @@ interface Line {
   step?: Record<string, Line[]>;
 }
 
-const torchModes: Record<string, string> = { fp32: 'PyTorch, TF32 off', default: 'PyTorch defaults', amp: 'PyTorch AMP' };
+type Contestant = Pick<Measure, 'contestant' | 'f32'>;
+
+const torchModes: Record<string, Contestant> = {
+  fp32: { contestant: 'PyTorch, TF32 off', f32: true },
+  default: { contestant: 'PyTorch defaults', f32: false },
+  amp: { contestant: 'PyTorch AMP', f32: false },
+};
 
 function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   const name = line.gpu ?? (line.adapter && (line.adapter.description || line.adapter.kind));
@@ -128,9 +136,9 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   if (line.torch !== undefined) {
     fact(at, 'PyTorch', line.torch);
     for (const [mode, shapes] of Object.entries(line.conv ?? {}))
-      for (const shape of shapes) if (shape.own) addRates(at, 'conv', shape, torchModes[mode] ?? mode, shape.own);
+      for (const shape of shapes) if (shape.own) addRates(at, 'conv', shape, torchModes[mode], shape.own);
     for (const [mode, steps] of Object.entries(line.step ?? {}))
-      for (const step of steps) if (step.timing) addStep(at, step, torchModes[mode] ?? mode, step.timing);
+      for (const step of steps) if (step.timing) addStep(at, step, torchModes[mode], step.timing);
     return;
   }
   if (line.suite === undefined) return;
@@ -139,7 +147,8 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   fact(at, 'CPU', line.cpu);
   fact(at, 'commit', line.commit);
   fact(at, 'measured', line.date?.slice(0, 10));
-  for (const part of line.parts ?? [line]) addSuite(at, part, line.precision === 'f16' ? 'Sparrow f16' : 'Sparrow');
+  const own = line.precision === 'f16' ? { contestant: 'Sparrow f16', f32: false } : { contestant: 'Sparrow', f32: true };
+  for (const part of line.parts ?? [line]) addSuite(at, part, own);
 }
 
 const emptyResults = (name: string): AdapterResults => ({
@@ -154,7 +163,7 @@ function fact(at: AdapterResults, name: string, value: string | undefined): void
   if (value) at.facts.set(name, (at.facts.get(name) ?? new Set()).add(value));
 }
 
-function addSuite(at: AdapterResults, result: Line, own: string): void {
+function addSuite(at: AdapterResults, result: Line, own: Contestant): void {
   const { suite, limits } = result;
   if (limits) {
     at.limits = limits;
@@ -165,16 +174,19 @@ function addSuite(at: AdapterResults, result: Line, own: string): void {
     for (const shape of result.shapes!) {
       const row = addRates(at, suite, shape, own, shape.own);
       for (const peer of shape.peers ?? []) {
-        if (heard(at, peer, row.name)) addRates(at, suite, shape, peer.name, peer.rates!, peer.ratio);
+        if (heard(at, peer, row.name)) addRates(at, suite, shape, library(peer), peer.rates!, peer.ratio);
       }
     }
   } else if (suite === 'step') {
     const row = addStep(at, result, own, result.timing!);
     for (const peer of result.peers ?? []) {
-      if (heard(at, peer, row.name)) addStep(at, result, peer.name, peer.timing!, peer.ratio?.median);
+      if (heard(at, peer, row.name)) addStep(at, result, library(peer), peer.timing!, peer.ratio?.median);
     }
   }
 }
+
+/** Other libraries take turns in f32, whatever Sparrow computes in. */
+const library = ({ name }: Peer): Contestant => ({ contestant: name, f32: true });
 
 /** Whether a library has results; its version is a fact, its error a failure. */
 function heard(at: AdapterResults, peer: Peer, where: string): boolean {
@@ -189,23 +201,23 @@ function addRates(
   at: AdapterResults,
   kind: Kind,
   { shape, sizes }: Shape,
-  contestant: string,
+  contestant: Contestant,
   rates: Record<string, Rate>,
   ratio?: Peer['ratio'],
 ): BenchRow {
   const row = rowOf(at, kind, `${shape}, batch ${Array.isArray(sizes) ? sizes[0] : sizes.n}`);
   if (!Array.isArray(sizes)) row.sizes = sizes;
   for (const [pass, { gflops, gbs, timing }] of Object.entries(rates)) {
-    put(row, pass, { contestant, value: (gflops ?? gbs)!, ratio: ratio?.[pass]?.median }, timing);
+    put(row, pass, { ...contestant, value: (gflops ?? gbs)!, ratio: ratio?.[pass]?.median }, timing);
   }
   return row;
 }
 
-function addStep(at: AdapterResults, of: Line, library: string, timing: Timing, ratio?: number): BenchRow {
+function addStep(at: AdapterResults, of: Line, by: Contestant, timing: Timing, ratio?: number): BenchRow {
   const name = `${of.arch}, width ${of.width}, batch ${of.batchSize}, PGD-${of.trainStep}`;
   const row = rowOf(at, 'step', name);
-  const { contestant, density } = underMasks(library, of, row.passes.get('step') ?? []);
-  put(row, 'step', { contestant, value: of.batchSize! / (timing.median / 1000), ratio, density }, timing);
+  const masked = underMasks(by.contestant, of, row.passes.get('step') ?? []);
+  put(row, 'step', { ...by, ...masked, value: of.batchSize! / (timing.median / 1000), ratio }, timing);
   return row;
 }
 

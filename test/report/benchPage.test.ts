@@ -175,6 +175,21 @@ describe('the page', () => {
     expect(text).toContain(`${share.toFixed(0)} %`);
   });
 
+  it('has only what computes in f32 under the roof, and names the others', () => {
+    const own = { sizes: sizes(64), own: rates(400) };
+    const half = { ...conv, precision: 'f16', shapes: [{ shape: '64ch 8²', ...own, peers: conv.shapes[0].peers.slice(0, 1) }] };
+    const modes = Object.fromEntries(['fp32', 'default', 'amp'].map(mode => [mode, [{ shape: '64ch 8²', ...own }]]));
+    const torch = { torch: '2.11.0', gpu: adapter.description, conv: modes };
+    const drawn = renderBench(readBenchResults([fileOf(conv, half, torch)]));
+    const under = [...drawn.matchAll(/<title>([^<:]*), 64ch 8², batch 8: [^<]* % of the roof</g)].map(([, name]) => name);
+    expect(new Set(under)).toEqual(new Set(['Sparrow', 'jax-js', 'PyTorch, TF32 off']));
+    const [note] = elements(drawn, 'p')
+      .map(textOf)
+      .filter(text => text.startsWith('Not under the roof'));
+    expect(note).toContain(': Sparrow f16, PyTorch defaults, PyTorch AMP. ');
+    expect(page).not.toContain('Not under the roof');
+  });
+
   it('draws the results of the H100 beside PyTorch', () => {
     const out = join(folder, 'h100.html');
     expect(writeBenchPage([h100], out)).toBe(14);
