@@ -158,6 +158,15 @@ describe('the page', () => {
     const [all] = elements(page, 'svg');
     expect(textOf(all)).toContain('64ch 8², batch 8');
     expect(textOf(all)).toContain('5 (4.1x)');
+    // each with the symbol that its name has in the legend
+    const [inLegend, atBars] = [
+      /<path d="([^"]*)"[^>]*><\/path><text[^>]*>([^<]*)</g,
+      /<title>([^<:]*): [^<]*<\/title><path d="([^"]*)"/g,
+    ];
+    const legend = new Map([...page.matchAll(inLegend)].map(([, shape, name]) => [name, shape]));
+    const marks = [...page.matchAll(atBars)].filter(([, name]) => legend.has(name));
+    expect(marks.length).toBe(2 * 4);
+    for (const [, name, shape] of marks) expect(shape, name).toBe(legend.get(name));
     const widths = elements(page, 'rect').map(rect => Number(attribute(rect, 'width')));
     expect(widths).toHaveLength(2 * 4); // four figures
     for (let i = 0; i < widths.length; i += 2) expect(widths[i] / widths[i + 1]).toBeCloseTo(4, 1);
