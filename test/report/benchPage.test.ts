@@ -192,6 +192,11 @@ describe('the page', () => {
     const drawn = renderBench(readBenchResults([fileOf(conv, half, torch)]));
     const under = [...drawn.matchAll(/<title>([^<:]*), 64ch 8², batch 8: [^<]* % of the roof</g)].map(([, name]) => name);
     expect(new Set(under)).toEqual(new Set(['Sparrow', 'jax-js', 'PyTorch, TF32 off']));
+    const words = elements(drawn, 'desc')
+      .map(textOf)
+      .find(text => text.startsWith('At most'))!;
+    for (const name of under)
+      expect(words).toMatch(new RegExp(`[.;] ${name}, 64ch 8², batch 8: [\\d.]+ GFLOP/s, \\d+ % of the roof`));
     const [note] = elements(drawn, 'p')
       .map(textOf)
       .filter(text => text.startsWith('Not under the roof'));

@@ -234,7 +234,11 @@ describe('a heat map', () => {
     const { source } = named(figuresOf([searched]), 'Distances between masks');
     expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2 \(framed\)<\/title>/g)).toHaveLength(2);
     expect(source).toContain('threshold 0.08');
-    expect(source).toContain('The ticket emerged at epoch 2.</desc>');
+    expect(source).toContain('before: 0.3 at epoch 1, 0.2 at epoch 2. The ticket emerged at epoch 2.</desc>');
+    const epochs = [0, 1, 2, 3, 4, 5];
+    const matrix = epochs.map(a => epochs.map(b => Math.abs(a - b) / 10));
+    const longer = { ...searched, distances: { ...searched.distances, epochs, matrix } };
+    expect(named(figuresOf([longer]), 'Distances between masks').source).toContain('0.4 at epoch 4, 0.4 at epoch 5.'); // of four
     const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };
     expect(named(figuresOf([none]), 'Distances between masks').source).toContain('No ticket emerged.</desc>');
   });
