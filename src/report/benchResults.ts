@@ -1,6 +1,6 @@
 /**
- * What the page of the bench knows: results of `sparrow bench --out` (and of bench/torch/measure.py) read from files with one a line, brought
- * together by adapter. What a later line measures anew replaces the earlier, so that a long suite can be run in parts.
+ * What the page of the bench knows: results of `sparrow bench` and of bench/torch/measure.py, one a line or one a file, brought together by
+ * adapter. What a later one measures anew replaces the earlier, so that a long suite can be run in parts.
  */
 import { basename } from 'node:path';
 import { readFileText } from '../data/files.ts';
@@ -50,17 +50,32 @@ export type Kind = 'conv' | 'norm' | 'step';
 export function readBenchResults(files: readonly string[]): AdapterResults[] {
   const adapters = new Map<string, AdapterResults>();
   for (const file of files) {
-    for (const [i, line] of readFileText(file).split('\n').entries()) {
-      if (line.trim() === '') continue;
+    for (const { line, text } of resultsIn(readFileText(file))) {
       try {
-        addLine(adapters, JSON.parse(line) as Line);
+        addLine(adapters, JSON.parse(text) as Line);
       } catch (error) {
         const why = error instanceof SyntaxError ? 'is not JSON' : 'is no result of sparrow bench';
-        throw new FileError(`${basename(file)}, line ${i + 1}: ${why} (${(error as Error).message})`, { cause: error });
+        throw new FileError(`${basename(file)}, line ${line}: ${why} (${(error as Error).message})`, { cause: error });
       }
     }
   }
   return [...adapters.values()].filter(a => a.limits.length > 0 || Object.values(a.rows).some(rows => rows.size > 0));
+}
+
+/** The results in a file, with the lines that they begin at: one over all lines, as measure.py prints it, or one a line. */
+function resultsIn(text: string): { line: number; text: string }[] {
+  if (isJson(text)) return [{ line: 1, text }];
+  const lines = text.split('\n').map((part, i) => ({ line: i + 1, text: part }));
+  return lines.filter(({ text: part }) => part.trim() !== '');
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface Timing {
@@ -114,8 +129,10 @@ interface Line {
   sparseInit?: string;
   timing?: Timing;
   peers?: Peer[];
-  /** Of measure.py: its version, and results by mode. */
+  /** Of measure.py: its version, what it measured on (`cpu` or a GPU's name), and results by mode. */
   torch?: string;
+  device?: string;
+  threads?: number;
   conv?: Record<string, Shape[]>;
   step?: Record<string, Line[]>;
 }
@@ -129,7 +146,7 @@ const torchModes: Record<string, Contestant> = {
 };
 
 function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
-  const name = line.gpu ?? (line.adapter && (line.adapter.description || line.adapter.kind));
+  const name = adapterOf(line);
   if (name === undefined) return;
   const at = adapters.get(name) ?? emptyResults(name);
   adapters.set(name, at);
@@ -149,6 +166,13 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   fact(at, 'measured', line.date?.slice(0, 10));
   const own = line.precision === 'f16' ? { contestant: 'Sparrow f16', f32: false } : { contestant: 'Sparrow', f32: true };
   for (const part of line.parts ?? [line]) addSuite(at, part, own);
+}
+
+/** The GPU's own name where the result has it: its driver may call it otherwise in WebGPU. */
+function adapterOf({ gpu, adapter, torch, device, threads }: Line): string | undefined {
+  if (gpu !== undefined) return gpu;
+  if (torch !== undefined) return device === 'cpu' ? `CPU, ${threads} threads` : device;
+  return adapter && (adapter.description || adapter.kind);
 }
 
 const emptyResults = (name: string): AdapterResults => ({
