@@ -4,7 +4,8 @@
 #   SPARROW=./sparrow OUT=results bench/gpu.sh
 #
 # SPARROW  the command to run (default: npx sparrow; the launcher of the offline pack is another)
-# OUT      the folder for the results, one JSON file a part (default: gpu-results)
+# OUT      the folder for the results, one JSON file a part, and all of them in results.jsonl, which `sparrow bench --page FILE.html` draws
+#          (default: gpu-results)
 # PYTHON   a Python with PyTorch (default: python3); ADAPTER the adapter's kind (default: gpu)
 # QUICK=1  tiny sizes, to see that every part runs
 #

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
-"""A table of the results that bench/gpu.sh left in a folder: python3 bench/torch/summary.py FOLDER"""
+"""A table of the results that bench/gpu.sh left in a folder, and all of them in FOLDER/results.jsonl: python3 bench/torch/summary.py FOLDER
+
+A line of results.jsonl is a part's result with the part's name and, where it is of the GPU, the GPU's name and driver; `sparrow bench --page` draws it.
+"""
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +15,33 @@ def load(file):
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def gpu_of(torch):
+    """Name and driver of the GPU as nvidia-smi tells them; else the name that PyTorch knows, if any."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        name, driver = answer.split("\n")[0].split(", ")
+        return {"driver": driver, "gpu": name}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {"gpu": torch["device"]} if torch.get("device", "cpu") != "cpu" else {}
+
+
+def write_lines(folder, found):
+    """Every result as a line, in the order of the parts."""
+    gpu = gpu_of(found.get("torch", {}))
+    parts = [line.split("\t")[0] for line in (folder / "parts.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    lines = []
+    for name in parts:
+        if name in found:
+            result = found[name]
+            on_gpu = result.get("device", "cpu") != "cpu" or result.get("adapter", {}).get("kind") == "gpu"
+            line = {"part": name, **(gpu if on_gpu else {}), **result}
+            lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+    temporary = folder / "results.jsonl.part"
+    temporary.write_text("".join(lines), encoding="utf-8")
+    temporary.replace(folder / "results.jsonl")
 
 
 def significant(value):
@@ -32,6 +63,7 @@ def main():
     found = {file.stem: load(file) for file in sorted(folder.glob("*.json"))}
     found = {name: result for name, result in found.items() if result is not None}
     torch = found.get("torch", {})
+    write_lines(folder, found)
 
     for result in found.values():
         if "adapter" in result:

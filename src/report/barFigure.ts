@@ -1,12 +1,12 @@
 /** Groups of horizontal bars on one scale from 0: speeds of contestants at the same work. A thin line spans the slowest and the fastest sample. */
 import { scaleLinear } from 'd3-scale';
-import { type Axis, colourOf, figureWidth, frame, ink, legend, px, titleHeight, xAxis } from './figure.ts';
+import { type Axis, colourOf, figureWidth, frame, ink, legend, px, symbol, titleHeight, xAxis } from './figure.ts';
 import { shorten } from './format.ts';
 import { html, type Markup } from './markup.ts';
 
 export interface Bar {
   name: string;
-  /** Which colour: a contestant keeps its own through the whole page. */
+  /** Which colour and symbol: a contestant keeps its own through the whole page. */
   style: number;
   value: number;
   low: number;
@@ -24,6 +24,8 @@ export interface BarFigure {
 const barHeight = 13;
 const nameHeight = 19;
 const gap = 9;
+/** Room left of the bars for their symbols. */
+const symbolWidth = 14;
 /** Room right of the longest bar for its value. */
 const labelWidth = 92;
 
@@ -41,7 +43,7 @@ export function barFigure({ title, x, groups }: BarFigure): Markup | undefined {
   );
   const top = titleHeight + key.height + 8;
   const largest = Math.max(...drawn.flatMap(group => group.bars.map(bar => Math.max(bar.value, bar.high))));
-  const scale = scaleLinear([0, largest], [0, figureWidth - labelWidth]);
+  const scale = scaleLinear([0, largest], [symbolWidth, figureWidth - labelWidth]);
   let y = top;
   const body = drawn.map(group => {
     const start = y;
@@ -61,5 +63,6 @@ function drawBar({ name, style, value, low, high, note }: Bar, y: number, scale:
   const spread =
     high > low && html`<line x1="${px(scale(low))}" x2="${px(scale(high))}" y1="${middle}" y2="${middle}" stroke="${ink}"/>`;
   const label = `${axis.format(value)}${note ? ` ${note}` : ''}`;
-  return html`<g><title>${name}: ${label}</title><rect x="0" y="${px(y + 1)}" width="${px(Math.max(scale(value), 1))}" height="${barHeight - 2}" fill="${colourOf(style)}"/>${spread}<text x="${px(end + 5)}" y="${px(middle + 4)}" font-size="11" fill="${ink}">${label}</text></g>`;
+  const width = px(Math.max(scale(value) - symbolWidth, 1));
+  return html`<g><title>${name}: ${label}</title>${symbol(style, symbolWidth / 2 - 1, middle)}<rect x="${symbolWidth}" y="${px(y + 1)}" width="${width}" height="${barHeight - 2}" fill="${colourOf(style)}"/>${spread}<text x="${px(end + 5)}" y="${px(middle + 4)}" font-size="11" fill="${ink}">${label}</text></g>`;
 }

@@ -2,7 +2,7 @@
 import { writeFileAtomic } from '../data/files.ts';
 import { FileError, UsageError } from '../errors.ts';
 import { type Bar, barFigure } from './barFigure.ts';
-import { type AdapterResults, type BenchRow, type Kind, readBenchResults } from './benchResults.ts';
+import { type AdapterResults, type BenchRow, type Kind, type Measure, readBenchResults } from './benchResults.ts';
 import { grouped, plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 import { convIntensity, roofAt } from './roof.ts';
@@ -91,7 +91,7 @@ function convolutions(at: AdapterResults, styles: Styles): Markup | undefined {
   const all = draw('all');
   return (
     all &&
-    html`<h3>Convolutions</h3><p class="lead">${nearest(at, 'conv', 'all', 'three passes')}</p><div class="figures">${all}${draw('forward')}${roofline(at, styles)}</div>${convTable(at, styles)}<details><summary>The gradients alone</summary><div class="figures">${draw('inputGradient')}${draw('weightGradient')}</div></details>`
+    html`<h3>Convolutions</h3><p class="lead">${nearest(at, 'conv', 'all', 'three passes')}</p><div class="figures">${all}${draw('forward')}${roofline(at, styles)}</div>${roofNote(at)}${convTable(at, styles)}<details><summary>The gradients alone</summary><div class="figures">${draw('inputGradient')}${draw('weightGradient')}</div></details>`
   );
 }
 
@@ -125,7 +125,7 @@ function nearest(at: AdapterResults, kind: Kind, pass: string, what: string): st
 function roofline(at: AdapterResults, styles: Styles): Markup | undefined {
   if (!at.ceilings) return undefined;
   const points = [...at.rows.conv.values()].flatMap(({ name, sizes, passes }) =>
-    (passes.get('all') ?? []).map(m => ({
+    (passes.get('all') ?? []).filter(inF32).map(m => ({
       contestant: m.contestant,
       style: styles.get(m.contestant)!,
       name,
@@ -133,7 +133,17 @@ function roofline(at: AdapterResults, styles: Styles): Markup | undefined {
       gflops: m.value,
     })),
   );
-  return rooflineFigure('Convolutions under the roof of the adapter', at.ceilings, points);
+  return rooflineFigure('Convolutions in f32 under the roof', at.ceilings, points);
+}
+
+const inF32 = ({ f32 }: Measure): boolean => f32;
+
+/** Whose points are missing, and why. */
+function roofNote({ ceilings, rows }: AdapterResults): Markup | undefined {
+  const all = [...rows.conv.values()].flatMap(({ passes }) => passes.get('all') ?? []);
+  const left = [...new Set(all.filter(m => !m.f32).map(m => m.contestant))];
+  if (!ceilings || left.length === 0) return undefined;
+  return html`<p class="note">Not under the roof, which is of f32 multiply-adds: ${left.join(', ')}. f16 and TF32 have matrix units.</p>`;
 }
 
 /** Sparrow's three passes, the share of the roof, and the factors of the others. */

@@ -1,6 +1,6 @@
 /**
- * What the page of the bench knows: results of `sparrow bench --out` (and of bench/torch/measure.py) read from files with one a line, brought
- * together by adapter. What a later line measures anew replaces the earlier, so that a long suite can be run in parts.
+ * What the page of the bench knows: results of `sparrow bench` and of bench/torch/measure.py, one a line or one a file, brought together by
+ * adapter. What a later one measures anew replaces the earlier, so that a long suite can be run in parts.
  */
 import { basename } from 'node:path';
 import { readFileText } from '../data/files.ts';
@@ -11,12 +11,16 @@ import { type Ceilings, type ConvSizes, ceilingsOf } from './roof.ts';
 export interface Measure {
   /** `Sparrow`, `Sparrow f16`, `jax-js`. */
   contestant: string;
+  /** Whether it multiplies and adds in f32, as the adapter's measured ceiling does; f16 and TF32 have matrix units. */
+  f32: boolean;
   /** The higher the better: at the median, the slowest and the fastest sample. */
   value: number;
   low: number;
   high: number;
   /** How many times as long as Sparrow it takes, where they took turns. */
   ratio?: number | undefined;
+  /** Of a step under masks: their density to the last digit. */
+  density?: number | undefined;
 }
 
 /** What was measured of one shape or network: by pass, each contestant once. */
@@ -46,17 +50,32 @@ export type Kind = 'conv' | 'norm' | 'step';
 export function readBenchResults(files: readonly string[]): AdapterResults[] {
   const adapters = new Map<string, AdapterResults>();
   for (const file of files) {
-    for (const [i, line] of readFileText(file).split('\n').entries()) {
-      if (line.trim() === '') continue;
+    for (const { line, text } of resultsIn(readFileText(file))) {
       try {
-        addLine(adapters, JSON.parse(line) as Line);
+        addLine(adapters, JSON.parse(text) as Line);
       } catch (error) {
         const why = error instanceof SyntaxError ? 'is not JSON' : 'is no result of sparrow bench';
-        throw new FileError(`${basename(file)}, line ${i + 1}: ${why} (${(error as Error).message})`, { cause: error });
+        throw new FileError(`${basename(file)}, line ${line}: ${why} (${(error as Error).message})`, { cause: error });
       }
     }
   }
   return [...adapters.values()].filter(a => a.limits.length > 0 || Object.values(a.rows).some(rows => rows.size > 0));
+}
+
+/** The results in a file, with the lines that they begin at: one over all lines, as measure.py prints it, or one a line. */
+function resultsIn(text: string): { line: number; text: string }[] {
+  if (isJson(text)) return [{ line: 1, text }];
+  const lines = text.split('\n').map((part, i) => ({ line: i + 1, text: part }));
+  return lines.filter(({ text: part }) => part.trim() !== '');
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface Timing {
@@ -106,27 +125,37 @@ interface Line {
   batchSize?: number;
   trainStep?: number;
   density?: number;
+  /** `uniform`, `igq`, ...: as `--sparse-init` is written. */
+  sparseInit?: string;
   timing?: Timing;
   peers?: Peer[];
-  /** Of measure.py: its version, and results by mode. */
+  /** Of measure.py: its version, what it measured on (`cpu` or a GPU's name), and results by mode. */
   torch?: string;
+  device?: string;
+  threads?: number;
   conv?: Record<string, Shape[]>;
   step?: Record<string, Line[]>;
 }
 
-const torchModes: Record<string, string> = { fp32: 'PyTorch, TF32 off', default: 'PyTorch defaults', amp: 'PyTorch AMP' };
+type Contestant = Pick<Measure, 'contestant' | 'f32'>;
+
+const torchModes: Record<string, Contestant> = {
+  fp32: { contestant: 'PyTorch, TF32 off', f32: true },
+  default: { contestant: 'PyTorch defaults', f32: false },
+  amp: { contestant: 'PyTorch AMP', f32: false },
+};
 
 function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
-  const name = line.gpu ?? (line.adapter && (line.adapter.description || line.adapter.kind));
+  const name = adapterOf(line);
   if (name === undefined) return;
   const at = adapters.get(name) ?? emptyResults(name);
   adapters.set(name, at);
   if (line.torch !== undefined) {
     fact(at, 'PyTorch', line.torch);
     for (const [mode, shapes] of Object.entries(line.conv ?? {}))
-      for (const shape of shapes) if (shape.own) addRates(at, 'conv', shape, torchModes[mode] ?? mode, shape.own);
+      for (const shape of shapes) if (shape.own) addRates(at, 'conv', shape, torchModes[mode], shape.own);
     for (const [mode, steps] of Object.entries(line.step ?? {}))
-      for (const step of steps) if (step.timing) addStep(at, step, torchModes[mode] ?? mode, step.timing);
+      for (const step of steps) if (step.timing) addStep(at, step, torchModes[mode], step.timing);
     return;
   }
   if (line.suite === undefined) return;
@@ -135,7 +164,15 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   fact(at, 'CPU', line.cpu);
   fact(at, 'commit', line.commit);
   fact(at, 'measured', line.date?.slice(0, 10));
-  for (const part of line.parts ?? [line]) addSuite(at, part, line.precision === 'f16' ? 'Sparrow f16' : 'Sparrow');
+  const own = line.precision === 'f16' ? { contestant: 'Sparrow f16', f32: false } : { contestant: 'Sparrow', f32: true };
+  for (const part of line.parts ?? [line]) addSuite(at, part, own);
+}
+
+/** The GPU's own name where the result has it: its driver may call it otherwise in WebGPU. */
+function adapterOf({ gpu, adapter, torch, device, threads }: Line): string | undefined {
+  if (gpu !== undefined) return gpu;
+  if (torch !== undefined) return device === 'cpu' ? `CPU, ${threads} threads` : device;
+  return adapter && (adapter.description || adapter.kind);
 }
 
 const emptyResults = (name: string): AdapterResults => ({
@@ -150,7 +187,7 @@ function fact(at: AdapterResults, name: string, value: string | undefined): void
   if (value) at.facts.set(name, (at.facts.get(name) ?? new Set()).add(value));
 }
 
-function addSuite(at: AdapterResults, result: Line, own: string): void {
+function addSuite(at: AdapterResults, result: Line, own: Contestant): void {
   const { suite, limits } = result;
   if (limits) {
     at.limits = limits;
@@ -161,17 +198,19 @@ function addSuite(at: AdapterResults, result: Line, own: string): void {
     for (const shape of result.shapes!) {
       const row = addRates(at, suite, shape, own, shape.own);
       for (const peer of shape.peers ?? []) {
-        if (heard(at, peer, row.name)) addRates(at, suite, shape, peer.name, peer.rates!, peer.ratio);
+        if (heard(at, peer, row.name)) addRates(at, suite, shape, library(peer), peer.rates!, peer.ratio);
       }
     }
   } else if (suite === 'step') {
-    const { density = 1 } = result;
-    const row = addStep(at, result, density < 1 ? `${own}, density ${Number(density.toPrecision(2))}` : own, result.timing!);
+    const row = addStep(at, result, own, result.timing!);
     for (const peer of result.peers ?? []) {
-      if (heard(at, peer, row.name)) addStep(at, result, peer.name, peer.timing!, peer.ratio?.median);
+      if (heard(at, peer, row.name)) addStep(at, result, library(peer), peer.timing!, peer.ratio?.median);
     }
   }
 }
+
+/** Other libraries take turns in f32, whatever Sparrow computes in. */
+const library = ({ name }: Peer): Contestant => ({ contestant: name, f32: true });
 
 /** Whether a library has results; its version is a fact, its error a failure. */
 function heard(at: AdapterResults, peer: Peer, where: string): boolean {
@@ -186,24 +225,42 @@ function addRates(
   at: AdapterResults,
   kind: Kind,
   { shape, sizes }: Shape,
-  contestant: string,
+  contestant: Contestant,
   rates: Record<string, Rate>,
   ratio?: Peer['ratio'],
 ): BenchRow {
   const row = rowOf(at, kind, `${shape}, batch ${Array.isArray(sizes) ? sizes[0] : sizes.n}`);
   if (!Array.isArray(sizes)) row.sizes = sizes;
   for (const [pass, { gflops, gbs, timing }] of Object.entries(rates)) {
-    const value = (gflops ?? gbs)!;
-    put(row, pass, contestant, value, timing, ratio?.[pass]?.median);
+    put(row, pass, { ...contestant, value: (gflops ?? gbs)!, ratio: ratio?.[pass]?.median }, timing);
   }
   return row;
 }
 
-function addStep(at: AdapterResults, of: Line, contestant: string, timing: Timing, ratio?: number): BenchRow {
+function addStep(at: AdapterResults, of: Line, by: Contestant, timing: Timing, ratio?: number): BenchRow {
   const name = `${of.arch}, width ${of.width}, batch ${of.batchSize}, PGD-${of.trainStep}`;
   const row = rowOf(at, 'step', name);
-  put(row, 'step', contestant, of.batchSize! / (timing.median / 1000), timing, ratio);
+  const masked = underMasks(by.contestant, of, row.passes.get('step') ?? []);
+  put(row, 'step', { ...by, ...masked, value: of.batchSize! / (timing.median / 1000), ratio }, timing);
   return row;
+}
+
+/**
+ * A library with the masks that it trained under: 'Sparrow, density 0.2, IGQ'. Results may not name their masks: those of
+ * another density, be it in the last digit, are others then.
+ */
+function underMasks(
+  library: string,
+  { density = 1, sparseInit }: Line,
+  others: readonly Measure[],
+): Pick<Measure, 'contestant' | 'density'> {
+  if (density === 1) return { contestant: library };
+  const name = `${library}, density ${Number(density.toPrecision(2))}`;
+  if (sparseInit) return { contestant: `${name}, ${sparseInit === 'uniform' ? sparseInit : sparseInit.toUpperCase()}`, density };
+  const numbered = (n: number) => (n === 1 ? name : `${name}, masks ${n}`);
+  let n = 1;
+  while (others.some(m => m.contestant === numbered(n) && m.density !== density)) n++;
+  return { contestant: numbered(n), density };
 }
 
 function rowOf(at: AdapterResults, kind: Kind, name: string): BenchRow {
@@ -213,9 +270,8 @@ function rowOf(at: AdapterResults, kind: Kind, name: string): BenchRow {
 }
 
 /** A speed at the median, and by the spread of its times. */
-function put(row: BenchRow, pass: string, contestant: string, value: number, timing: Timing, ratio: number | undefined): void {
-  const { median, min, max } = timing;
-  const measure: Measure = { contestant, value, low: (value * median) / max, high: (value * median) / min, ratio };
+function put(row: BenchRow, pass: string, measure: Omit<Measure, 'low' | 'high'>, { median, min, max }: Timing): void {
+  const { contestant, value } = measure;
   const others = (row.passes.get(pass) ?? []).filter(m => m.contestant !== contestant);
-  row.passes.set(pass, [...others, measure]);
+  row.passes.set(pass, [...others, { ...measure, low: (value * median) / max, high: (value * median) / min }]);
 }

@@ -30,10 +30,11 @@ export const paper = 'var(--paper, #ffffff)';
 
 /**
  * Okabe and Ito's palette, told apart with every common colour blindness; the page lightens it in the dark. In greyscale some of its colours
- * meet, so a run also has a dash and a symbol of its own.
+ * meet, so a run also has a dash and a symbol of its own. There are as many of these as colours, a prime number of each: where the palette begins
+ * anew, symbols are one ahead and dashes two, so that no two of 49 runs share more than one of the three.
  */
 export const runColours = ['#0072b2', '#d55e00', '#009e73', '#a9568a', '#000000', '#e69f00', '#56b4e9'];
-const dashes = ['', '7 3', '2 3', '10 3 2 3', '5 2'];
+const dashes = ['', '7 3', '2 3', '10 3 2 3', '18 4', '10 3 2 3 2 3', '2 2 2 7'];
 const symbols = [
   shape.symbolCircle,
   shape.symbolSquare,
@@ -44,18 +45,25 @@ const symbols = [
   shape.symbolWye,
 ];
 
+/** How often the palette was used up before a style. */
+const turn = (style: number): number => Math.floor(style / runColours.length);
+
 export const colourOf = (style: number): string =>
   `var(--run-${style % runColours.length}, ${runColours[style % runColours.length]})`;
-export const dashOf = (style: number): string => dashes[style % dashes.length];
+export const dashOf = (style: number): string => dashes[(style + 2 * turn(style)) % dashes.length];
 
 /** A symbol of style `style` centred at (x, y); hollow ones are filled with the paper's colour. */
 export function symbol(style: number, x: number, y: number, options: { hollow?: boolean; title?: string } = {}): Markup {
-  const path = shape.symbol(symbols[style % symbols.length], 40)() ?? '';
+  const path = shape.symbol(symbols[(style + turn(style)) % symbols.length], 40)() ?? '';
   const fill = options.hollow ? paper : colourOf(style);
   return html`<path d="${path}" transform="translate(${px(x)} ${px(y)})" fill="${fill}" stroke="${colourOf(style)}" stroke-width="1.5">${
     options.title && html`<title>${options.title}</title>`
   }</path>`;
 }
+
+/** A style's symbol by itself, as high as the letters of a text that it stands in. */
+export const mark = (style: number): Markup =>
+  html`<svg class="mark" viewBox="-8 -8 16 16" aria-hidden="true">${symbol(style, 0, 0)}</svg>`;
 
 /** A coordinate with two decimals. */
 export const px = (value: number): number => Math.round(value * 100) / 100;

@@ -37,13 +37,13 @@ export function rooflineFigure(title: string, ceilings: Ceilings, points: readon
   const at = (intensity: number, gflops: number): [number, number] => [px(x(Math.log10(intensity))), px(y(Math.log10(gflops)))];
   const start = Math.max(xs[0], ys[0] / ceilings.gbs);
   const roof = [start, ridge, xs[1]].map(intensity => at(intensity, roofAt(ceilings, intensity)));
-  const drawn = points.map(p => {
-    const share = p.gflops / roofAt(ceilings, p.intensity);
-    const says = `${p.contestant}, ${p.name}: ${plain(p.gflops)} GFLOP/s, ${(100 * share).toFixed(0)} % of the roof`;
-    return symbol(p.style, ...at(p.intensity, p.gflops), { title: says });
+  const says = points.map(({ contestant, name, intensity, gflops }) => {
+    const share = gflops / roofAt(ceilings, intensity);
+    return `${contestant}, ${name}: ${plain(gflops)} GFLOP/s, ${(100 * share).toFixed(0)} % of the roof`;
   });
+  const drawn = points.map((p, i) => symbol(p.style, ...at(p.intensity, p.gflops), { title: says[i] }));
   const format = (power: number) => si(Number((10 ** power).toPrecision(1)));
-  const description = `At most ${plain(ceilings.gflops)} GFLOP/s and ${plain(ceilings.gbs)} GB/s. ${points.length} points.`;
+  const description = `At most ${plain(ceilings.gflops)} GFLOP/s and ${plain(ceilings.gbs)} GB/s. ${says.join('; ')}.`;
   return frame(title, description, bottom + margin.bottom, [
     key.markup,
     xAxis(x, ticks(xs), { name: 'operations a byte', format }, top, bottom),

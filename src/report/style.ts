@@ -64,9 +64,8 @@ thead th { max-width: 11rem; hyphens: auto; overflow-wrap: break-word; }
 .pair { display: grid; gap: 28px 48px; align-items: start; }
 @media (min-width: 1000px) { .pair:has(.figure) { grid-template-columns: minmax(0, 1.35fr) minmax(0, 1fr); } }
 
-.run::before { content: ""; display: inline-block; width: .7em; height: .7em; margin-right: .45em; border-radius: 2px; background: var(--run); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-.results thead .run::before { display: block; margin: 0 0 4px auto; }
-${runColours.map((_, i) => `.run-${i} { --run: var(--run-${i}); }`).join('\n')}
+.mark { width: 1em; height: 1em; margin-right: .35em; vertical-align: -.1em; overflow: visible; }
+.results thead .mark { display: block; margin: 0 0 4px auto; }
 
 .glossary { margin: 26px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 5px 16px; max-width: 480px; font-size: .88rem; line-height: 1.45; }
 .glossary dt { font-weight: 600; }
@@ -124,6 +123,6 @@ pre { margin: 0 0 12px; padding: 12px 14px; background: var(--raised); border-ra
   nav { display: none; }
   .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   details:not([open]) { display: none; }
-  img, .run::before { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  img { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 `;

@@ -110,6 +110,21 @@ describe('--suite memory', () => {
   });
 });
 
+describe('--suite step', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sparrow-bench-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('says which masks it trained under', async () => {
+    const file = join(folder, 'steps.jsonl');
+    const tiny = ['--arch', 'resnet8', '--width', '2', '--batch-size', '1', '--train-step', '1', '--samples', '1'];
+    const masks = ['--density', '0.3', '--sparse-init', 'erk'];
+    const { code, stdout } = await bench('--suite', 'step', ...tiny, ...masks, '--quiet', '--out', file);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/resnet8, width 2, density 0\.3\d* \(erk\)/);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ sparseInit: 'erk' });
+  });
+});
+
 describe('--tune', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sparrow-bench-'));
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -123,6 +138,7 @@ describe('--tune', () => {
     expect([first.code, first.stderr]).toEqual([0, '']);
     const { rows, ...rest } = JSON.parse(first.stdout);
     expect(rest).toMatchObject({ tune: true, ok: true, cache: file, arch: 'resnet8', width: 1, batchSize: 1, imageSize: 8 });
+    expect(rest).not.toHaveProperty('sparseInit');
     const measured = rows.filter((row: { state: string }) => row.state === 'measured');
     expect(rows[0]).toMatchObject({ pass: 'forward', state: 'measured', refused: [] });
     for (const row of measured) expect(row.best).toBeLessThanOrEqual(row.default);
@@ -139,6 +155,13 @@ describe('--tune', () => {
     expect(found![4]).toBe(file);
     const kept = JSON.parse(readFileSync(file, 'utf8'));
     expect(Object.keys(Object.values(kept.adapters)[0] as object)).toHaveLength(known + now);
+  });
+
+  it('says which masks the weights were under', async () => {
+    const cache = { ...own, SPARROW_CACHE: join(folder, 'masked') };
+    const { code, stdout } = await benchIn(cache, ...tiny, '--density', '0.3', '--sparse-init', 'er', '--json', '--quiet');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ density: 0.3, sparseInit: 'er' });
   });
 
   it('a cache that cannot be read costs one line, and none with SPARROW_TUNE=off', async () => {

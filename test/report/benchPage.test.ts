@@ -11,7 +11,7 @@ import { attribute, parsePage, textOf } from './html.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-bench-page-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-const h100 = fileURLToPath(new URL('../../bench/results/h100-2026-11-22.jsonl', import.meta.url));
+const h100 = fileURLToPath(new URL('../../bench/results/h100-2026-11-23.jsonl', import.meta.url));
 
 const adapter = { kind: 'lavapipe', description: 'llvmpipe <1>' };
 const where = { adapter, node: 'v20.11.0', commit: 'abc', date: '2026-01-02T03:04:05Z', precision: 'f32', ok: true };
@@ -120,6 +120,22 @@ describe('results in several files', () => {
     ]);
   });
 
+  it('tell masks of one density apart, and take those of another last digit for others where they have no name', () => {
+    const step = { ...where, suite: 'step', arch: 'resnet18', width: 4, batchSize: 8, trainStep: 10, timing: timing(2000) };
+    const uniform = { density: 0.2000008, sparseInit: 'uniform' };
+    const igq = { density: 0.2000009, sparseInit: 'igq' };
+    const lines = [uniform, igq, igq, { density: 0.2000009 }, { density: 0.2000008 }, { density: 0.2000009 }, { density: 1 }];
+    const [{ rows }] = readBenchResults([fileOf(...lines.map(masks => ({ ...step, ...masks })))]);
+    const steps = [...rows.step.values()].flatMap(row => row.passes.get('step')!);
+    expect(steps.map(m => m.contestant)).toEqual([
+      'Sparrow, density 0.2, uniform',
+      'Sparrow, density 0.2, IGQ',
+      'Sparrow, density 0.2, masks 2',
+      'Sparrow, density 0.2',
+      'Sparrow',
+    ]);
+  });
+
   it('name the line that cannot be read', () => {
     const broken = join(folder, 'broken.jsonl');
     writeFileSync(broken, `${JSON.stringify(conv)}\n\n{"suite":\n`);
@@ -142,6 +158,15 @@ describe('the page', () => {
     const [all] = elements(page, 'svg');
     expect(textOf(all)).toContain('64ch 8², batch 8');
     expect(textOf(all)).toContain('5 (4.1x)');
+    // each with the symbol that its name has in the legend
+    const [inLegend, atBars] = [
+      /<path d="([^"]*)"[^>]*><\/path><text[^>]*>([^<]*)</g,
+      /<title>([^<:]*): [^<]*<\/title><path d="([^"]*)"/g,
+    ];
+    const legend = new Map([...page.matchAll(inLegend)].map(([, shape, name]) => [name, shape]));
+    const marks = [...page.matchAll(atBars)].filter(([, name]) => legend.has(name));
+    expect(marks.length).toBe(2 * 4);
+    for (const [, name, shape] of marks) expect(shape, name).toBe(legend.get(name));
     const widths = elements(page, 'rect').map(rect => Number(attribute(rect, 'width')));
     expect(widths).toHaveLength(2 * 4); // four figures
     for (let i = 0; i < widths.length; i += 2) expect(widths[i] / widths[i + 1]).toBeCloseTo(4, 1);
@@ -159,12 +184,34 @@ describe('the page', () => {
     expect(text).toContain(`${share.toFixed(0)} %`);
   });
 
+  it('has only what computes in f32 under the roof, and names the others', () => {
+    const own = { sizes: sizes(64), own: rates(400) };
+    const half = { ...conv, precision: 'f16', shapes: [{ shape: '64ch 8²', ...own, peers: conv.shapes[0].peers.slice(0, 1) }] };
+    const modes = Object.fromEntries(['fp32', 'default', 'amp'].map(mode => [mode, [{ shape: '64ch 8²', ...own }]]));
+    const torch = { torch: '2.11.0', gpu: adapter.description, conv: modes };
+    const drawn = renderBench(readBenchResults([fileOf(conv, half, torch)]));
+    const under = [...drawn.matchAll(/<title>([^<:]*), 64ch 8², batch 8: [^<]* % of the roof</g)].map(([, name]) => name);
+    expect(new Set(under)).toEqual(new Set(['Sparrow', 'jax-js', 'PyTorch, TF32 off']));
+    const words = elements(drawn, 'desc')
+      .map(textOf)
+      .find(text => text.startsWith('At most'))!;
+    for (const name of under)
+      expect(words).toMatch(new RegExp(`[.;] ${name}, 64ch 8², batch 8: [\\d.]+ GFLOP/s, \\d+ % of the roof`));
+    const [note] = elements(drawn, 'p')
+      .map(textOf)
+      .filter(text => text.startsWith('Not under the roof'));
+    expect(note).toContain(': Sparrow f16, PyTorch defaults, PyTorch AMP. ');
+    expect(page).not.toContain('Not under the roof');
+  });
+
   it('draws the results of the H100 beside PyTorch', () => {
     const out = join(folder, 'h100.html');
-    expect(writeBenchPage([h100], out)).toBe(10);
+    expect(writeBenchPage([h100], out)).toBe(14);
     const written = readFileSync(out, 'utf8');
     expect(parsePage(written).errors).toEqual([]);
-    for (const name of ['Sparrow f16', 'PyTorch, TF32 off', 'PyTorch AMP', 'Sparrow, density 0.2'])
-      expect(written).toContain(name);
+    for (const name of ['Sparrow f16', 'PyTorch, TF32 off', 'PyTorch AMP']) expect(written).toContain(name);
+    // images a second at batch 128, of both masks
+    for (const bar of ['density 0.2, uniform: 1\u202F166', 'density 0.2, IGQ: 1\u202F116', 'density 0.05, uniform: 1\u202F785'])
+      expect(written).toContain(`Sparrow, ${bar}`);
   });
 });

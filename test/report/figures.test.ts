@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { decode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
-import { type Figure, runColours } from '../../src/report/figure.ts';
+import { colourOf, dashOf, type Figure, mark, runColours } from '../../src/report/figure.ts';
 import { fileNames, standAlone, writeFigures } from '../../src/report/figureFiles.ts';
 import { heatFigure } from '../../src/report/heatFigure.ts';
 import { activeWeights, bins, histogram, reachOf } from '../../src/report/histogram.ts';
 import { figuresOf, renderReport } from '../../src/report/page.ts';
 import { rampHex } from '../../src/report/ramp.ts';
-import { attribute, parsePage, textOf } from './html.ts';
+import { attribute, hasClass, parsePage, textOf } from './html.ts';
 import { madeRun } from './runs.ts';
 
 const dense = madeRun({ label: 'Dense', seed: 2, epochs: 6, sa: 0.86, ra: 0.62, density: 1 });
@@ -43,7 +43,7 @@ const paths = (figure: Figure, name: string): string[] =>
 describe('the figures of a page', () => {
   it('are those that can be had as files', () => {
     for (const runs of [[dense], [adaptive], [dense, adaptive, searched]]) {
-      const drawn = parsePage(renderReport(runs)).elements.filter(({ tagName }) => tagName === 'svg');
+      const drawn = parsePage(renderReport(runs)).elements.filter(svg => hasClass(svg, 'figure'));
       const drawnTitles = drawn.map(svg => textOf(svg.childNodes[0] as never));
       expect(titles(figuresOf(runs))).toEqual(drawnTitles);
     }
@@ -131,6 +131,27 @@ describe('the figures of a page', () => {
     expect(curves.map(curve => curve[1].includes(runColours[curves.indexOf(curve)]))).toEqual([true, true, true]);
   });
 
+  it('have any two of colour, dash and symbol to tell 49 runs apart', () => {
+    const shapeOf = (style: number): string => / d="([^"]*)"/.exec(mark(style).source)![1];
+    const styles = Array.from({ length: 49 }, (_, style) => [colourOf(style), dashOf(style), shapeOf(style)]);
+    for (const left of [0, 1, 2]) expect(new Set(styles.map(style => style.toSpliced(left, 1).join())).size).toBe(49);
+    for (const own of [0, 1, 2]) expect(new Set(styles.slice(0, 7).map(style => style[own])).size).toBe(7);
+  });
+
+  it('tell the runs of a sweep apart: dots and names by symbol, outlines by dash', () => {
+    const sweep = Array.from({ length: 15 }, (_, i) => ({ ...adaptive, label: `run ${i}` }));
+    const figures = figuresOf(sweep);
+    const own = (text: string): string => /(d="[^"]*").*? fill="([^"]*)"/.exec(text)!.slice(1).join();
+    const { source } = named(figures, 'Density of each layer, from input to output');
+    const dots = [...source.matchAll(/<path d="[^"]*" transform="[^"]*" fill="[^"]*"[^>]*><title>run \d+:/g)].slice(0, 15);
+    const names = [...renderReport(sweep).matchAll(/<th scope="col"><span class="run"><svg[^>]*>(.*?)<\/svg>/g)].slice(0, 15);
+    for (const found of [dots, names]) expect(new Set(found.map(([text]) => own(text))).size).toBe(15);
+    const weights = named(figures, 'Active weights of the whole network').source;
+    const outlines = [...weights.matchAll(/stroke="([^"]*)" stroke-width="1.5" stroke-dasharray="([^"]*)"><title>run \d+:/g)];
+    expect(outlines).toHaveLength(15);
+    expect(new Set(outlines.map(([, colour, dash]) => colour + dash)).size).toBe(15);
+  });
+
   it('draw the gap as train RA - test RA of each epoch, of adversarial training only', () => {
     const { source } = named(figuresOf([standard, adaptive]), 'Robust generalisation gap');
     const last = adaptive.metrics.at(-1)!;
@@ -213,7 +234,11 @@ describe('a heat map', () => {
     const { source } = named(figuresOf([searched]), 'Distances between masks');
     expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2 \(framed\)<\/title>/g)).toHaveLength(2);
     expect(source).toContain('threshold 0.08');
-    expect(source).toContain('The ticket emerged at epoch 2.</desc>');
+    expect(source).toContain('before: 0.3 at epoch 1, 0.2 at epoch 2. The ticket emerged at epoch 2.</desc>');
+    const epochs = [0, 1, 2, 3, 4, 5];
+    const matrix = epochs.map(a => epochs.map(b => Math.abs(a - b) / 10));
+    const longer = { ...searched, distances: { ...searched.distances, epochs, matrix } };
+    expect(named(figuresOf([longer]), 'Distances between masks').source).toContain('0.4 at epoch 4, 0.4 at epoch 5.'); // of four
     const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };
     expect(named(figuresOf([none]), 'Distances between masks').source).toContain('No ticket emerged.</desc>');
   });

@@ -136,7 +136,7 @@ describe('the page', () => {
     const pictures = elements.filter(({ tagName }) => tagName === 'img');
     expect(pictures.length).toBeGreaterThan(10);
     expect(pictures.filter(picture => !attribute(picture, 'alt'))).toEqual([]);
-    for (const figure of elements.filter(({ tagName }) => tagName === 'svg')) {
+    for (const figure of elements.filter(svg => hasClass(svg, 'figure'))) {
       const [title, description] = figure.childNodes.map(node => ('tagName' in node ? textOf(node) : ''));
       expect([title.length > 5, description.length > 20]).toEqual([true, true]);
     }

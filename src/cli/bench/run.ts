@@ -90,11 +90,26 @@ export interface SparseOutcome {
   readonly shapes: readonly SparseResult[];
 }
 
-export type StepOutcome = { readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & StepResult;
+/** How the random masks spread their density over layers; absent for weights without masks. */
+interface Masked {
+  readonly sparseInit?: Initialiser;
+}
+
+export type StepOutcome = { readonly suite: 'step'; readonly ok: true; readonly arch: string } & Trained & Masked & StepResult;
+
+export type TuneOutcome = {
+  readonly tune: true;
+  readonly ok: true;
+  readonly arch: string;
+  readonly imageSize: number;
+  /** As `--density` asks for it. */
+  readonly density?: number;
+} & Omit<Trained, 'trainStep'> &
+  Masked &
+  TuneResult;
 
 export type Outcome =
-  | ({ readonly tune: true; readonly ok: true; readonly arch: string; readonly imageSize: number } & Omit<Trained, 'trainStep'> &
-      TuneResult)
+  | TuneOutcome
   | { readonly kernel: string; readonly ok: boolean; readonly cases: readonly KernelResult[] }
   | ConvOutcome
   | NormOutcome
@@ -172,7 +187,8 @@ async function measure(bench: Bench): Promise<Outcome> {
     const { arch, width = 64, imageSize, density, sparseInit, budget, again, batchSize = usualBatch(device) } = options;
     const settings = { arch, width, batchSize, imageSize, density, sparseInit, budget, again };
     const result = await benchTune(device, settings, bench.onProgress);
-    return { tune: true, ok: true, arch, width, batchSize, imageSize, ...result };
+    const masked = density === undefined ? {} : { density, sparseInit };
+    return { tune: true, ok: true, arch, width, batchSize, imageSize, ...masked, ...result };
   }
   switch (suite!) {
     case 'conv':
@@ -230,7 +246,8 @@ async function step({ device, options, peers, onPart }: Bench): Promise<StepOutc
   const batchSize = options.batchSize ?? usualBatch(device);
   const training = { arch, width, batchSize, attackSteps: trainStep, density, sparseInit };
   const result = await benchStep(device, { ...training, samples, profile, peers, onStep: onPart });
-  const outcome: StepOutcome = { suite: 'step', ok: true, arch, width, batchSize, trainStep, ...result };
+  const masked = density === undefined ? {} : { sparseInit };
+  const outcome: StepOutcome = { suite: 'step', ok: true, arch, width, batchSize, trainStep, ...masked, ...result };
   return peers && hasTorch() ? addTorchStep(outcome, torchOptions(device, samples, onPart)) : outcome;
 }
 

@@ -5,10 +5,9 @@ import type { KernelResult } from './kernel.ts';
 import type { LaunchResult } from './launch.ts';
 import type { LimitResult } from './limits.ts';
 import type { MemoryResult } from './memory.ts';
-import type { BenchOutcome, Outcome, SparseOutcome, StepOutcome } from './run.ts';
+import type { BenchOutcome, Outcome, SparseOutcome, StepOutcome, TuneOutcome } from './run.ts';
 import { convText, normText, stepPeersText } from './text-contest.ts';
 import { significant } from './text-numbers.ts';
-import type { TuneResult } from './tune.ts';
 
 /** Where it was measured, the numbers, and where it was asked for the profile. */
 export function outcomeText(outcome: BenchOutcome): string {
@@ -54,14 +53,8 @@ function kernelText(cases: readonly KernelResult[]): string {
   return formatTable(['case', 'check', 'error', 'allowed', 'ms', 'median', 'range'], rows);
 }
 
-function tuneText({
-  rows,
-  cache,
-  seconds,
-  arch,
-  width,
-  batchSize,
-}: TuneResult & { arch: string; width: number; batchSize: number }) {
+function tuneText(outcome: TuneOutcome): string {
+  const { rows, cache, seconds, arch, width, batchSize } = outcome;
   const cells = rows.map(({ shape, pass, default: usual, best, variant }) => {
     if (usual === undefined || best === undefined) return [shape, pass, '', '', '', 'not measured'];
     const how = variant
@@ -69,7 +62,14 @@ function tuneText({
       : ['default'];
     return [shape, pass, usual.toPrecision(3), best.toPrecision(3), (usual / best).toFixed(2), how.join(' ')];
   });
-  const header = [`${arch}, width ${width}, batch ${batchSize}`, 'pass', 'ms by default', 'ms at best', 'ratio', 'kernel'];
+  const header = [
+    `${arch}, width ${width}, batch ${batchSize}${masksText(outcome)}`,
+    'pass',
+    'ms by default',
+    'ms at best',
+    'ratio',
+    'kernel',
+  ];
   const count = (state: string) => rows.filter(row => row.state === state).length;
   const left = count('left') ? `, ${count('left')} left when the time was used up: run it again for them` : '';
   const refused = rows.flatMap(row => row.refused.map(why => `refused: ${row.shape}, ${row.pass}: ${why}`));
@@ -97,7 +97,6 @@ function memoryText({ early, late, ok, secondsPerStep }: MemoryResult): string {
 function stepText(r: StepOutcome): string {
   const seconds = (ms: number) => (ms / 1000).toPrecision(4);
   const { timing, gflops } = r;
-  const density = r.density < 1 ? `, density ${r.density.toPrecision(3)}` : '';
   const rows = [
     ['seconds a step', `${seconds(timing.median)} (${seconds(timing.min)} - ${seconds(timing.max)}, ${timing.samples} steps)`],
     ['images/s', significant(r.imagesPerSecond)],
@@ -106,9 +105,13 @@ function stepText(r: StepOutcome): string {
     ['memory', `${mib(r.peak)} at most, ${mib(r.live)} between steps, ${mib(r.held)} of buffers`],
     ['of a step', `${r.dispatches} dispatches, ${significant(r.submits)} submits, ${significant(r.buffersMade)} buffers made`],
   ];
-  const table = formatTable([`${r.arch}, width ${r.width}${density}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
+  const table = formatTable([`${r.arch}, width ${r.width}${masksText(r)}`, `batch ${r.batchSize}, PGD-${r.trainStep}`], rows);
   return r.peers ? `${table}\n\n${stepPeersText(r)}` : table;
 }
+
+/** ', density 0.200 (igq)'; nothing without masks. */
+const masksText = ({ density = 1, sparseInit }: Pick<TuneOutcome, 'density' | 'sparseInit'>): string =>
+  density < 1 ? `, density ${density.toPrecision(3)} (${sparseInit})` : '';
 
 function sparseText({ shapes, batchSize }: SparseOutcome): string {
   const cells = shapes.flatMap(({ sizes, rows }) =>

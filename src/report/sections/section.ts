@@ -1,5 +1,5 @@
 /** The parts every section of the page is made of. */
-import { type Figure, runColours } from '../figure.ts';
+import { type Figure, mark } from '../figure.ts';
 import { html, type Markup, type Part } from '../markup.ts';
 import type { RunData } from '../run.ts';
 
@@ -28,9 +28,9 @@ export function section(
   return { id, heading, markup, figures };
 }
 
-/** A run's name with its colour before it. */
+/** A run's name with its symbol before it. */
 export function runName(run: StyledRun): Markup {
-  return html`<span class="run run-${run.style % runColours.length}">${run.label}</span>`;
+  return html`<span class="run">${mark(run.style)}${run.label}</span>`;
 }
 
 /** The heading of one run's part of a section; nothing where the page is about that run alone. */

@@ -1,4 +1,5 @@
 /** Masks over the course of training: how many weights they keep, how much they move, and when a ticket emerges from them. */
+import type { Distances } from '../distances.ts';
 import type { Figure } from '../figure.ts';
 import { plain } from '../format.ts';
 import { heatFigure } from '../heatFigure.ts';
@@ -90,6 +91,15 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
       mark: { value: threshold, name: `threshold ${plain(threshold)}` },
     },
     ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found} (framed)` } }),
-    description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${plain(largest)}; the threshold is ${plain(threshold)}. ${found}.`,
+    description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${plain(largest)}; the threshold is ${plain(threshold)}. ${settling(run.distances)}${found}.`,
   });
+}
+
+/** What decides whether a mask is a ticket, in words: the whole map would take too long to hear. */
+function settling({ epochs, matrix }: Distances): string {
+  const farthest = epochs.map((epoch, i) => {
+    const before = matrix[i].slice(Math.max(0, i - windowLength + 1), i);
+    return `${plain(Math.max(...before))} at epoch ${plain(epoch)}`;
+  });
+  return epochs.length > 1 ? `From the farthest of the ${windowLength - 1} masks before: ${farthest.slice(1).join(', ')}. ` : '';
 }
