@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
-import { decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
+import { assertSameRun, decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
 import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
 
 export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind' | 'ticket';
@@ -25,9 +25,9 @@ export class RunFolder {
     ensureWritableFolder(this.path);
   }
 
-  /** Forgets how far an earlier run in this folder came, so that no later one goes on from there. */
+  /** Forgets an earlier run in this folder, so that no later one goes on from there. Its settings go last: nothing is left that they do not guard. */
   discard(): void {
-    for (const name of ['checkpoint.safetensors', 'result.json']) this.remove(name);
+    for (const name of ['checkpoint.safetensors', 'result.json', 'config.json']) this.remove(name);
   }
 
   file(name: string): string {
@@ -51,6 +51,12 @@ export class RunFolder {
   loadConfig(): TrainConfig | undefined {
     const path = this.file('config.json');
     return existsSync(path) ? decodeConfig(readFileText(path), path) : undefined;
+  }
+
+  /** @throws UsageError naming each flag that differs, if the run of this folder has other settings */
+  assertSameRun(config: TrainConfig): void {
+    const saved = this.loadConfig();
+    if (saved) assertSameRun(saved, config, this.path);
   }
 
   /** Which kernels the run computes with: a text of `encodeChoices`. */

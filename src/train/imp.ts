@@ -48,6 +48,7 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
     const last = k === folders.length - 1;
     const done = config.resume && !last ? folder.loadResult() : undefined;
     if (done) {
+      folder.assertSameRun(config);
       results.push(done);
       continue;
     }

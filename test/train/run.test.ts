@@ -167,6 +167,32 @@ describe('a training run', () => {
     expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
   });
 
+  describe('in rounds', () => {
+    const rounds = { imp: true, density: 0.5, impRate: 0.5, mode: 'sgd', epochs: 1 } as const;
+
+    it('that is begun anew with other settings in its folder is resumed with those', async () => {
+      const [fresh, saveDir] = [newFolder(), newFolder()];
+      const other = { ...rounds, lr: 0.02 };
+      await run({ ...other, saveDir: fresh });
+      await run({ ...rounds, saveDir });
+      let asked = 0;
+      await run({ ...other, saveDir }, { shouldStop: () => ++asked >= 2 });
+      await run({ ...other, saveDir, resume: true });
+      expect(sha(saveDir)).toBe(sha(fresh));
+    });
+
+    it('takes no round as done that had other settings', async () => {
+      const saveDir = newFolder();
+      const onNotice = (line: string) => {
+        if (line.startsWith('imp: round 2')) throw new Error('killed');
+      };
+      await expect(run({ ...rounds, saveDir }, { onNotice })).rejects.toThrow('killed');
+      await expect(run({ ...rounds, lr: 0.02, saveDir, resume: true })).rejects.toThrow(
+        `cannot resume ${join(saveDir, 'round-0')} with other settings: --lr was 0.05, now 0.02`,
+      );
+    });
+  });
+
   it.each<[Partial<TrainConfig>, string]>([
     [{ fix: true, density: 0.0001 }, '--density 0.0001 would keep'],
     [{ fix: true, density: 0.0001, sparseInit: 'snip' }, 'the nearest that this initial mask reaches is'],
