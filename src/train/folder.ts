@@ -2,7 +2,7 @@
  * A run's folder: `config.json`, `kernels.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
@@ -28,6 +28,19 @@ export class RunFolder {
   /** Forgets an earlier run in this folder, so that no later one goes on from there. Its settings go last: nothing is left that they do not guard. */
   discard(): void {
     for (const name of ['checkpoint.safetensors', 'result.json', 'config.json']) this.remove(name);
+  }
+
+  /**
+   * Prepares this folder for a run that goes on here from another's checkpoint: an earlier run in it is forgotten, its best checkpoints give way to those
+   * of the source. Nothing happens where both paths lead to the same folder. To be called before the checkpoint is saved here.
+   */
+  takeOver(source: RunFolder): void {
+    if (realpathSync(source.path) === realpathSync(this.path)) return;
+    this.discard();
+    for (const name of ['best-ra.safetensors', 'best-sa.safetensors']) {
+      if (source.has(name)) writeFileAtomic(this.file(name), readFileBytes(source.file(name)));
+      else this.remove(name);
+    }
   }
 
   file(name: string): string {

@@ -61,6 +61,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
     try {
       if (checkpoint) {
         loop.restore(checkpoint, path);
+        folder.takeOver(source);
         await loop.save();
       } else {
         await loop.begin(start);

@@ -1,5 +1,5 @@
 /** A run's folder on disk: what is saved comes back, and `metrics.jsonl` agrees with the checkpoint after a kill. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -65,4 +65,24 @@ it('replaces torn and foreign lines', () => {
   writeFileSync(run.file('metrics.jsonl'), `${JSON.stringify({ ...metrics(0), valRa: 0.9 })}\n${torn}`);
   run.restoreMetrics([withoutTimings(metrics(0)), withoutTimings(metrics(1))]);
   expect(lines().map(line => JSON.parse(line))).toEqual([withoutTimings(metrics(0)), withoutTimings(metrics(1))]);
+});
+
+it('takes over the best checkpoints of a run that goes on here, and keeps nothing of an earlier one', () => {
+  const source = new RunFolder(join(root, 'source'));
+  source.prepare();
+  writeFileSync(source.file('best-ra.safetensors'), 'best of the source');
+  const earlier = ['best-ra.safetensors', 'best-sa.safetensors', 'checkpoint.safetensors', 'config.json', 'result.json'];
+  for (const name of earlier) writeFileSync(run.file(name), 'of an earlier run');
+  run.takeOver(source);
+  expect(readdirSync(run.path)).toEqual(['best-ra.safetensors']);
+  expect(readFileSync(run.file('best-ra.safetensors'), 'utf8')).toBe('best of the source');
+});
+
+it('keeps everything where a run goes on in its own folder, by whatever path', () => {
+  for (const name of ['best-ra.safetensors', 'checkpoint.safetensors', 'config.json']) writeFileSync(run.file(name), 'its own');
+  symlinkSync(run.path, join(root, 'link'));
+  for (const path of [run.path, `${run.path}/`, join(root, 'link')]) {
+    run.takeOver(new RunFolder(path));
+    expect(readdirSync(run.path)).toEqual(['best-ra.safetensors', 'checkpoint.safetensors', 'config.json']);
+  }
 });
