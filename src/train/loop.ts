@@ -156,7 +156,7 @@ export class Loop {
       const first = this.state.done;
       if (!(await this.trainEpoch())) return this.interrupted();
       const images = this.data.train.count - first * this.config.batchSize;
-      const speed = images / ((performance.now() - begun) / 1000);
+      const speed = first < this.perEpoch ? images / ((performance.now() - begun) / 1000) : undefined;
       const metrics = await this.closeEpoch(speed, begun);
       if (!metrics) return this.interrupted();
       this.hooks.onEpoch?.(metrics);
@@ -256,7 +256,7 @@ export class Loop {
   }
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
-  private async closeEpoch(imagesPerSecond: number, begun: number): Promise<EpochMetrics | undefined> {
+  private async closeEpoch(imagesPerSecond: number | undefined, begun: number): Promise<EpochMetrics | undefined> {
     const { epoch } = this;
     const train = await this.observe();
     const score = (name: 'val' | 'test') =>

@@ -36,7 +36,8 @@ export interface EpochHistory {
 
 /** One line of `metrics.jsonl`. */
 export interface EpochMetrics extends EpochHistory {
-  readonly imagesPerSecond: number;
+  /** Of the steps since the run began or was resumed; absent where the epoch had none left. */
+  readonly imagesPerSecond?: number | undefined;
   readonly seconds: number;
 }
 

@@ -100,6 +100,15 @@ describe('a training run', () => {
     expect(told).toEqual([...epoch(0), 'resuming at epoch 1', ...epoch(1), 'robust generalisation gap']);
   });
 
+  it('has no images/s of an epoch whose steps were all done before it was resumed', async () => {
+    const saveDir = newFolder();
+    let last = '';
+    const onProgress = ({ label }: { label: string }) => void (last = label);
+    await run({ saveDir, mode: 'sgd' }, { onProgress, shouldStop: () => last.endsWith('test') });
+    await run({ saveDir, mode: 'sgd', resume: true });
+    expect(metrics(saveDir).map(({ imagesPerSecond = 'none' }) => imagesPerSecond)).toEqual(['none', expect.any(Number)]);
+  });
+
   it.each<[string, Partial<TrainConfig>]>([
     ['Flying Bird', { fb: true, density: 0.3, growth: 'momentum' }],
     ['RigL with averaged weights, in free training', { rigl: true, density: 0.3, ema: 0.8, mode: 'free', replays: 2 }],
