@@ -19,7 +19,7 @@ import type { RunFolder } from './folder.ts';
 import type { Round } from './imp.ts';
 import { defaultLabel } from './label.ts';
 import { Learner, type OnMaskUpdate } from './learner.ts';
-import { plannedUpdate, rateAt } from './mask-updates.ts';
+import { idleNotice, plannedUpdate, rateAt } from './mask-updates.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
 import { trainingModes } from './modes/index.ts';
 import type { NetworkFile } from './network-file.ts';
@@ -130,6 +130,8 @@ export class Loop {
       this.hooks.onNotice?.(
         `the initial mask leaves no weight of ${empty.join(', ')}: nothing passes there; --density is too low for it`,
       );
+    const idle = this.learner.moves ? idleNotice(this.config, this.perEpoch, this.updatesOfBatch) : undefined;
+    if (idle) this.hooks.onNotice?.(idle);
     if (keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
     watch?.begin(this.epoch);
@@ -241,10 +243,14 @@ export class Loop {
     );
   }
 
+  /** Optimiser steps on a batch. */
+  private get updatesOfBatch(): number {
+    return trainingModes[this.config.mode].updates?.(this.learner.modeSettings) ?? 1;
+  }
+
   /** The mask update that is due after so many iterations, if one is. */
   private async updateMasks(done: number): Promise<void> {
-    const { config, epoch, history, learner, perEpoch } = this;
-    const updates = trainingModes[config.mode].updates?.(learner.modeSettings) ?? 1;
+    const { config, epoch, history, learner, perEpoch, updatesOfBatch: updates } = this;
     const planned = plannedUpdate(config, { done, perEpoch, total: config.epochs * perEpoch, updates, epoch, history });
     if (!planned) return;
     const { update, deciding } = planned;

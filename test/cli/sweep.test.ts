@@ -176,6 +176,7 @@ describe('a sweep', () => {
       `sparrow: ${why}`,
       expect.stringMatching(/^sparrow: \[3\/4\] fb\/0\.5-1: failed after \d+s; 1 to go, ETA \d+s$/),
       'sparrow: [4/4] fb/0.5-2: begins',
+      expect.stringMatching(/^sparrow: --fb: the mask never moves: no update is due in the run's 2 optimiser steps /),
       expect.stringMatching(/^first step done after /),
       expect.stringMatching(/^sparrow: \[4\/4\] fb\/0\.5-2: done in \d+s, final RA .* %$/),
       `sparrow: 1 of 4 runs failed (fb/0.5-1: ${why}); the same command tries them again`,

@@ -237,6 +237,15 @@ describe('a training run', () => {
     expect(notices).toEqual([expect.stringMatching(line)]);
   });
 
+  it('says before it trains that its mask never moves', async () => {
+    const notices: string[] = [];
+    const hooks = { onNotice: (line: string) => void notices.push(line), shouldStop: () => true };
+    await run({ saveDir: newFolder(), mode: 'sgd', fb: true, density: 0.3, updateFrequency: 9 }, hooks);
+    const line =
+      "--fb: the mask never moves: no update is due in the run's 8 optimiser steps with --update-frequency 9; lower it";
+    expect(notices).toEqual([line]);
+  });
+
   it('trains a thin dense network of the asked weight count', async () => {
     const saveDir = newFolder();
     await run({ saveDir, mode: 'sgd', epochs: 1, width: 16, scale: 0.25 });
