@@ -102,10 +102,19 @@ describe('ensureWritableFolder', () => {
   it('makes the folder with its parents and clears what a killed process left', () => {
     ensureWritableFolder(at('a/b'));
     expect(readdirSync(at('a/b'))).toEqual([]);
-    writeFileSync(at('a/b/.checkpoint.safetensors.123.sparrow-tmp'), 'half');
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    for (const gone of [pid, process.pid]) writeFileSync(at(`a/b/.checkpoint.safetensors.${gone}.sparrow-tmp`), 'half');
     writeFileSync(at('a/b/keep.tmp'), '');
     ensureWritableFolder(at('a/b'));
     expect(readdirSync(at('a/b'))).toEqual(['keep.tmp']);
+  });
+
+  it("leaves what a running process is writing there, another user's too", () => {
+    // process 1 is root's
+    const written = [...new Set([1, process.ppid])].map(pid => `.checkpoint.safetensors.${pid}.sparrow-tmp`);
+    for (const name of written) writeFileSync(at(name), 'half');
+    ensureWritableFolder(folder);
+    expect(readdirSync(folder)).toEqual(written.sort());
   });
 
   it('refuses a file in its place and a folder without permission', () => {
