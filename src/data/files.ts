@@ -16,7 +16,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { FileError } from '../errors.ts';
 import { encodeSafetensors, parseSafetensors, type Safetensors, type StoredTensor } from './safetensors.ts';
 
@@ -82,8 +82,7 @@ export function readFileJson(path: string): unknown {
 export function writeFileAtomic(path: string, content: Uint8Array | string): void {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   try {
-    const target = existsSync(path) ? realpathSync(path) : path;
-    if (existsSync(target) && !statSync(target).isFile()) throw new FileError(`cannot write ${path}: it is not a regular file`);
+    const target = targetOf(path);
     const temp = join(dirname(target), temporaryName(basename(target)));
     const file = openSync(temp, 'w');
     try {
@@ -97,6 +96,15 @@ export function writeFileAtomic(path: string, content: Uint8Array | string): voi
   } catch (error) {
     throw error instanceof FileError ? error : fileError('write', path, error);
   }
+}
+
+/** The file that is replaced when a path is written: where that is a symbolic link, what it leads to. @throws FileError if it is no file */
+function targetOf(path: string): string {
+  if (path.endsWith('/') || path.endsWith(sep))
+    throw new FileError(`cannot write ${path}: that is a folder's name, not a file's`);
+  const target = existsSync(path) ? realpathSync(path) : path;
+  if (existsSync(target) && !statSync(target).isFile()) throw new FileError(`cannot write ${path}: it is not a regular file`);
+  return target;
 }
 
 /** Writes, flushes and closes an open file. */
@@ -152,6 +160,14 @@ export function ensureWritableFolder(path: string): void {
   } catch (error) {
     throw fileError('write to folder', path, error);
   }
+}
+
+/**
+ * Proves, before the work of which a file is the result, that `writeFileAtomic` can write it, and makes its folder.
+ * @throws FileError if it cannot
+ */
+export function ensureWritableFile(path: string): void {
+  ensureWritableFolder(dirname(targetOf(path)));
 }
 
 /** Whether a name is that of a temporary file that nobody writes any more. This process writes none between two calls. */

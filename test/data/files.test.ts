@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { appendLine, ensureWritableFolder, readFileBytes, writeFileAtomic } from '../../src/data/files.ts';
+import { appendLine, ensureWritableFile, ensureWritableFolder, readFileBytes, writeFileAtomic } from '../../src/data/files.ts';
 import { FileError } from '../../src/errors.ts';
 
 let folder: string;
@@ -79,6 +79,7 @@ describe('writeFileAtomic', () => {
     expect(failure(() => writeFileAtomic(at('file/a'), ''))).toMatch(/a part of the path is a file, not a folder$/);
     expect(failure(() => writeFileAtomic(folder, ''))).toMatch(/it is not a regular file$/);
     expect(failure(() => writeFileAtomic('/dev/null', ''))).toMatch(/it is not a regular file$/);
+    expect(failure(() => writeFileAtomic(at('new/'), ''))).toMatch(/new\/: that is a folder's name, not a file's$/);
     expect(failure(() => writeFileAtomic(at('x'.repeat(300)), ''))).toMatch(/the name is too long$/);
   });
 
@@ -96,6 +97,22 @@ it('says in plain words that a disk is full', () => {
 it('says that a file to read is missing or a folder', () => {
   expect(failure(() => readFileBytes(at('none')))).toBe(`cannot read ${at('none')}: it does not exist`);
   expect(failure(() => readFileBytes(folder))).toBe(`cannot read ${folder}: it is a folder, not a file`);
+});
+
+describe('ensureWritableFile', () => {
+  it('makes the folder, and writes nothing', () => {
+    ensureWritableFile(at('a/b'));
+    ensureWritableFile(at('a/b'));
+    expect([readdirSync(folder), readdirSync(at('a'))]).toEqual([['a'], []]);
+  });
+
+  it('refuses what writeFileAtomic would, also behind a symbolic link', () => {
+    mkdirSync(at('a'));
+    symlinkSync(at('a'), at('link'));
+    for (const path of [at('a'), at('a/'), at('new/'), at('link'), '/dev/null'])
+      expect(failure(() => ensureWritableFile(path))).toBe(failure(() => writeFileAtomic(path, '')));
+    expect(readdirSync(folder)).toEqual(['a', 'link']);
+  });
 });
 
 describe('ensureWritableFolder', () => {
