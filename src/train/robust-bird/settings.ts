@@ -2,6 +2,7 @@
  * The settings of `sparrow robust-bird`: its flags, the data set that the path of `--data` names, and the training run that each
  * stage is. Names and defaults are those of the reference implementation's `train_eb.py`.
  */
+import { readFileJson } from '../../data/files.ts';
 import { dataSetAliases, dataSetNames } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import { prunings } from '../../sparse/early-bird.ts';
@@ -25,6 +26,7 @@ import {
   text,
   withDefaults,
 } from '../flags.ts';
+import type { RunFolder } from '../folder.ts';
 
 /** The two stages, each by any training mode, and what is pruned between them. The reference implementation has pgd, fast and sgd. */
 export const stageFlags = {
@@ -126,6 +128,15 @@ function dataSetIn(path: string | undefined): string {
     if (found) return dataSetAliases[found] ?? found;
   }
   throw new UsageError(`--dataset is required: the path '${path}' of --data names none of ${dataSetNames.join(', ')}`);
+}
+
+/** The file, in the folder of stage 2, with the settings that both stages were begun with. */
+export const settingsFile = 'robust-bird.json';
+
+/** The settings that a run was begun with; undefined where there are none yet. @throws FileError if the file cannot be read */
+export function savedSettings(secondStage: RunFolder): RobustBirdSettings | undefined {
+  if (!secondStage.has(settingsFile)) return undefined;
+  return withDefaults(robustBirdFlags, readFileJson(secondStage.file(settingsFile)) as RobustBirdSettings);
 }
 
 /** The folder of a stage. */
