@@ -247,6 +247,16 @@ describe('a sweep', () => {
     return runs[0] as { state: string; error?: string; command: string[] };
   };
 
+  it.each([0, 1])('goes on with --imp that was broken off in round %i', async round => {
+    const saveDir = at(`imp-${round}`);
+    const config = resolveConfig({ ...small, imp: true, impRate: 0.3, density: 0.5, seed: 1, saveDir });
+    const begun = () => existsSync(join(saveDir, `round-${round}`, 'config.json'));
+    expect(await trainRun(config, { shouldStop: begun }, { device })).toEqual({ interrupted: true });
+    expect(existsSync(join(saveDir, 'config.json'))).toBe(false);
+    const { state, command } = await planned(...quick, '--imp', '--imp-rate', '0.3', '--density', '0.5', '--save-dir', saveDir);
+    expect([state, command.at(-1)]).toEqual(['begun', '--resume']);
+  });
+
   it('of train does not take the folders beside its own for a run of two stages', async () => {
     await train(1, 'beside_stage2');
     expect(await planned(...quick, '--fb', '--save-dir', at('beside'))).toMatchObject({ state: 'new' });

@@ -30,7 +30,7 @@ export const sweepable: Readonly<Record<string, (command: Command, saveDir: stri
     const end = new RunFolder(saveDir);
     return {
       end,
-      begun: [end.file('config.json')],
+      begun: ['config.json', 'round-0/config.json'].map(name => end.file(name)), // --imp gets to the folder itself in its last round
       assertSame: () => assertSameRun(end.loadConfig() ?? unknown(end, 'config.json'), config, end.path),
     };
   },
