@@ -61,7 +61,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
     const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin, begun });
     try {
       if (checkpoint) {
-        loop.restore(checkpoint, path);
+        loop.restore(checkpoint, source);
         await loop.save();
       } else {
         await loop.begin(start);

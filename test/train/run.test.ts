@@ -100,6 +100,37 @@ describe('a training run', () => {
     expect(told).toEqual([...epoch(0), 'resuming at epoch 1', ...epoch(1), 'robust generalisation gap']);
   });
 
+  it('counts the time of all its processes: of whole epochs, of one that was broken off, and where nothing was left to train', async () => {
+    const [saveDir, moved] = [newFolder(), newFolder()];
+    const settings = { saveDir, mode: 'sgd' } as const;
+    let looks = 0;
+    await run(settings, { shouldStop: () => ++looks === 8 }); // in epoch 1, after the 4 iterations, val, test and the end of epoch 0
+    const folder = new RunFolder(saveDir);
+    const file = folder.file('metrics.jsonl');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/"seconds":[\d.e-]+/, '"seconds":1000'));
+    const broken = folder.loadCheckpoint()!;
+    expect(broken).toMatchObject({ epoch: 1, iteration: 5 });
+    const state = broken.state as { seconds: number };
+    expect(state.seconds).toBeGreaterThan(0);
+    folder.saveCheckpoint({ ...broken, state: { ...state, seconds: 5000 } });
+    await run({ ...settings, resume: true });
+    const [{ seconds: first }, { seconds: second }] = metrics(saveDir);
+    expect([first, Math.floor(second / 1000)]).toEqual([1000, 5]);
+    const ended = folder.loadResult()!;
+    expect(ended.seconds).toBeGreaterThan(first + second);
+    expect(ended.firstStep!.seconds).toBeGreaterThan(0);
+    for (const again of [
+      { ...settings, resume: true },
+      { ...settings, saveDir: moved, resumeDir: saveDir },
+    ]) {
+      await run(again);
+      const result = new RunFolder(again.saveDir).loadResult()!;
+      expect(result.seconds).toBeGreaterThan(first + second);
+      expect(result.firstStep).toEqual(ended.firstStep);
+    }
+    expect(metrics(moved)).toEqual(metrics(saveDir));
+  });
+
   it.each<[string, Partial<TrainConfig>]>([
     ['Flying Bird', { fb: true, density: 0.3, growth: 'momentum' }],
     ['RigL with averaged weights, in free training', { rigl: true, density: 0.3, ema: 0.8, mode: 'free', replays: 2 }],
@@ -151,6 +182,11 @@ describe('a training run', () => {
       expect.closeTo(0.5, 3),
     ]);
     expect(metrics(whole).map(r => r.epoch)).toEqual([1]);
+    const [before, all] = [['round-0', 'round-1'], ['']].map(names =>
+      names.map(name => new RunFolder(join(whole, name)).loadResult()!.seconds).reduce((a, b) => a + b),
+    );
+    const last = metrics(whole).reduce((n, { seconds }) => n + seconds, 0);
+    expect(all).toBeGreaterThan(before + last);
     for (const stop of [3, 12, 1000]) {
       let asked = 0;
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
