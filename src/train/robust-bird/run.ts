@@ -31,16 +31,18 @@ export async function trainRobustBird(
   const resuming = saved !== undefined;
   if (saved) assertSameSettings(robustBirdFlags, saved, settings, last.path);
   else if (settings.resume) hooks.onNotice?.(`nothing to resume in ${last.path} yet: starting from the beginning`);
+  const first = new RunFolder(stageFolder(settings, 1));
   const pretrained = settings.stage1Pretrained === undefined ? undefined : readNetworkFile(settings.stage1Pretrained);
+  const begun = resuming && first.has('checkpoint.safetensors');
+  const init = settings.init === undefined || begun ? undefined : readNetworkFile(settings.init);
   const config = stageConfig(settings, 2);
   const data = options.data ?? (await openRunData(config, hooks));
   const device = options.device ?? (await openTunedDevice(config, hooks));
   const choices = choicesOf(device);
   try {
     // stage 2 computes as stage 1 did, also where it begins after a resume
-    const first = new RunFolder(stageFolder(settings, 1));
     if (resuming && settings.stage1 !== undefined && first.has('kernels.json')) useSavedChoices(device, first, hooks);
-    assertPrunable(device, data, config, settings, pretrained);
+    assertPrunable(device, data, config, settings, { pretrained, init });
     const stages = new Stages(settings, device, data, hooks, resuming);
     return await stages.train(pretrained);
   } finally {

@@ -65,6 +65,7 @@ function undecided<F extends FlagTable>(table: F): Undecided<F> {
 const { scale, init, dataset, ...model } = modelFlags;
 export const stageModelFlags = {
   ...undecided(model),
+  init: { ...init, help: 'start stage 1 from the weights of this checkpoint or state_dict (.safetensors, .pth)' },
   dataset: { ...dataset, required: false, defaultText: 'what the path of --data names' },
 };
 
@@ -111,6 +112,10 @@ export function resolveRobustBird(given: Partial<RobustBirdSettings>): RobustBir
     throw new UsageError(
       '--stage1 and --stage1-pretrained: a pretrained checkpoint takes the place of stage 1; give one of them',
     );
+  if (settings.init !== undefined && settings.stage1 === undefined)
+    throw new UsageError(
+      '--init and --stage1-pretrained: --init is what stage 1 starts from, and there is none; give one of them',
+    );
   stageConfig(settings, 1);
   stageConfig(settings, 2);
   return settings;
@@ -147,12 +152,13 @@ export const stageFolder = ({ saveDir }: Pick<RobustBirdSettings, 'saveDir'>, st
  * channels were pruned it trains the smaller network, all of it.
  */
 export function stageConfig(settings: RobustBirdSettings, stage: 1 | 2): TrainConfig {
-  const { stage1, stage2, epochs1, epochs2, stage1Pretrained, pruning, density, ...shared } = settings;
+  const { stage1, stage2, epochs1, epochs2, stage1Pretrained, init, pruning, density, ...shared } = settings;
   const masked = stage === 2 && pruning === 'unstructured';
   return resolveConfig({
     ...shared,
     mode: stage === 1 ? stage1 : stage2,
     epochs: stage === 1 ? epochs1 : epochs2,
+    init: stage === 1 ? init : undefined,
     saveDir: stageFolder(settings, stage),
     ...(masked ? { fix: true, sparseInit: 'magnitude', density } : {}),
   });
