@@ -25,9 +25,9 @@ export class RunFolder {
     ensureWritableFolder(this.path);
   }
 
-  /** Forgets how far an earlier run in this folder came, so that no later one goes on from there. */
+  /** Forgets how far an earlier run in this folder came, and with which settings, so that no later one goes on from there. */
   discard(): void {
-    for (const name of ['checkpoint.safetensors', 'result.json']) this.remove(name);
+    for (const name of ['checkpoint.safetensors', 'result.json', 'config.json']) this.remove(name);
   }
 
   file(name: string): string {

@@ -6,7 +6,7 @@
  */
 import { UsageError } from '../errors.ts';
 import type { RunHooks, TrainOutcome, TrainResult } from './api.ts';
-import type { TrainConfig } from './config.ts';
+import { assertSameRun, type TrainConfig } from './config.ts';
 import { RunFolder } from './folder.ts';
 
 /** What a round starts from. */
@@ -41,6 +41,8 @@ export function roundDensities(density: number, rate: number): number[] {
 export async function trainImp(config: TrainConfig, hooks: RunHooks, train: TrainRound): Promise<TrainOutcome> {
   if (config.resumeDir !== undefined) throw new UsageError('--imp continues in its own folder: give --resume and --save-dir');
   const whole = new RunFolder(config.saveDir!);
+  const saved = config.resume ? whole.loadConfig() : undefined;
+  if (saved) assertSameRun(saved, config, whole.path); // now, not when the last round gets there
   const densities = roundDensities(config.density, config.impRate);
   const folders = densities.map((_, k) => (k === densities.length - 1 ? whole : new RunFolder(whole.file(`round-${k}`))));
   const results: TrainResult[] = [];

@@ -202,6 +202,22 @@ describe('a training run', () => {
     expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
   });
 
+  it('prunes in rounds where another run has been: refused with --resume, begun anew without, which then goes on to its end', async () => {
+    const saveDir = newFolder();
+    const before = { saveDir, mode: 'sgd', epochs: 1 } as const;
+    const rounds = { ...before, imp: true, density: 0.5, impRate: 0.5 } as const;
+    await run(before);
+    const kept = sha(saveDir);
+    await expect(run({ ...rounds, resume: true })).rejects.toThrow(
+      `cannot resume ${saveDir} with other settings: --imp was not given`,
+    );
+    expect([sha(saveDir), new RunFolder(join(saveDir, 'round-0')).has('config.json')]).toEqual([kept, false]);
+    let looks = 0;
+    await run(rounds, { shouldStop: () => ++looks >= 2 });
+    const outcome = await run({ ...rounds, resume: true });
+    expect(outcome).toMatchObject({ interrupted: false, result: { density: expect.closeTo(0.5, 3) } });
+  });
+
   it.each<[Partial<TrainConfig>, string]>([
     [{ fix: true, density: 0.0001 }, '--density 0.0001 would keep'],
     [{ fix: true, density: 0.0001, sparseInit: 'snip' }, 'the nearest that this initial mask reaches is'],
