@@ -100,9 +100,10 @@ export class RunFolder {
   /**
    * Makes `metrics.jsonl` agree with a checkpoint's history: one line for each of its epochs and none after. The file's own line of an
    * epoch is kept, timings included, where it agrees with the history; a torn or foreign line is replaced.
+   * @param source the folder whose lines they are @returns the seconds of the epochs, as far as lines have them
    */
-  restoreMetrics(history: readonly EpochHistory[]): void {
-    const path = this.file('metrics.jsonl');
+  restoreMetrics(history: readonly EpochHistory[], source: RunFolder = this): number {
+    const path = source.file('metrics.jsonl');
     const found = new Map<string, string>();
     for (const line of existsSync(path) ? readFileText(path).split('\n') : []) {
       try {
@@ -111,7 +112,9 @@ export class RunFolder {
         // A torn line (the process was killed while writing it), or the empty one after the last line end.
       }
     }
-    writeFileAtomic(path, history.map(row => `${found.get(JSON.stringify(row)) ?? JSON.stringify(row)}\n`).join(''));
+    const lines = history.map(row => found.get(JSON.stringify(row)) ?? JSON.stringify(row));
+    writeFileAtomic(this.file('metrics.jsonl'), lines.map(line => `${line}\n`).join(''));
+    return lines.reduce((sum, line) => sum + ((JSON.parse(line) as Partial<EpochMetrics>).seconds ?? 0), 0);
   }
 
   /** The saved result, or undefined where the run has not ended yet. */

@@ -69,6 +69,8 @@ interface LoopState {
   bestSa: number;
   /** Sums of the epoch so far: see `Tally`. */
   tally: number[];
+  /** Time that was spent on the current epoch before it was taken up again. */
+  seconds: number;
   events: NonNullable<EpochHistory['events']>[number][];
 }
 
@@ -80,8 +82,11 @@ export class Loop {
   private readonly perEpoch: number;
   private history: EpochHistory[] = [];
   private epoch = 0;
-  private state: LoopState = { done: 0, bestRa: -1, bestSa: -1, tally: [0, 0, 0, 0], events: [] };
-  private readonly started = performance.now();
+  private state: LoopState = { done: 0, bestRa: -1, bestSa: -1, tally: [0, 0, 0, 0], seconds: 0, events: [] };
+  /** When the current epoch began or was taken up again, in milliseconds. */
+  private epochBegun = performance.now();
+  /** Of the complete epochs, also those before a resume. */
+  private seconds = 0;
   private lastSave = performance.now();
   /** Whether this run has a checkpoint, its own or the one it resumed. */
   private saved = false;
@@ -137,16 +142,17 @@ export class Loop {
     watch?.begin(this.epoch);
   }
 
-  /** Goes on from a checkpoint. */
-  restore(checkpoint: Checkpoint, source: string): void {
-    this.learner.restore(checkpoint, source);
+  /** Goes on from the checkpoint of a folder, this run's or another one's. */
+  restore(checkpoint: Checkpoint, source: RunFolder): void {
+    this.learner.restore(checkpoint, source.file('checkpoint.safetensors'));
     this.folder.prepare();
     this.history = [...checkpoint.history];
     this.epoch = checkpoint.epoch;
     this.saved = true;
-    this.state = structuredClone(checkpoint.state) as LoopState;
+    this.state = { ...this.state, ...(structuredClone(checkpoint.state) as LoopState) };
+    this.firstStep = source.loadResult()?.firstStep; // there is a result only where no step is left
     this.learner.trainer.tally.sums.write(this.state.tally);
-    this.folder.restoreMetrics(this.history);
+    this.seconds = this.folder.restoreMetrics(this.history, source);
     this.options.watch?.begin(this.epoch);
     const at = this.state.done ? `, iteration ${this.state.done} of ${this.perEpoch}` : '';
     if (this.epoch < this.config.epochs) this.hooks.onNotice?.(`resuming at epoch ${this.epoch}${at}`);
@@ -154,12 +160,12 @@ export class Loop {
 
   async train(): Promise<TrainOutcome> {
     while (this.epoch < this.config.epochs && !this.options.watch?.over) {
-      const begun = performance.now();
+      this.epochBegun = performance.now();
       const first = this.state.done;
       if (!(await this.trainEpoch())) return this.interrupted();
       const images = this.data.train.count - first * this.config.batchSize;
-      const speed = first < this.perEpoch ? images / ((performance.now() - begun) / 1000) : undefined;
-      const metrics = await this.closeEpoch(speed, begun);
+      const speed = first < this.perEpoch ? images / ((performance.now() - this.epochBegun) / 1000) : undefined;
+      const metrics = await this.closeEpoch(speed);
       if (!metrics) return this.interrupted();
       this.hooks.onEpoch?.(metrics);
       if (this.hooks.shouldStop?.()) return this.interrupted();
@@ -262,7 +268,7 @@ export class Loop {
   }
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
-  private async closeEpoch(imagesPerSecond: number | undefined, begun: number): Promise<EpochMetrics | undefined> {
+  private async closeEpoch(imagesPerSecond: number | undefined): Promise<EpochMetrics | undefined> {
     const { epoch } = this;
     const train = await this.observe();
     const score = (name: 'val' | 'test') =>
@@ -284,15 +290,17 @@ export class Loop {
     this.history.push(history);
     this.epoch++;
     const [ra, sa] = [val.ra > this.state.bestRa, val.sa > this.state.bestSa];
+    const metrics = { ...history, imagesPerSecond, seconds: this.epochSeconds };
+    this.seconds += metrics.seconds;
     this.state = {
       done: 0,
       bestRa: Math.max(val.ra, this.state.bestRa),
       bestSa: Math.max(val.sa, this.state.bestSa),
       tally: [0, 0, 0, 0],
+      seconds: 0,
       events: [],
     };
     this.learner.trainer.tally.reset();
-    const metrics = { ...history, imagesPerSecond, seconds: (performance.now() - begun) / 1000 };
     const checkpoint = await this.checkpoint();
     this.options.watch?.see(epoch, checkpoint.model);
     const { ema, ...rest } = checkpoint;
@@ -305,6 +313,11 @@ export class Loop {
     this.saved = true;
     this.lastSave = performance.now();
     return metrics;
+  }
+
+  /** Of the current epoch, in all processes that worked on it. */
+  private get epochSeconds(): number {
+    return this.state.seconds + (performance.now() - this.epochBegun) / 1000;
   }
 
   /** What the current epoch's metrics say of the masks as it ends. */
@@ -342,7 +355,8 @@ export class Loop {
     for (const { data } of snapshot.model.values())
       if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);
     const tally = [...(await learner.trainer.tally.sums.floats())];
-    return { ...snapshot, epoch, iteration, state: { ...state, tally }, history };
+    const seconds = state.done > 0 ? this.epochSeconds : 0;
+    return { ...snapshot, epoch, iteration, state: { ...state, tally, seconds }, history };
   }
 
   /** Saves the run as it stands, unless its loss is no number. */
@@ -355,6 +369,7 @@ export class Loop {
 
   /** The last scores: the gap of the final model, samples for the report, `result.json`. */
   private async finish(): Promise<TrainResult | undefined> {
+    const begun = performance.now();
     const { config, history, device, data, learner, splits } = this;
     splits.train.setOrder(Uint32Array.from({ length: data.train.count }, (_, i) => i));
     const train = await this.evaluate('train', 'robust generalisation gap', 2 * config.epochs, config.evalLimit);
@@ -367,7 +382,7 @@ export class Loop {
       label: this.options.label ?? defaultLabel(config),
       flops: countWork(learner.macs(), history, images, mode.passesText),
       adapter: device.adapter.description,
-      seconds: (performance.now() - this.started) / 1000,
+      seconds: this.seconds + (performance.now() - begun) / 1000,
       firstStep: this.firstStep,
       trainRa: train.ra,
     });

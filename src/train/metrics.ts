@@ -1,5 +1,5 @@
 /**
- * What a run reports per epoch. Timings are measured, everything else is computed: a checkpoint holds only the
+ * What a run reports per epoch. Timings are measured, everything else is computed: of complete epochs a checkpoint holds only the
  * computed part, so that an interrupted and an uninterrupted run end in the same bytes.
  */
 

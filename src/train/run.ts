@@ -60,7 +60,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
     const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin, begun });
     try {
       if (checkpoint) {
-        loop.restore(checkpoint, path);
+        loop.restore(checkpoint, source);
         folder.takeOver(source);
         await loop.save();
       } else {

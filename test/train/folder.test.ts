@@ -54,7 +54,7 @@ it('gives back configuration and checkpoints', () => {
 it('cuts metrics back to the history of the checkpoint and keeps their timings', () => {
   for (let epoch = 0; epoch < 4; epoch++) run.appendMetrics(metrics(epoch, 10 + epoch));
   const before = lines();
-  run.restoreMetrics([0, 1].map(epoch => withoutTimings(metrics(epoch))));
+  expect(run.restoreMetrics([0, 1].map(epoch => withoutTimings(metrics(epoch))))).toBe(10 + 11);
   expect(lines()).toEqual(before.slice(0, 2));
   run.appendMetrics(metrics(2));
   expect(lines().map(line => JSON.parse(line).epoch)).toEqual([0, 1, 2]);
@@ -63,7 +63,7 @@ it('cuts metrics back to the history of the checkpoint and keeps their timings',
 it('replaces torn and foreign lines', () => {
   const torn = JSON.stringify(metrics(1)).slice(0, 30);
   writeFileSync(run.file('metrics.jsonl'), `${JSON.stringify({ ...metrics(0), valRa: 0.9 })}\n${torn}`);
-  run.restoreMetrics([withoutTimings(metrics(0)), withoutTimings(metrics(1))]);
+  expect(run.restoreMetrics([withoutTimings(metrics(0)), withoutTimings(metrics(1))])).toBe(0);
   expect(lines().map(line => JSON.parse(line))).toEqual([withoutTimings(metrics(0)), withoutTimings(metrics(1))]);
 });
 

@@ -109,6 +109,37 @@ describe('a training run', () => {
     expect(metrics(saveDir).map(({ imagesPerSecond = 'none' }) => imagesPerSecond)).toEqual(['none', expect.any(Number)]);
   });
 
+  it('counts the time of all its processes: of whole epochs, of one that was broken off, and where nothing was left to train', async () => {
+    const [saveDir, moved] = [newFolder(), newFolder()];
+    const settings = { saveDir, mode: 'sgd' } as const;
+    let looks = 0;
+    await run(settings, { shouldStop: () => ++looks === 8 }); // in epoch 1, after the 4 iterations, val, test and the end of epoch 0
+    const folder = new RunFolder(saveDir);
+    const file = folder.file('metrics.jsonl');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/"seconds":[\d.e-]+/, '"seconds":1000'));
+    const broken = folder.loadCheckpoint()!;
+    expect(broken).toMatchObject({ epoch: 1, iteration: 5 });
+    const state = broken.state as { seconds: number };
+    expect(state.seconds).toBeGreaterThan(0);
+    folder.saveCheckpoint({ ...broken, state: { ...state, seconds: 5000 } });
+    await run({ ...settings, resume: true });
+    const [{ seconds: first }, { seconds: second }] = metrics(saveDir);
+    expect([first, Math.floor(second / 1000)]).toEqual([1000, 5]);
+    const ended = folder.loadResult()!;
+    expect(ended.seconds).toBeGreaterThan(first + second);
+    expect(ended.firstStep!.seconds).toBeGreaterThan(0);
+    for (const again of [
+      { ...settings, resume: true },
+      { ...settings, saveDir: moved, resumeDir: saveDir },
+    ]) {
+      await run(again);
+      const result = new RunFolder(again.saveDir).loadResult()!;
+      expect(result.seconds).toBeGreaterThan(first + second);
+      expect(result.firstStep).toEqual(ended.firstStep);
+    }
+    expect(metrics(moved)).toEqual(metrics(saveDir));
+  });
+
   it.each<[string, Partial<TrainConfig>]>([
     ['Flying Bird', { fb: true, density: 0.3, growth: 'momentum' }],
     ['RigL with averaged weights, in free training', { rigl: true, density: 0.3, ema: 0.8, mode: 'free', replays: 2 }],
@@ -161,6 +192,11 @@ describe('a training run', () => {
       expect.closeTo(0.5, 3),
     ]);
     expect(metrics(whole).map(r => r.epoch)).toEqual([1]);
+    const [before, all] = [['round-0', 'round-1'], ['']].map(names =>
+      names.map(name => new RunFolder(join(whole, name)).loadResult()!.seconds).reduce((a, b) => a + b),
+    );
+    const last = metrics(whole).reduce((n, { seconds }) => n + seconds, 0);
+    expect(all).toBeGreaterThan(before + last);
     for (const stop of [3, 12, 1000]) {
       let asked = 0;
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
@@ -200,6 +236,22 @@ describe('a training run', () => {
         `cannot resume ${join(saveDir, 'round-0')} with other settings: --lr was 0.05, now 0.02`,
       );
     });
+  });
+
+  it('prunes in rounds where another run has been: refused with --resume, begun anew without, which then goes on to its end', async () => {
+    const saveDir = newFolder();
+    const before = { saveDir, mode: 'sgd', epochs: 1 } as const;
+    const rounds = { ...before, imp: true, density: 0.5, impRate: 0.5 } as const;
+    await run(before);
+    const kept = sha(saveDir);
+    await expect(run({ ...rounds, resume: true })).rejects.toThrow(
+      `cannot resume ${saveDir} with other settings: --imp was not given`,
+    );
+    expect([sha(saveDir), new RunFolder(join(saveDir, 'round-0')).has('config.json')]).toEqual([kept, false]);
+    let looks = 0;
+    await run(rounds, { shouldStop: () => ++looks >= 2 });
+    const outcome = await run({ ...rounds, resume: true });
+    expect(outcome).toMatchObject({ interrupted: false, result: { density: expect.closeTo(0.5, 3) } });
   });
 
   it.each<[Partial<TrainConfig>, string]>([
