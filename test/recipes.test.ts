@@ -118,6 +118,12 @@ describe('the table of the paper', () => {
     for (const words of trained) expect(words[words.indexOf('--dataset') + 1]).toBe(dataset);
   });
 
+  it('is introduced with the learning rates that the flags default to', () => {
+    const readme = pages.find(({ name }) => name === 'README.md')!.text.replace(/\s+/g, ' ');
+    const [train, robustBird] = [trainFlags, robustBirdFlags].map(flags => flags.decreasingLr.default?.join(' and '));
+    expect(readme).toContain(`a tenth of it from epochs ${train} on (Robust Bird: ${robustBird}, in both stages)`);
+  });
+
   it('links to headings that are there', () => {
     const readme = pages.find(({ name }) => name === 'README.md')!.text;
     const links = [...readme.matchAll(/\]\((\w+\.md)(?:#([\w-]+))?\)/g)];

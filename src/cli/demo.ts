@@ -2,12 +2,15 @@
  * The demo: one small network on `shapes`, trained three ways (standard, dense adversarial, Flying Bird at 80 % sparsity), and a page that
  * shows what came out. Sized for two cores and a software adapter.
  */
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { shapes } from '../data/shapes.ts';
+import { UsageError } from '../errors.ts';
 import { writeReport } from '../report/index.ts';
 import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
-import { resolveConfig, type TrainConfig } from '../train/config.ts';
+import { resolveConfig, type TrainConfig, trainFlags } from '../train/config.ts';
+import { diffSettings } from '../train/flags.ts';
+import { RunFolder } from '../train/folder.ts';
 import { openTunedDevice } from '../train/kernels.ts';
 import { trainRun } from '../train/run.ts';
 
@@ -51,26 +54,44 @@ const ways: readonly Way[] = [
 const warmUp = (epochs: number) => (epoch: number) =>
   LR * Math.min(1, (5 * epoch) / epochs + 0.02, (1.25 * (epochs - epoch)) / epochs);
 
+const folderOf = (way: Way, { saveDir }: DemoOptions) => join(saveDir, way.folder);
+
+function configOf(way: Way, options: DemoOptions): TrainConfig {
+  const { epochs, settings } = way;
+  return resolveConfig({ ...shared, ...settings, epochs, seed: options.seed, saveDir: folderOf(way, options) });
+}
+
+/** A run of the demo takes the place of an earlier one, of whatever seed, and of nothing else. @throws UsageError naming the folder */
+function assertReplaceable(way: Way, options: DemoOptions): void {
+  const folder = new RunFolder(folderOf(way, options));
+  if (isEmpty(folder.path)) return;
+  const saved = folder.loadConfig();
+  if (!saved || diffSettings(trainFlags, { ...saved, seed: options.seed }, configOf(way, options)).length > 0)
+    throw new UsageError(`${folder.path} holds something else than a run of this demo; move it away, or give another --save-dir`);
+}
+
+const isEmpty = (path: string) => !existsSync(path) || (statSync(path).isDirectory() && readdirSync(path).length === 0);
+
+/** @throws UsageError if there is something in the folders of its runs that is no run of it */
 export async function runDemo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
   const begun = performance.now();
+  for (const way of ways) assertReplaceable(way, options);
   const data = shapes({ seed: 0, train: TRAIN, val: EVALUATE, test: EVALUATE });
   const device = await openTunedDevice({ adapter: options.adapter as 'auto', gpu: options.gpu }, hooks);
   hooks.onNotice?.(`on ${device.adapter.description}`);
   try {
     const rows: DemoRow[] = [];
-    for (const { name, folder, epochs, settings } of ways) {
-      const saveDir = join(options.saveDir, folder);
-      rmSync(saveDir, { recursive: true, force: true });
-      const config = resolveConfig({ ...shared, ...settings, epochs, seed: options.seed, saveDir });
+    for (const way of ways) {
+      const { name, epochs } = way;
       const named: RunHooks = { ...hooks, onProgress: p => hooks.onProgress?.({ ...p, label: `${name}: ${p.label}` }) };
-      const outcome = await trainRun(config, named, { device, data, schedule: warmUp(epochs), label: name });
+      const outcome = await trainRun(configOf(way, options), named, { device, data, schedule: warmUp(epochs), label: name });
       if (outcome.interrupted) return { interrupted: true };
       const { final, density, flops } = outcome.result;
       rows.push({ name, sa: final.testSa, ra: final.testRa, density, trainFlops: flops.trainingReal });
     }
     const report = join(options.saveDir, 'report.html');
     writeReport(
-      ways.map(w => join(options.saveDir, w.folder)),
+      ways.map(way => folderOf(way, options)),
       report,
       { title: 'Sparrow demo: standard, adversarial and sparse training' },
     );

@@ -20,7 +20,7 @@ export class DeviceSplit {
   private readonly labels: Tensor;
   private readonly order: Tensor;
   private readonly first: Tensor;
-  private readonly random: Random;
+  private readonly seed: number;
 
   /** @param shape [C, H, W] */
   constructor(device: Device, split: Split, shape: readonly number[], seed: number) {
@@ -35,7 +35,7 @@ export class DeviceSplit {
       'u32',
     ).keep();
     this.first = tensor(device, [0], [1], 'u32').keep();
-    this.random = new Random(seed, Stream.augment);
+    this.seed = seed;
   }
 
   /** The order in which samples are taken. */
@@ -48,14 +48,17 @@ export class DeviceSplit {
     this.first.write([position]);
   }
 
-  /** n samples from the position on. In a captured step, `step` makes each replay augment anew. */
+  /**
+   * n samples from the position on. Augmentation is a function of the seed and of `step`, a uint32 [1]: raised between replays of a captured step, it
+   * makes each augment anew, and a step that is captured again, as in a resumed run, goes on as the one before would have.
+   */
   batch(n: number, augment?: Augmentation, step?: Tensor): Batch {
     const { device } = this.data;
     const [c, h, w] = this.shape;
     const images = empty(device, [n, c, h, w]);
     const labels = empty(device, [n], 'i32');
     const active = augment && (augment.crop > 0 || augment.flip || augment.rotate > 0) ? augment : undefined;
-    const words = active ? randomWords(device, [4 * n], this.random, step ? { step } : {}) : this.order;
+    const words = active ? randomWords(device, [4 * n], new Random(this.seed, Stream.augment), step ? { step } : {}) : this.order;
     const source = { data: this.data.storage, labels: this.labels.storage, order: this.order.storage, first: this.first.storage };
     batch(device, source, words.storage, images.storage, labels.storage, { n, c, h, w }, active);
     return { images, labels };

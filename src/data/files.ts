@@ -16,7 +16,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { FileError } from '../errors.ts';
 import { encodeSafetensors, parseSafetensors, type Safetensors, type StoredTensor } from './safetensors.ts';
 
@@ -38,8 +38,9 @@ const reasons: Readonly<Record<string, string>> = {
   ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
 };
 
-/** Ends the name of a file that is being written. */
+/** Ends the name of a file that is being written; before it stands the id of the process that writes it. */
 const temporary = '.sparrow-tmp';
+const temporaryName = (name: string) => `.${name}.${process.pid}${temporary}`;
 
 /** A FileError for an error of `node:fs`: `cannot <verb> <path>: <reason>`. */
 export function fileError(verb: string, path: string, error: unknown): FileError {
@@ -81,9 +82,8 @@ export function readFileJson(path: string): unknown {
 export function writeFileAtomic(path: string, content: Uint8Array | string): void {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   try {
-    const target = existsSync(path) ? realpathSync(path) : path;
-    if (existsSync(target) && !statSync(target).isFile()) throw new FileError(`cannot write ${path}: it is not a regular file`);
-    const temp = join(dirname(target), `.${basename(target)}.${process.pid}${temporary}`);
+    const target = targetOf(path);
+    const temp = join(dirname(target), temporaryName(basename(target)));
     const file = openSync(temp, 'w');
     try {
       writeAll(file, bytes);
@@ -96,6 +96,15 @@ export function writeFileAtomic(path: string, content: Uint8Array | string): voi
   } catch (error) {
     throw error instanceof FileError ? error : fileError('write', path, error);
   }
+}
+
+/** The file that is replaced when a path is written: where that is a symbolic link, what it leads to. @throws FileError if it is no file */
+function targetOf(path: string): string {
+  if (path.endsWith('/') || path.endsWith(sep))
+    throw new FileError(`cannot write ${path}: that is a folder's name, not a file's`);
+  const target = existsSync(path) ? realpathSync(path) : path;
+  if (existsSync(target) && !statSync(target).isFile()) throw new FileError(`cannot write ${path}: it is not a regular file`);
+  return target;
 }
 
 /** Writes, flushes and closes an open file. */
@@ -135,21 +144,43 @@ export function appendLine(path: string, line: string): void {
 }
 
 /**
- * Makes a folder (and its parents), proves that a file can be written in it, and removes temporary files that a killed process
+ * Makes a folder (and its parents), proves that a file can be written in it, and removes temporary files that killed processes
  * left there. @throws FileError if the folder cannot be used
  */
 export function ensureWritableFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
-    const probe = join(path, `.probe.${process.pid}${temporary}`);
+    const probe = join(path, temporaryName('probe'));
     try {
       closeSync(openSync(probe, 'w'));
     } finally {
       rmSync(probe, { force: true });
     }
-    for (const name of readdirSync(path)) if (name.endsWith(temporary)) rmSync(join(path, name), { force: true });
+    for (const name of readdirSync(path)) if (isAbandoned(name)) rmSync(join(path, name), { force: true });
   } catch (error) {
     throw fileError('write to folder', path, error);
+  }
+}
+
+/**
+ * Proves, before the work of which a file is the result, that `writeFileAtomic` can write it, and makes its folder.
+ * @throws FileError if it cannot
+ */
+export function ensureWritableFile(path: string): void {
+  ensureWritableFolder(dirname(targetOf(path)));
+}
+
+/** Whether a name is that of a temporary file that nobody writes any more. This process writes none between two calls. */
+function isAbandoned(name: string): boolean {
+  const [, writer] = /\.(\d+)\.sparrow-tmp$/.exec(name) ?? [];
+  return writer !== undefined && (Number(writer) === process.pid || !isRunning(Number(writer)));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0); // asks only
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'; // it runs, and is another user's
   }
 }
 

@@ -199,11 +199,15 @@ export class Flatten extends Module {
   }
 }
 
-/** In train mode zeroes each element with probability p and scales the rest by 1/(1-p). Every layer has a random stream of its own. */
+/**
+ * In train mode zeroes each element with probability p and scales the rest by 1/(1-p). Every layer has a random stream of its own, of which each pass
+ * takes the next draw. With `step` the draw is a function of seed, layer and step alone: all passes of a step drop the same elements, and so does the
+ * step when it is captured again, as in a resumed run.
+ */
 export class Dropout extends Module {
   readonly p: number;
   private readonly random: Random;
-  /** uint32 [1] added to the draw's counter: raise it between replays of a captured step. */
+  /** uint32 [1], the number of the step: raise it between replays of a captured step. */
   step?: Tensor;
 
   constructor({ random }: Maker, p = 0.5) {
@@ -215,7 +219,10 @@ export class Dropout extends Module {
 
   forward(x: Tensor): Tensor {
     if (!this.training || this.p === 0) return x;
-    const draw = randomUniform(x.device, x.shape, this.random, 0, 1, this.step ? { step: this.step } : {});
+    const { random, step } = this;
+    const draw = step
+      ? randomUniform(x.device, x.shape, new RandomStream(random.seed, random.stream), 0, 1, { step })
+      : randomUniform(x.device, x.shape, random);
     const mask = elementwise('affine', [elementwise('inRange', [draw], [this.p, 1])], [1 / (1 - this.p), 0]);
     return F.mul(x, mask);
   }

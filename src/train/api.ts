@@ -69,8 +69,9 @@ export interface TrainResult {
     readonly formula: string;
   };
   readonly adapter: string;
+  /** Of all epochs with their validation and test, before and after a resume, and of the last scores. */
   readonly seconds: number;
-  /** Of the process that ended the run; absent where no step was left to it. */
+  /** Of the last process that took a step; absent where that one did not end the run. */
   readonly firstStep?: ColdStart;
   readonly seed: number;
 }

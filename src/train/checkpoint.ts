@@ -3,7 +3,7 @@
  * stand under their state_dict names, beside them `mask.<name>` (U8, 0 or 1), `momentum.<name>` (F32), within an epoch
  * `earlierMask.<name>` (U8) and, with weight averaging, `ema.<name>` (F32); `mode.<name>` is what a training mode keeps between
  * steps. The metadata say what it is, of a pruned network its widths too, and everything a resumed run needs. The same state gives
- * the same bytes: nothing in them comes from a clock.
+ * the same bytes: nothing in them comes from a clock, but within an epoch the seconds that were spent on it.
  */
 import { isPth, parsePth } from '../data/pth.ts';
 import { encodeSafetensors, parseSafetensors, type StoredTensor, toFloat32 } from '../data/safetensors.ts';

@@ -2,12 +2,12 @@
  * A run's folder: `config.json`, `kernels.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
-import { decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
+import { assertSameRun, decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
 import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
 
 export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind' | 'ticket';
@@ -25,9 +25,22 @@ export class RunFolder {
     ensureWritableFolder(this.path);
   }
 
-  /** Forgets how far an earlier run in this folder came, so that no later one goes on from there. */
+  /** Forgets an earlier run in this folder, so that no later one goes on from there. Its settings go last: nothing is left that they do not guard. */
   discard(): void {
-    for (const name of ['checkpoint.safetensors', 'result.json']) this.remove(name);
+    for (const name of ['checkpoint.safetensors', 'result.json', 'config.json']) this.remove(name);
+  }
+
+  /**
+   * Prepares this folder for a run that goes on here from another's checkpoint: an earlier run in it is forgotten, its best checkpoints give way to those
+   * of the source. Nothing happens where both paths lead to the same folder. To be called before the checkpoint is saved here.
+   */
+  takeOver(source: RunFolder): void {
+    if (realpathSync(source.path) === realpathSync(this.path)) return;
+    this.discard();
+    for (const name of ['best-ra.safetensors', 'best-sa.safetensors']) {
+      if (source.has(name)) writeFileAtomic(this.file(name), readFileBytes(source.file(name)));
+      else this.remove(name);
+    }
   }
 
   file(name: string): string {
@@ -51,6 +64,12 @@ export class RunFolder {
   loadConfig(): TrainConfig | undefined {
     const path = this.file('config.json');
     return existsSync(path) ? decodeConfig(readFileText(path), path) : undefined;
+  }
+
+  /** @throws UsageError naming each flag that differs, if the run of this folder has other settings */
+  assertSameRun(config: TrainConfig): void {
+    const saved = this.loadConfig();
+    if (saved) assertSameRun(saved, config, this.path);
   }
 
   /** Which kernels the run computes with: a text of `encodeChoices`. */
@@ -81,9 +100,10 @@ export class RunFolder {
   /**
    * Makes `metrics.jsonl` agree with a checkpoint's history: one line for each of its epochs and none after. The file's own line of an
    * epoch is kept, timings included, where it agrees with the history; a torn or foreign line is replaced.
+   * @param source the folder whose lines they are @returns the seconds of the epochs, as far as lines have them
    */
-  restoreMetrics(history: readonly EpochHistory[]): void {
-    const path = this.file('metrics.jsonl');
+  restoreMetrics(history: readonly EpochHistory[], source: RunFolder = this): number {
+    const path = source.file('metrics.jsonl');
     const found = new Map<string, string>();
     for (const line of existsSync(path) ? readFileText(path).split('\n') : []) {
       try {
@@ -92,7 +112,9 @@ export class RunFolder {
         // A torn line (the process was killed while writing it), or the empty one after the last line end.
       }
     }
-    writeFileAtomic(path, history.map(row => `${found.get(JSON.stringify(row)) ?? JSON.stringify(row)}\n`).join(''));
+    const lines = history.map(row => found.get(JSON.stringify(row)) ?? JSON.stringify(row));
+    writeFileAtomic(this.file('metrics.jsonl'), lines.map(line => `${line}\n`).join(''));
+    return lines.reduce((sum, line) => sum + ((JSON.parse(line) as Partial<EpochMetrics>).seconds ?? 0), 0);
   }
 
   /** The saved result, or undefined where the run has not ended yet. */

@@ -37,10 +37,11 @@ export function roundDensities(density: number, rate: number): number[] {
   return Array.from({ length: rounds + 1 }, (_, k) => (k === rounds ? density : (1 - rate) ** k));
 }
 
-/** Trains all rounds; the result is that of the last, with the training work of all. */
+/** Trains all rounds; the result is that of the last, with the training work and the time of all. */
 export async function trainImp(config: TrainConfig, hooks: RunHooks, train: TrainRound): Promise<TrainOutcome> {
   if (config.resumeDir !== undefined) throw new UsageError('--imp continues in its own folder: give --resume and --save-dir');
   const whole = new RunFolder(config.saveDir!);
+  if (config.resume) whole.assertSameRun(config); // now, not when the last round gets there
   const densities = roundDensities(config.density, config.impRate);
   const folders = densities.map((_, k) => (k === densities.length - 1 ? whole : new RunFolder(whole.file(`round-${k}`))));
   const results: TrainResult[] = [];
@@ -48,6 +49,7 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
     const last = k === folders.length - 1;
     const done = config.resume && !last ? folder.loadResult() : undefined;
     if (done) {
+      folder.assertSameRun(config);
       results.push(done);
       continue;
     }
@@ -68,10 +70,11 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
     results.push(outcome.result);
   }
   const final = results.at(-1)!;
-  const sum = (key: 'trainingDense' | 'trainingReal') => results.reduce((total, r) => total + r.flops[key], 0);
+  const sum = (what: (result: TrainResult) => number) => results.reduce((total, r) => total + what(r), 0);
   const result = {
     ...final,
-    flops: { ...final.flops, trainingDense: sum('trainingDense'), trainingReal: sum('trainingReal') },
+    flops: { ...final.flops, trainingDense: sum(r => r.flops.trainingDense), trainingReal: sum(r => r.flops.trainingReal) },
+    seconds: sum(r => r.seconds),
   };
   whole.saveResult(result);
   return { interrupted: false, result };

@@ -19,7 +19,7 @@ import type { RunFolder } from './folder.ts';
 import type { Round } from './imp.ts';
 import { defaultLabel } from './label.ts';
 import { Learner, type OnMaskUpdate } from './learner.ts';
-import { plannedUpdate, rateAt } from './mask-updates.ts';
+import { idleNotice, plannedUpdate, rateAt } from './mask-updates.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
 import { trainingModes } from './modes/index.ts';
 import type { NetworkFile } from './network-file.ts';
@@ -69,6 +69,8 @@ interface LoopState {
   bestSa: number;
   /** Sums of the epoch so far: see `Tally`. */
   tally: number[];
+  /** Time that was spent on the current epoch before it was taken up again. */
+  seconds: number;
   events: NonNullable<EpochHistory['events']>[number][];
 }
 
@@ -80,8 +82,11 @@ export class Loop {
   private readonly perEpoch: number;
   private history: EpochHistory[] = [];
   private epoch = 0;
-  private state: LoopState = { done: 0, bestRa: -1, bestSa: -1, tally: [0, 0, 0, 0], events: [] };
-  private readonly started = performance.now();
+  private state: LoopState = { done: 0, bestRa: -1, bestSa: -1, tally: [0, 0, 0, 0], seconds: 0, events: [] };
+  /** When the current epoch began or was taken up again, in milliseconds. */
+  private epochBegun = performance.now();
+  /** Of the complete epochs, also those before a resume. */
+  private seconds = 0;
   private lastSave = performance.now();
   /** Whether this run has a checkpoint, its own or the one it resumed. */
   private saved = false;
@@ -130,21 +135,24 @@ export class Loop {
       this.hooks.onNotice?.(
         `the initial mask leaves no weight of ${empty.join(', ')}: nothing passes there; --density is too low for it`,
       );
+    const idle = this.learner.moves ? idleNotice(this.config, this.perEpoch, this.updatesOfBatch) : undefined;
+    if (idle) this.hooks.onNotice?.(idle);
     if (keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
     watch?.begin(this.epoch);
   }
 
-  /** Goes on from a checkpoint. */
-  restore(checkpoint: Checkpoint, source: string): void {
-    this.learner.restore(checkpoint, source);
+  /** Goes on from the checkpoint of a folder, this run's or another one's. */
+  restore(checkpoint: Checkpoint, source: RunFolder): void {
+    this.learner.restore(checkpoint, source.file('checkpoint.safetensors'));
     this.folder.prepare();
     this.history = [...checkpoint.history];
     this.epoch = checkpoint.epoch;
     this.saved = true;
-    this.state = structuredClone(checkpoint.state) as LoopState;
+    this.state = { ...this.state, ...(structuredClone(checkpoint.state) as LoopState) };
+    this.firstStep = source.loadResult()?.firstStep; // there is a result only where no step is left
     this.learner.trainer.tally.sums.write(this.state.tally);
-    this.folder.restoreMetrics(this.history);
+    this.seconds = this.folder.restoreMetrics(this.history, source);
     this.options.watch?.begin(this.epoch);
     const at = this.state.done ? `, iteration ${this.state.done} of ${this.perEpoch}` : '';
     if (this.epoch < this.config.epochs) this.hooks.onNotice?.(`resuming at epoch ${this.epoch}${at}`);
@@ -152,12 +160,12 @@ export class Loop {
 
   async train(): Promise<TrainOutcome> {
     while (this.epoch < this.config.epochs && !this.options.watch?.over) {
-      const begun = performance.now();
+      this.epochBegun = performance.now();
       const first = this.state.done;
       if (!(await this.trainEpoch())) return this.interrupted();
       const images = this.data.train.count - first * this.config.batchSize;
-      const speed = images / ((performance.now() - begun) / 1000);
-      const metrics = await this.closeEpoch(speed, begun);
+      const speed = first < this.perEpoch ? images / ((performance.now() - this.epochBegun) / 1000) : undefined;
+      const metrics = await this.closeEpoch(speed);
       if (!metrics) return this.interrupted();
       this.hooks.onEpoch?.(metrics);
       if (this.hooks.shouldStop?.()) return this.interrupted();
@@ -241,10 +249,14 @@ export class Loop {
     );
   }
 
+  /** Optimiser steps on a batch. */
+  private get updatesOfBatch(): number {
+    return trainingModes[this.config.mode].updates?.(this.learner.modeSettings) ?? 1;
+  }
+
   /** The mask update that is due after so many iterations, if one is. */
   private async updateMasks(done: number): Promise<void> {
-    const { config, epoch, history, learner, perEpoch } = this;
-    const updates = trainingModes[config.mode].updates?.(learner.modeSettings) ?? 1;
+    const { config, epoch, history, learner, perEpoch, updatesOfBatch: updates } = this;
     const planned = plannedUpdate(config, { done, perEpoch, total: config.epochs * perEpoch, updates, epoch, history });
     if (!planned) return;
     const { update, deciding } = planned;
@@ -256,7 +268,7 @@ export class Loop {
   }
 
   /** Validation and test, metrics, best checkpoints. Undefined: asked to stop. */
-  private async closeEpoch(imagesPerSecond: number, begun: number): Promise<EpochMetrics | undefined> {
+  private async closeEpoch(imagesPerSecond: number | undefined): Promise<EpochMetrics | undefined> {
     const { epoch } = this;
     const train = await this.observe();
     const score = (name: 'val' | 'test') =>
@@ -278,15 +290,17 @@ export class Loop {
     this.history.push(history);
     this.epoch++;
     const [ra, sa] = [val.ra > this.state.bestRa, val.sa > this.state.bestSa];
+    const metrics = { ...history, imagesPerSecond, seconds: this.epochSeconds };
+    this.seconds += metrics.seconds;
     this.state = {
       done: 0,
       bestRa: Math.max(val.ra, this.state.bestRa),
       bestSa: Math.max(val.sa, this.state.bestSa),
       tally: [0, 0, 0, 0],
+      seconds: 0,
       events: [],
     };
     this.learner.trainer.tally.reset();
-    const metrics = { ...history, imagesPerSecond, seconds: (performance.now() - begun) / 1000 };
     const checkpoint = await this.checkpoint();
     this.options.watch?.see(epoch, checkpoint.model);
     const { ema, ...rest } = checkpoint;
@@ -299,6 +313,11 @@ export class Loop {
     this.saved = true;
     this.lastSave = performance.now();
     return metrics;
+  }
+
+  /** Of the current epoch, in all processes that worked on it. */
+  private get epochSeconds(): number {
+    return this.state.seconds + (performance.now() - this.epochBegun) / 1000;
   }
 
   /** What the current epoch's metrics say of the masks as it ends. */
@@ -336,7 +355,8 @@ export class Loop {
     for (const { data } of snapshot.model.values())
       if (!data.every(Number.isFinite)) throw this.diverged(`the weights became NaN or infinite by iteration ${iteration}`);
     const tally = [...(await learner.trainer.tally.sums.floats())];
-    return { ...snapshot, epoch, iteration, state: { ...state, tally }, history };
+    const seconds = state.done > 0 ? this.epochSeconds : 0;
+    return { ...snapshot, epoch, iteration, state: { ...state, tally, seconds }, history };
   }
 
   /** Saves the run as it stands, unless its loss is no number. */
@@ -349,6 +369,7 @@ export class Loop {
 
   /** The last scores: the gap of the final model, samples for the report, `result.json`. */
   private async finish(): Promise<TrainResult | undefined> {
+    const begun = performance.now();
     const { config, history, device, data, learner, splits } = this;
     splits.train.setOrder(Uint32Array.from({ length: data.train.count }, (_, i) => i));
     const train = await this.evaluate('train', 'robust generalisation gap', 2 * config.epochs, config.evalLimit);
@@ -361,7 +382,7 @@ export class Loop {
       label: this.options.label ?? defaultLabel(config),
       flops: countWork(learner.macs(), history, images, mode.passesText),
       adapter: device.adapter.description,
-      seconds: (performance.now() - this.started) / 1000,
+      seconds: this.seconds + (performance.now() - begun) / 1000,
       firstStep: this.firstStep,
       trainRa: train.ra,
     });

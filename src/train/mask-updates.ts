@@ -27,7 +27,7 @@ export function rateAt({ deathRate: initial, updateEnd, decaySchedule }: TrainCo
  * falls due in it waits for its end. At the end of the last epoch SET only removes (Mocanu et al. 2018, algorithm 1), which would leave another
  * density: there an interval of one epoch has no update.
  */
-function isDue(config: TrainConfig, { done, perEpoch, total, updates, epoch }: Position): boolean {
+function isDue(config: TrainConfig, { done, perEpoch, total, updates, epoch }: Omit<Position, 'history'>): boolean {
   const late = config.dynamicFre && epoch > config.epochs / 2;
   const every = late ? config.secondFrequency : config.updateFrequency;
   if (done > config.updateEnd * total) return false;
@@ -46,4 +46,29 @@ export function plannedUpdate(config: TrainConfig, at: Position): { update: Upda
   const { growth, death, deathThreshold, redistribution, pruneRatio, growthRatio } = config;
   const rate = rateAt(config, at.done, at.total);
   return { update: { rate, growth, death, deathThreshold, redistribution, decisions, pruneRatio, growthRatio }, deciding };
+}
+
+/**
+ * What to tell the user of a run in which nothing ever falls due: masks that stay as they begin, or Flying Bird+ that never decides.
+ * @param perEpoch batches of an epoch @param updates optimiser steps on a batch
+ */
+export function idleNotice(config: TrainConfig, perEpoch: number, updates: number): string | undefined {
+  const { epochs, updateEnd, updateFrequency, dynamicFre, secondFrequency, dynamicEpoch } = config;
+  const total = epochs * perEpoch;
+  const isAnyDueFrom = (first: number) => {
+    for (let done = first * perEpoch + 1; done <= total; done++)
+      if (isDue(config, { done, perEpoch, total, updates, epoch: Math.floor((done - 1) / perEpoch) })) return true;
+    return false;
+  };
+  const rule = maskRule(config);
+  if (!isAnyDueFrom(0)) {
+    const steps = Math.floor(updateEnd * total) * updates;
+    const where = `the run's ${steps} optimiser steps${updateEnd < 1 ? ` until --update-end ${updateEnd}` : ''}`;
+    const second = dynamicFre ? ` and --second-frequency ${secondFrequency}` : '';
+    const remedy = steps === 0 ? 'raise --update-end' : dynamicFre ? 'lower them' : 'lower it';
+    return `--${rule}: the mask never moves: no update is due in ${where} with --update-frequency ${updateFrequency}${second}; ${remedy}`;
+  }
+  if (rule === 'fbp' && !isAnyDueFrom(dynamicEpoch))
+    return `--fbp: never decides: no mask update of epochs 0-${epochs - 1} is due from --dynamic-epoch ${dynamicEpoch} on; lower it`;
+  return undefined;
 }

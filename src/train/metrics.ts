@@ -1,5 +1,5 @@
 /**
- * What a run reports per epoch. Timings are measured, everything else is computed: a checkpoint holds only the
+ * What a run reports per epoch. Timings are measured, everything else is computed: of complete epochs a checkpoint holds only the
  * computed part, so that an interrupted and an uninterrupted run end in the same bytes.
  */
 
@@ -36,7 +36,8 @@ export interface EpochHistory {
 
 /** One line of `metrics.jsonl`. */
 export interface EpochMetrics extends EpochHistory {
-  readonly imagesPerSecond: number;
+  /** Of the steps since the run began or was resumed; absent where the epoch had none left. */
+  readonly imagesPerSecond?: number | undefined;
   readonly seconds: number;
 }
 

@@ -7,7 +7,7 @@ import type { Device } from '../device/index.ts';
 import { choicesOf, encodeChoices, useChoices } from '../kernels/choices.ts';
 import type { RunHooks, TrainOutcome } from './api.ts';
 import { identityOf } from './checkpoint.ts';
-import { assertSameRun, type TrainConfig } from './config.ts';
+import type { TrainConfig } from './config.ts';
 import { RunFolder } from './folder.ts';
 import { type Round, trainImp } from './imp.ts';
 import { openTunedDevice, useSavedChoices } from './kernels.ts';
@@ -41,8 +41,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
   const folder = new RunFolder(config.saveDir!);
   const source = new RunFolder(config.resumeDir ?? config.saveDir!);
   const resuming = config.resume || config.resumeDir !== undefined;
-  const saved = resuming ? source.loadConfig() : undefined;
-  if (saved) assertSameRun(saved, config, source.path);
+  if (resuming) source.assertSameRun(config);
   const checkpoint = resuming ? source.loadCheckpoint() : undefined;
   if (resuming && !checkpoint) hooks.onNotice?.(`nothing to resume in ${source.path} yet: starting from the beginning`);
   const from = options.start ?? config.init;
@@ -61,7 +60,8 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
     const loop = new Loop(device, data, config, folder, hooks, { ...options, ...round, origin, begun });
     try {
       if (checkpoint) {
-        loop.restore(checkpoint, path);
+        loop.restore(checkpoint, source);
+        folder.takeOver(source);
         await loop.save();
       } else {
         await loop.begin(start);

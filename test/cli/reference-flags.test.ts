@@ -198,6 +198,8 @@ describe('the commands of its README, with the name of the program replaced and 
         .split('\n')
         .map(line => line && JSON.parse(line).testRa),
     );
+    const best = (name: string) => ['best-ra', 'best-sa'].map(file => readFileSync(join(path(name), `${file}.safetensors`)));
+    expect(best('again')).toEqual(best('dense')); // no later epoch was better: there was none
   });
 
   it('take every rule at once', async () => {

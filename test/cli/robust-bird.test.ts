@@ -146,6 +146,12 @@ describe('wrong usage and bad files: one line, and no folder', () => {
       /checkpoint.safetensors: arch is resnet8, not vgg11_bn$/,
     ],
     [
+      'weights for a stage 1 that there is not',
+      2,
+      [...quick, ...without('--stage1'), '--stage1-pretrained', checkpoint, '--init', checkpoint],
+      /--init and --stage1-pretrained: --init is what stage 1 starts from, and there is none; give one of them$/,
+    ],
+    [
       'a stage 1 that was pruned',
       1,
       [...quick, ...without('--stage1'), '--stage1-pretrained', checkpoint],

@@ -222,6 +222,15 @@ describe('bad input: one line, and no file', () => {
     });
   });
 
+  it.each<[string, string, string]>([
+    ['a folder that is there', '', 'it is not a regular file'],
+    ['a folder that is not there', '/new/', "that is a folder's name, not a file's"],
+  ])('attack that is to write to %s, before anything is read or attacked', async (_, name, why) => {
+    const out = folder + name;
+    const { code, stderr } = await inProcess(['attack', '--checkpoint', join(folder, 'none'), '--out', out]);
+    expect([code, stderr]).toEqual([1, `sparrow: cannot write ${out}: ${why}\n`]);
+  });
+
   it('weights that name nothing, with everything given', async () => {
     const given = ['--dataset', 'shapes', '--arch', 'resnet8', '--width', '4', '--limit', '8', '--attack', 'fgsm'];
     const [named, unnamed] = [

@@ -8,9 +8,12 @@ import { afterAll, describe, expect, inject, it, vi } from 'vitest';
 import { run as runProgram } from '../../src/cli/program.ts';
 import { combinations, parseAxis, shellCommand } from '../../src/cli/sweep/plan.ts';
 import { UsageError } from '../../src/errors.ts';
-import { resolveConfig } from '../../src/train/config.ts';
+import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
+import { trainRobustBird } from '../../src/train/robust-bird/run.ts';
+import { resolveRobustBird } from '../../src/train/robust-bird/settings.ts';
 import { trainRun } from '../../src/train/run.ts';
 import { testDevice } from '../engine.ts';
+import { inProcess, inProcessJson, linesOf } from './in-process.ts';
 
 const device = await testDevice();
 const bin = inject('command');
@@ -111,26 +114,29 @@ function run(
 }
 const sparrow = (...args: string[]) => run(process.execPath, [bin, ...args]);
 
-const tiny = [
+const network = [
   '--dataset',
   'shapes',
   '--arch',
   'resnet8',
   '--width',
   '2',
-  '--mode',
-  'sgd',
   '--test-step',
   '1',
   '--batch-size',
   '8',
+  '--eval-limit',
+  '4',
 ];
-const quick = ['train', ...tiny, '--eval-limit', '4', '--limit', '16', '--epochs', '1'];
+const tiny = [...network, '--mode', 'sgd'];
+const quick = ['train', ...tiny, '--limit', '16', '--epochs', '1'];
 /** The same in this process, which is quicker. */
+const small: Partial<TrainConfig> = {
+  ...{ dataset: 'shapes', arch: 'resnet8', width: 2, testStep: 1, batchSize: 8, evalLimit: 4 },
+  ...{ mode: 'sgd', limit: 16, epochs: 1 },
+};
 async function train(seed: number, name: string): Promise<void> {
-  const given = { dataset: 'shapes', arch: 'resnet8', width: 2, mode: 'sgd', testStep: 1, batchSize: 8 } as const;
-  const short = { evalLimit: 4, limit: 16, epochs: 1, fb: true, density: 0.2 };
-  await trainRun(resolveConfig({ ...given, ...short, seed, saveDir: at(name) }), {}, { device });
+  await trainRun(resolveConfig({ ...small, fb: true, density: 0.2, seed, saveDir: at(name) }), {}, { device });
 }
 const at = (name: string) => join(folder, name);
 const result = (name: string) => JSON.parse(readFileSync(join(at(name), 'result.json'), 'utf8'));
@@ -176,6 +182,7 @@ describe('a sweep', () => {
       `sparrow: ${why}`,
       expect.stringMatching(/^sparrow: \[3\/4\] fb\/0\.5-1: failed after \d+s; 1 to go, ETA \d+s$/),
       'sparrow: [4/4] fb/0.5-2: begins',
+      expect.stringMatching(/^sparrow: --fb: the mask never moves: no update is due in the run's 2 optimiser steps /),
       expect.stringMatching(/^first step done after /),
       expect.stringMatching(/^sparrow: \[4\/4\] fb\/0\.5-2: done in \d+s, final RA .* %$/),
       `sparrow: 1 of 4 runs failed (fb/0.5-1: ${why}); the same command tries them again`,
@@ -223,7 +230,7 @@ describe('a sweep', () => {
   });
 
   it('stops with its run at an interrupt, exit code 130, and goes on with it afterwards', async () => {
-    const long = ['train', ...tiny, '--eval-limit', '4', '--limit', '32', '--epochs', '40', '--save-dir', 'long/{seed}'];
+    const long = ['train', ...tiny, '--limit', '32', '--epochs', '40', '--save-dir', 'long/{seed}'];
     let asked = false;
     const { code, lines } = await run(process.execPath, [bin, 'sweep', '--grid', 'seed=1,2', '--', ...long], (line, kill) => {
       if (line.startsWith('epoch 1') && !asked) kill('SIGINT');
@@ -234,6 +241,54 @@ describe('a sweep', () => {
     expect(existsSync(at('long/2'))).toBe(false);
     const plan = await sparrow('sweep', '--grid', 'seed=1,2', '--dry-run', '--json', '--', ...long);
     expect(JSON.parse(plan.stdout).runs.map((r: { state: string }) => r.state)).toEqual(['begun', 'new']);
+  });
+
+  const planned = async (...command: string[]) => {
+    const { runs } = await inProcessJson(['sweep', '--grid', 'seed=1', '--dry-run', '--json', '--', ...command]);
+    return runs[0] as { state: string; error?: string; command: string[] };
+  };
+
+  it.each([0, 1])('goes on with --imp that was broken off in round %i', async round => {
+    const saveDir = at(`imp-${round}`);
+    const config = resolveConfig({ ...small, imp: true, impRate: 0.3, density: 0.5, seed: 1, saveDir });
+    const begun = () => existsSync(join(saveDir, `round-${round}`, 'config.json'));
+    expect(await trainRun(config, { shouldStop: begun }, { device })).toEqual({ interrupted: true });
+    expect(existsSync(join(saveDir, 'config.json'))).toBe(false);
+    const { state, command } = await planned(...quick, '--imp', '--imp-rate', '0.3', '--density', '0.5', '--save-dir', saveDir);
+    expect([state, command.at(-1)]).toEqual(['begun', '--resume']);
+  });
+
+  it('of train does not take the folders beside its own for a run of two stages', async () => {
+    await train(1, 'beside_stage2');
+    expect(await planned(...quick, '--fb', '--save-dir', at('beside'))).toMatchObject({ state: 'new' });
+  });
+
+  it('of robust-bird knows its own runs, those of other settings and those of other commands', async () => {
+    const stages = { stage1: 'sgd', epochs1: 1, stage2: 'sgd', epochs2: 1, pruning: 'unstructured', density: 0.5 } as const;
+    const { mode, epochs, ...shared } = small;
+    await trainRobustBird(resolveRobustBird({ ...shared, ...stages, seed: 1, saveDir: at('rb') }), {}, { device });
+    const flags = ['--stage1', 'sgd', '--epochs1', '1', '--stage2', 'sgd', '--epochs2', '1', '--pruning', 'unstructured'];
+    const command = (name: string, density: string) => {
+      const words = ['robust-bird', ...network, '--limit', '16', ...flags, '--save-dir', at(name), '--density', density];
+      return words;
+    };
+    expect(await planned(...command('rb', '0.5'))).toMatchObject({ state: 'finished' });
+    const why = `cannot resume ${at('rb_stage2')} with other settings: --density was 0.5, now 0.01`;
+    expect(await planned(...command('rb', '0.01'))).toMatchObject({
+      state: 'other settings',
+      error: expect.stringContaining(why),
+    });
+    const { code, stdout, stderr } = await inProcess(['sweep', '--grid', 'seed=1', '--json', '--', ...command('rb', '0.01')]);
+    expect([code, JSON.parse(stdout).runs[0].state]).toEqual([1, 'failed']);
+    expect(linesOf(stderr)[0]).toContain(`sparrow: [1/1] ${at('rb')}: ${why}`);
+    rmSync(at('rb_stage2/result.json'));
+    expect(await planned(...command('rb', '0.5'))).toMatchObject({ state: 'begun' });
+
+    await train(1, 'foreign_stage2');
+    expect(await planned(...command('foreign', '0.5'))).toMatchObject({
+      state: 'other settings',
+      error: `${at('foreign_stage2')} holds the result of another command: it has no robust-bird.json; give another --save-dir`,
+    });
   });
 
   it.each<[string, string[], RegExp]>([
@@ -249,6 +304,14 @@ describe('a sweep', () => {
       'settings that contradict',
       ['--grid', 'seed=1', '--', ...quick, '--fb', '--rigl', '--save-dir', 'x'],
       /--rigl and --fb: one method at a time$/,
+    ],
+    [
+      'stages that contradict',
+      [
+        ...['--dry-run', '--grid', 'seed=1', '--', 'robust-bird', ...network, '--stage1', 'sgd', '--stage1-pretrained', 'x'],
+        ...['--stage2', 'sgd', '--epochs2', '1', '--pruning', 'channel', '--density', '0.5', '--save-dir', 'x'],
+      ],
+      /--stage1 and --stage1-pretrained: a pretrained checkpoint takes the place of stage 1; give one of them$/,
     ],
     [
       'no folder',

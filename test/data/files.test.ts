@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { appendLine, ensureWritableFolder, readFileBytes, writeFileAtomic } from '../../src/data/files.ts';
+import { appendLine, ensureWritableFile, ensureWritableFolder, readFileBytes, writeFileAtomic } from '../../src/data/files.ts';
 import { FileError } from '../../src/errors.ts';
 
 let folder: string;
@@ -79,6 +79,7 @@ describe('writeFileAtomic', () => {
     expect(failure(() => writeFileAtomic(at('file/a'), ''))).toMatch(/a part of the path is a file, not a folder$/);
     expect(failure(() => writeFileAtomic(folder, ''))).toMatch(/it is not a regular file$/);
     expect(failure(() => writeFileAtomic('/dev/null', ''))).toMatch(/it is not a regular file$/);
+    expect(failure(() => writeFileAtomic(at('new/'), ''))).toMatch(/new\/: that is a folder's name, not a file's$/);
     expect(failure(() => writeFileAtomic(at('x'.repeat(300)), ''))).toMatch(/the name is too long$/);
   });
 
@@ -98,14 +99,39 @@ it('says that a file to read is missing or a folder', () => {
   expect(failure(() => readFileBytes(folder))).toBe(`cannot read ${folder}: it is a folder, not a file`);
 });
 
+describe('ensureWritableFile', () => {
+  it('makes the folder, and writes nothing', () => {
+    ensureWritableFile(at('a/b'));
+    ensureWritableFile(at('a/b'));
+    expect([readdirSync(folder), readdirSync(at('a'))]).toEqual([['a'], []]);
+  });
+
+  it('refuses what writeFileAtomic would, also behind a symbolic link', () => {
+    mkdirSync(at('a'));
+    symlinkSync(at('a'), at('link'));
+    for (const path of [at('a'), at('a/'), at('new/'), at('link'), '/dev/null'])
+      expect(failure(() => ensureWritableFile(path))).toBe(failure(() => writeFileAtomic(path, '')));
+    expect(readdirSync(folder)).toEqual(['a', 'link']);
+  });
+});
+
 describe('ensureWritableFolder', () => {
   it('makes the folder with its parents and clears what a killed process left', () => {
     ensureWritableFolder(at('a/b'));
     expect(readdirSync(at('a/b'))).toEqual([]);
-    writeFileSync(at('a/b/.checkpoint.safetensors.123.sparrow-tmp'), 'half');
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    for (const gone of [pid, process.pid]) writeFileSync(at(`a/b/.checkpoint.safetensors.${gone}.sparrow-tmp`), 'half');
     writeFileSync(at('a/b/keep.tmp'), '');
     ensureWritableFolder(at('a/b'));
     expect(readdirSync(at('a/b'))).toEqual(['keep.tmp']);
+  });
+
+  it("leaves what a running process is writing there, another user's too", () => {
+    // process 1 is root's
+    const written = [...new Set([1, process.ppid])].map(pid => `.checkpoint.safetensors.${pid}.sparrow-tmp`);
+    for (const name of written) writeFileSync(at(name), 'half');
+    ensureWritableFolder(folder);
+    expect(readdirSync(folder)).toEqual(written.sort());
   });
 
   it('refuses a file in its place and a folder without permission', () => {

@@ -195,6 +195,23 @@ describe('Dropout', () => {
     step.dispose();
   });
 
+  it('in a step that is captured again drops what it dropped before', async () => {
+    const layer = new Dropout(maker(), p);
+    layer.step = zeros(device, [1], 'u32');
+    const input = x();
+    const captured = async () => {
+      const step = capture(device, () => layer.forward(input));
+      const steps = [];
+      for (const i of [3, 7]) {
+        layer.step!.write([i]);
+        steps.push(await step.run().floats());
+      }
+      step.dispose();
+      return steps;
+    };
+    expect(await captured()).toEqual(await captured());
+  });
+
   it.each([-0.1, 1, Number.NaN])('refuses the probability %s', bad => {
     expect(() => new Dropout(maker(), bad)).toThrow(/0 <= p < 1/);
   });

@@ -1,5 +1,5 @@
 /** A run's folder on disk: what is saved comes back, and `metrics.jsonl` agrees with the checkpoint after a kill. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -54,7 +54,7 @@ it('gives back configuration and checkpoints', () => {
 it('cuts metrics back to the history of the checkpoint and keeps their timings', () => {
   for (let epoch = 0; epoch < 4; epoch++) run.appendMetrics(metrics(epoch, 10 + epoch));
   const before = lines();
-  run.restoreMetrics([0, 1].map(epoch => withoutTimings(metrics(epoch))));
+  expect(run.restoreMetrics([0, 1].map(epoch => withoutTimings(metrics(epoch))))).toBe(10 + 11);
   expect(lines()).toEqual(before.slice(0, 2));
   run.appendMetrics(metrics(2));
   expect(lines().map(line => JSON.parse(line).epoch)).toEqual([0, 1, 2]);
@@ -63,6 +63,26 @@ it('cuts metrics back to the history of the checkpoint and keeps their timings',
 it('replaces torn and foreign lines', () => {
   const torn = JSON.stringify(metrics(1)).slice(0, 30);
   writeFileSync(run.file('metrics.jsonl'), `${JSON.stringify({ ...metrics(0), valRa: 0.9 })}\n${torn}`);
-  run.restoreMetrics([withoutTimings(metrics(0)), withoutTimings(metrics(1))]);
+  expect(run.restoreMetrics([withoutTimings(metrics(0)), withoutTimings(metrics(1))])).toBe(0);
   expect(lines().map(line => JSON.parse(line))).toEqual([withoutTimings(metrics(0)), withoutTimings(metrics(1))]);
+});
+
+it('takes over the best checkpoints of a run that goes on here, and keeps nothing of an earlier one', () => {
+  const source = new RunFolder(join(root, 'source'));
+  source.prepare();
+  writeFileSync(source.file('best-ra.safetensors'), 'best of the source');
+  const earlier = ['best-ra.safetensors', 'best-sa.safetensors', 'checkpoint.safetensors', 'config.json', 'result.json'];
+  for (const name of earlier) writeFileSync(run.file(name), 'of an earlier run');
+  run.takeOver(source);
+  expect(readdirSync(run.path)).toEqual(['best-ra.safetensors']);
+  expect(readFileSync(run.file('best-ra.safetensors'), 'utf8')).toBe('best of the source');
+});
+
+it('keeps everything where a run goes on in its own folder, by whatever path', () => {
+  for (const name of ['best-ra.safetensors', 'checkpoint.safetensors', 'config.json']) writeFileSync(run.file(name), 'its own');
+  symlinkSync(run.path, join(root, 'link'));
+  for (const path of [run.path, `${run.path}/`, join(root, 'link')]) {
+    run.takeOver(new RunFolder(path));
+    expect(readdirSync(run.path)).toEqual(['best-ra.safetensors', 'checkpoint.safetensors', 'config.json']);
+  }
 });

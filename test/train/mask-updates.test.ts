@@ -1,7 +1,8 @@
 /** When masks are updated and by which numbers, method by method, against the schedules of their papers. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
-import { type Position, plannedUpdate, rateAt } from '../../src/train/mask-updates.ts';
+import { idleNotice, type Position, plannedUpdate, rateAt } from '../../src/train/mask-updates.ts';
 import type { EpochHistory } from '../../src/train/metrics.ts';
 
 const perEpoch = 100;
@@ -88,5 +89,57 @@ describe('updates of a run', () => {
     const rising = [row(0.3, 1.3), row(0.2, 1.4), row(0.1, 1.5)];
     expect(updatesOf({ fbp: true, dynamicEpoch: 0 }, rising)[0].update.decisions).toEqual({ prune: false, grow: true });
     expect(updatesOf({ fb: true, dynamicEpoch: 0 }, widening)[3].deciding).toBe(false);
+  });
+});
+
+describe('a run in which nothing falls due', () => {
+  const idle = (given: Partial<TrainConfig>) => idleNotice(configOf(given), perEpoch, given.mode === 'free' ? 8 : 1);
+
+  it.each<[Partial<TrainConfig>, string]>([
+    [{ fb: true, epochs: 5 }, "the run's 500 optimiser steps with --update-frequency 900; lower it"],
+    [{ fbp: true, epochs: 5 }, "the run's 500 optimiser steps with --update-frequency 900; lower it"],
+    [
+      { fb: true, epochs: 10, dynamicFre: true },
+      "the run's 1000 optimiser steps with --update-frequency 900 and --second-frequency 1200; lower them",
+    ],
+    [
+      { fb: true, epochs: 2, mode: 'free', updateFrequency: 1700 },
+      "the run's 1600 optimiser steps with --update-frequency 1700; lower it",
+    ],
+    [{ set: true, epochs: 1 }, "the run's 100 optimiser steps with --update-frequency epoch; lower it"],
+    [{ rigl: true, epochs: 1 }, "the run's 75 optimiser steps until --update-end 0.75 with --update-frequency 100; lower it"],
+    [{ itop: true, epochs: 14 }, "the run's 1400 optimiser steps with --update-frequency 1500; lower it"],
+    [
+      { fb: true, updateEnd: 0 },
+      "the run's 0 optimiser steps until --update-end 0 with --update-frequency 900; raise --update-end",
+    ],
+  ])('says what to set where the mask never moves: %j', (given, where) => {
+    const rule = Object.keys(given)[0];
+    expect(idle(given)).toBe(`--${rule}: the mask never moves: no update is due in ${where}`);
+  });
+
+  it.each([40, 36])('says so where Flying Bird+ never decides: from epoch %i of 0-39 on', dynamicEpoch => {
+    expect(idle({ fbp: true, dynamicEpoch })).toBe(
+      `--fbp: never decides: no mask update of epochs 0-39 is due from --dynamic-epoch ${dynamicEpoch} on; lower it`,
+    );
+    expect(idle({ fbp: true, dynamicEpoch: 35 })).toBeUndefined(); // the last update is that after 3600 steps
+  });
+
+  it('is one without a mask update, or Flying Bird+ without a decision', () => {
+    const settings = fc.record({
+      rule: fc.constantFrom('fb', 'fbp', 'set', 'rigl', 'itop'),
+      updateFrequency: fc.constantFrom<number | 'epoch'>('epoch', 90, 900, 3999, 4000, 4001),
+      secondFrequency: fc.constantFrom(90, 3900, 4100),
+      dynamicFre: fc.boolean(),
+      updateEnd: fc.constantFrom(0.01, 0.75, 1),
+      dynamicEpoch: fc.integer({ min: 0, max: 45 }),
+    });
+    fc.assert(
+      fc.property(settings, ({ rule, ...rest }) => {
+        const given = { ...rest, [rule]: true };
+        const found = updatesOf(given);
+        expect(idle(given) === undefined).toBe(found.some(u => u.deciding || rule !== 'fbp'));
+      }),
+    );
   });
 });

@@ -74,6 +74,11 @@ describe('a stage', () => {
     expect(stageConfig(resolve(), 2).trainEps).toBe(8);
   });
 
+  it('starts from the weights of --init if it is the first', () => {
+    const settings = resolve({ init: 'dense.pth' });
+    expect(([1, 2] as const).map(stage => stageConfig(settings, stage).init)).toEqual(['dense.pth', undefined]);
+  });
+
   it('of a pruned network has no mask', () => {
     expect(stageConfig(resolve({ pruning: 'channel' }), 2).fix).toBe(false);
   });
@@ -91,6 +96,10 @@ it.each<[Partial<RobustBirdSettings>, string]>([
   [{ data: undefined, dataset: 'cifar10' }, '--data is required: the folder that holds cifar10'],
   [{ data: 'files' }, "--dataset is required: the path 'files' of --data names none of cifar10, cifar100"],
   [{ stage1Pretrained: 'a.safetensors' }, '--stage1 and --stage1-pretrained'],
+  [
+    { stage1: undefined, stage1Pretrained: 'a.safetensors', init: 'b.pth' },
+    '--init and --stage1-pretrained: --init is what stage 1',
+  ],
   [{ density: 0 }, '--density must be a number in (0, 1], got 0'],
   [{ trainEps: -1 }, '--train-eps must be a number >= 0'],
 ])('refuses %j', (given, message) => {

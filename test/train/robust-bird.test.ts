@@ -107,6 +107,40 @@ describe('stage 1', () => {
   });
 });
 
+describe('stage 1 with --init', () => {
+  it('starts from these weights, also where it goes on before its first checkpoint, and not again after it', async () => {
+    const weights = (await trained()).second.loadCheckpoint()!; // its masks are not kept: stage 1 is dense
+    const given = new RunFolder(newFolder());
+    given.prepare();
+    given.saveCheckpoint(weights);
+    const [saveDir, init] = [newFolder(), given.file('checkpoint.safetensors')];
+    const killed = () => {
+      throw new Error('killed');
+    };
+    await expect(run({ saveDir, init, lr: 0 }, { onProgress: killed })).rejects.toThrow('killed');
+    let looks = 0;
+    await run({ saveDir, init, lr: 0, resume: true }, { shouldStop: () => ++looks > 1 });
+    const first = new RunFolder(`${saveDir}_stage1`).loadCheckpoint()!;
+    expect(weightsOf(first, [2, 4]).map(([name, values]) => [name, values.map(v => v + 0)])).toEqual(
+      weightsOf(weights, [2, 4]).map(([name, values]) => [name, values.map(v => v + 0)]),
+    );
+    expect(first.masks.size).toBe(0);
+    given.remove('checkpoint.safetensors');
+    const outcome = await run({ saveDir, init, lr: 0, resume: true });
+    expect(outcome.interrupted).toBe(false);
+  });
+
+  it.each<[string, (pruned: string) => string, string]>([
+    ['a network whose channels are pruned', pruned => pruned, ': is pruned already; Robust Bird prunes a dense checkpoint'],
+    ['a file that is not there', () => join(base, 'none.pth'), 'none.pth: it does not exist'],
+  ])('refuses %s, and makes no folder', async (_, init, message) => {
+    const { second } = await train({ pruning: 'channel', density: 0.5 });
+    const saveDir = newFolder();
+    await expect(run({ saveDir, init: init(second.file('checkpoint.safetensors')) })).rejects.toThrow(message);
+    expect([1, 2].map(stage => existsSync(`${saveDir}_stage${stage}`))).toEqual([false, false]);
+  });
+});
+
 describe('stage 2', () => {
   it('of weights: trains under the fixed mask of the largest of all layers, and counts the work of both stages', async () => {
     const { result, first, second } = await train({ stage2: 'pgd', epochs2: 2 });

@@ -47,8 +47,8 @@ const small: Partial<TrainConfig> = {
 };
 
 const newFolder = () => join(base, `run${folders++}`);
-const run = (settings: Partial<TrainConfig>, hooks: RunHooks = {}) =>
-  trainRun(resolveConfig({ ...small, ...settings }), hooks, { device, data });
+const run = (settings: Partial<TrainConfig>, hooks: RunHooks = {}, of = data) =>
+  trainRun(resolveConfig({ ...small, ...settings }), hooks, { device, data: of });
 const sha = (folder: string) =>
   createHash('sha256')
     .update(readFileSync(join(folder, 'checkpoint.safetensors')))
@@ -100,25 +100,66 @@ describe('a training run', () => {
     expect(told).toEqual([...epoch(0), 'resuming at epoch 1', ...epoch(1), 'robust generalisation gap']);
   });
 
+  it('has no images/s of an epoch whose steps were all done before it was resumed', async () => {
+    const saveDir = newFolder();
+    let last = '';
+    const onProgress = ({ label }: { label: string }) => void (last = label);
+    await run({ saveDir, mode: 'sgd' }, { onProgress, shouldStop: () => last.endsWith('test') });
+    await run({ saveDir, mode: 'sgd', resume: true });
+    expect(metrics(saveDir).map(({ imagesPerSecond = 'none' }) => imagesPerSecond)).toEqual(['none', expect.any(Number)]);
+  });
+
+  it('counts the time of all its processes: of whole epochs, of one that was broken off, and where nothing was left to train', async () => {
+    const [saveDir, moved] = [newFolder(), newFolder()];
+    const settings = { saveDir, mode: 'sgd' } as const;
+    let looks = 0;
+    await run(settings, { shouldStop: () => ++looks === 8 }); // in epoch 1, after the 4 iterations, val, test and the end of epoch 0
+    const folder = new RunFolder(saveDir);
+    const file = folder.file('metrics.jsonl');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/"seconds":[\d.e-]+/, '"seconds":1000'));
+    const broken = folder.loadCheckpoint()!;
+    expect(broken).toMatchObject({ epoch: 1, iteration: 5 });
+    const state = broken.state as { seconds: number };
+    expect(state.seconds).toBeGreaterThan(0);
+    folder.saveCheckpoint({ ...broken, state: { ...state, seconds: 5000 } });
+    await run({ ...settings, resume: true });
+    const [{ seconds: first }, { seconds: second }] = metrics(saveDir);
+    expect([first, Math.floor(second / 1000)]).toEqual([1000, 5]);
+    const ended = folder.loadResult()!;
+    expect(ended.seconds).toBeGreaterThan(first + second);
+    expect(ended.firstStep!.seconds).toBeGreaterThan(0);
+    for (const again of [
+      { ...settings, resume: true },
+      { ...settings, saveDir: moved, resumeDir: saveDir },
+    ]) {
+      await run(again);
+      const result = new RunFolder(again.saveDir).loadResult()!;
+      expect(result.seconds).toBeGreaterThan(first + second);
+      expect(result.firstStep).toEqual(ended.firstStep);
+    }
+    expect(metrics(moved)).toEqual(metrics(saveDir));
+  });
+
   it.each<[string, Partial<TrainConfig>]>([
     ['Flying Bird', { fb: true, density: 0.3, growth: 'momentum' }],
     ['RigL with averaged weights, in free training', { rigl: true, density: 0.3, ema: 0.8, mode: 'free', replays: 2 }],
   ])('gives the same bits when stopped anywhere and resumed: %s', async (_, settings) => {
     const whole = newFolder();
-    await run({ ...settings, saveDir: whole });
+    const augmented = { ...data, augment: { crop: 4, flip: true, rotate: 15 } };
+    await run({ ...settings, saveDir: whole }, {}, augmented);
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 3 }), async stops => {
         const saveDir = newFolder();
         for (const [i, stop] of [...stops, 1000].entries()) {
           let asked = 0;
-          await run({ ...settings, saveDir, resume: i > 0 }, { shouldStop: () => ++asked >= stop });
+          await run({ ...settings, saveDir, resume: i > 0 }, { shouldStop: () => ++asked >= stop }, augmented);
         }
         expect(sha(saveDir)).toBe(sha(whole));
         expect(metrics(saveDir).map(r => [r.epoch, r.trainRa, r.valRa, r.maskDistance])).toEqual(
           metrics(whole).map(r => [r.epoch, r.trainRa, r.valRa, r.maskDistance]),
         );
       }),
-      { numRuns: 2 },
+      { numRuns: 3, examples: [[[3]]] }, // 3: only the last batch of the epoch is left, which is smaller than the others
     );
   });
 
@@ -151,6 +192,11 @@ describe('a training run', () => {
       expect.closeTo(0.5, 3),
     ]);
     expect(metrics(whole).map(r => r.epoch)).toEqual([1]);
+    const [before, all] = [['round-0', 'round-1'], ['']].map(names =>
+      names.map(name => new RunFolder(join(whole, name)).loadResult()!.seconds).reduce((a, b) => a + b),
+    );
+    const last = metrics(whole).reduce((n, { seconds }) => n + seconds, 0);
+    expect(all).toBeGreaterThan(before + last);
     for (const stop of [3, 12, 1000]) {
       let asked = 0;
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
@@ -164,6 +210,48 @@ describe('a training run', () => {
     await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
     expect(new RunFolder(join(saveDir, 'round-1')).loadResult()).toBeUndefined();
     expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
+  });
+
+  describe('in rounds', () => {
+    const rounds = { imp: true, density: 0.5, impRate: 0.5, mode: 'sgd', epochs: 1 } as const;
+
+    it('that is begun anew with other settings in its folder is resumed with those', async () => {
+      const [fresh, saveDir] = [newFolder(), newFolder()];
+      const other = { ...rounds, lr: 0.02 };
+      await run({ ...other, saveDir: fresh });
+      await run({ ...rounds, saveDir });
+      let asked = 0;
+      await run({ ...other, saveDir }, { shouldStop: () => ++asked >= 2 });
+      await run({ ...other, saveDir, resume: true });
+      expect(sha(saveDir)).toBe(sha(fresh));
+    });
+
+    it('takes no round as done that had other settings', async () => {
+      const saveDir = newFolder();
+      const onNotice = (line: string) => {
+        if (line.startsWith('imp: round 2')) throw new Error('killed');
+      };
+      await expect(run({ ...rounds, saveDir }, { onNotice })).rejects.toThrow('killed');
+      await expect(run({ ...rounds, lr: 0.02, saveDir, resume: true })).rejects.toThrow(
+        `cannot resume ${join(saveDir, 'round-0')} with other settings: --lr was 0.05, now 0.02`,
+      );
+    });
+  });
+
+  it('prunes in rounds where another run has been: refused with --resume, begun anew without, which then goes on to its end', async () => {
+    const saveDir = newFolder();
+    const before = { saveDir, mode: 'sgd', epochs: 1 } as const;
+    const rounds = { ...before, imp: true, density: 0.5, impRate: 0.5 } as const;
+    await run(before);
+    const kept = sha(saveDir);
+    await expect(run({ ...rounds, resume: true })).rejects.toThrow(
+      `cannot resume ${saveDir} with other settings: --imp was not given`,
+    );
+    expect([sha(saveDir), new RunFolder(join(saveDir, 'round-0')).has('config.json')]).toEqual([kept, false]);
+    let looks = 0;
+    await run(rounds, { shouldStop: () => ++looks >= 2 });
+    const outcome = await run({ ...rounds, resume: true });
+    expect(outcome).toMatchObject({ interrupted: false, result: { density: expect.closeTo(0.5, 3) } });
   });
 
   it.each<[Partial<TrainConfig>, string]>([
@@ -199,6 +287,15 @@ describe('a training run', () => {
     const line =
       /^the initial mask leaves no weight of .*\bblocks\.2\.conv2\.weight\b.*: nothing passes there; --density is too low for it$/;
     expect(notices).toEqual([expect.stringMatching(line)]);
+  });
+
+  it('says before it trains that its mask never moves', async () => {
+    const notices: string[] = [];
+    const hooks = { onNotice: (line: string) => void notices.push(line), shouldStop: () => true };
+    await run({ saveDir: newFolder(), mode: 'sgd', fb: true, density: 0.3, updateFrequency: 9 }, hooks);
+    const line =
+      "--fb: the mask never moves: no update is due in the run's 8 optimiser steps with --update-frequency 9; lower it";
+    expect(notices).toEqual([line]);
   });
 
   it('trains a thin dense network of the asked weight count', async () => {

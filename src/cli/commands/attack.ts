@@ -1,7 +1,6 @@
 /** `sparrow attack`: attacked images of a data set, as a file. */
-import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { ensureWritableFolder, writeSafetensors } from '../../data/files.ts';
+import { ensureWritableFile, writeSafetensors } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import {
   ballOf,
@@ -54,7 +53,7 @@ export function addAttack(program: Command): void {
 async function attack(settings: EvalSettings, out: string | undefined, options: OutputOptions): Promise<void> {
   if (out === undefined) throw new UsageError('--out is required: the safetensors file that gets the images');
   oneAttack(settings);
-  ensureWritableFolder(dirname(out));
+  ensureWritableFile(out);
   const { result, images } = await withProgress(options, hooks => engine.robustness(settings, noticesOf(options, hooks), true));
   writeImages(out, images!, settings);
   printResult(options, { ...result, out }, `${accuracyTable(result)}\n\nin ${out}`);

@@ -1,12 +1,11 @@
 /** `sparrow sweep`: the same command for every combination of some values. */
 import { Command } from 'commander';
 import { SparrowError, UsageError } from '../../errors.ts';
-import { assertSameRun, resolveConfig, trainFlags } from '../../train/config.ts';
-import { RunFolder } from '../../train/folder.ts';
 import { Interrupted } from '../interrupt.ts';
-import { addOutputOptions, givenFlags, normaliseArguments, valueTaker } from '../options.ts';
+import { addOutputOptions, normaliseArguments, valueTaker } from '../options.ts';
 import { type Axis, type Combination, combinations, parseAxis, shellCommand } from '../sweep/plan.ts';
-import { type Outcome, runSweep, type SweepRun, standing } from '../sweep/runs.ts';
+import { isOpen, type Outcome, runSweep, type SweepRun, standing } from '../sweep/runs.ts';
+import { sweepable } from '../sweep/traces.ts';
 import { duration, formatTable, percent } from '../table.ts';
 import { type OutputOptions, printResult } from '../terminal.ts';
 
@@ -47,20 +46,19 @@ export function addSweep(program: Command): void {
 async function sweep(program: Command, words: string[], options: SweepOptions): Promise<void> {
   const { grid = [], dryRun = false, quiet = false, json = false } = options;
   if (grid.length === 0) throw new UsageError('--grid is required: what varies, as in --grid seed=1,2,3');
-  const swept = program.commands.find(c => c.name() === words[0]);
-  const has = (flag: string) => swept?.options.find(option => option.long === flag);
-  if (!has('--save-dir') || !has('--resume')) throw new UsageError(`a sweep is of train or robust-bird, not of '${words[0]}'`);
+  const names = Object.keys(sweepable);
+  if (!names.includes(words[0])) throw new UsageError(`a sweep is of ${names.join(' or ')}, not of '${words[0]}'`);
+  const swept = program.commands.find(c => c.name() === words[0])!;
   const kind = (flag: string) => {
-    const option = has(flag);
+    const option = swept.options.find(({ long }) => long === flag);
     return option && (option.required ? 'value' : 'switch');
   };
-  const runs = combinations(grid, words, kind).map(combination => runOf(program, swept!, combination));
+  const runs = combinations(grid, words, kind).map(combination => runOf(program, swept, combination));
   distinctFolders(runs);
   if (dryRun) return printPlan(runs, options);
 
   const note = (line: string) => void (quiet || process.stderr.write(`sparrow: ${line}\n`));
-  const differs = (run: SweepRun) => (words[0] === 'train' ? otherSettings(program, run) : undefined);
-  const { outcomes, interrupted } = await runSweep(runs, { quiet, entry: process.argv[1], note, differs });
+  const { outcomes, interrupted } = await runSweep(runs, { quiet, entry: process.argv[1], note });
   const failed = outcomes.filter(outcome => outcome.state === 'failed');
   if (interrupted) throw new Interrupted('interrupted; the same command goes on');
   printResult({ json }, { runs: outcomes, failed: failed.length }, outcomeTable(grid, outcomes));
@@ -82,11 +80,10 @@ function parsed(program: Command, swept: Command, argv: readonly string[]): Comm
 /** Checks a combination's command before anything runs. @throws what the command itself throws for wrong usage */
 function runOf(program: Command, swept: Command, combination: Combination): SweepRun {
   const command = parsed(program, swept, combination.argv);
-  if (swept.name() === 'train') resolveConfig(givenFlags(command, trainFlags));
   const { saveDir } = command.opts<{ saveDir?: string }>();
   if (saveDir === undefined)
     throw new UsageError("--save-dir is required in the command: each run's folder, such as runs/{seed}");
-  return { ...combination, folder: saveDir };
+  return { ...combination, folder: saveDir, traces: sweepable[swept.name()](command, saveDir) };
 }
 
 function distinctFolders(runs: readonly SweepRun[]): void {
@@ -100,25 +97,14 @@ function distinctFolders(runs: readonly SweepRun[]): void {
   }
 }
 
-/** Why a finished run is not the one that is asked for. */
-function otherSettings(program: Command, { argv, folder }: SweepRun): string | undefined {
-  const swept = program.commands.find(c => c.name() === argv[0])!;
-  const saved = new RunFolder(folder).loadConfig();
-  try {
-    if (saved) assertSameRun(saved, resolveConfig(givenFlags(parsed(program, swept, argv), trainFlags)), folder);
-    return undefined;
-  } catch (error) {
-    if (error instanceof UsageError) return error.message;
-    throw error;
-  }
-}
-
 function printPlan(runs: readonly SweepRun[], options: OutputOptions): void {
   const plan = runs.map(run => {
-    const { state } = standing(run);
-    return { folder: run.folder, state, command: ['sparrow', ...run.argv, ...(state === 'begun' ? ['--resume'] : [])] };
+    const found = standing(run);
+    const { state } = found;
+    const command = ['sparrow', ...run.argv, ...(state === 'begun' ? ['--resume'] : [])];
+    return { folder: run.folder, state, ...('error' in found && { error: found.error }), command };
   });
-  const lines = plan.map(({ state, command }) => `${state === 'finished' ? '# finished: ' : ''}${shellCommand(command)}`);
+  const lines = plan.map(run => `${isOpen(run) ? '' : `# ${run.state}: `}${shellCommand(run.command)}`);
   printResult(options, { runs: plan }, lines.join('\n'));
 }
 

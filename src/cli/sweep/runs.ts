@@ -1,20 +1,24 @@
 /** The runs of a sweep, one process at a time: what is finished is left alone, what was broken off goes on, and a failure ends its own run only. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { UsageError } from '../../errors.ts';
 import type { TrainResult } from '../../train/api.ts';
-import { RunFolder } from '../../train/folder.ts';
 import { Interrupt } from '../interrupt.ts';
 import { duration, percent } from '../table.ts';
 import type { Combination } from './plan.ts';
+import type { Traces } from './traces.ts';
 
 /** A run to be: `folder` is its `--save-dir`. */
 export interface SweepRun extends Combination {
   readonly folder: string;
+  readonly traces: Traces;
 }
 
-/** How far a run is, by its folder. */
-export type Standing = { readonly state: 'new' | 'begun' } | { readonly state: 'finished'; readonly result: TrainResult };
+/** How far a run is, by what it left on the disk. What ended there may be another run: then that must not be taken for this one. */
+export type Standing =
+  | { readonly state: 'new' | 'begun' }
+  | { readonly state: 'finished'; readonly result: TrainResult }
+  | { readonly state: 'other settings'; readonly error: string };
 
 /** What came of a run. `seconds` is the time of this sweep's process. */
 export interface Outcome {
@@ -26,15 +30,20 @@ export interface Outcome {
   readonly error?: string;
 }
 
-/** A run of two stages has the folders DIR_stage1 and DIR_stage2, the second with its result. */
-const places = (folder: string) => [folder, `${folder}_stage2`, `${folder}_stage1`];
+/** Whether a run is to be run. */
+export const isOpen = ({ state }: Pick<Standing, 'state'>): boolean => state === 'new' || state === 'begun';
 
-/** What lies in a run's folders. @throws FileError if they cannot be read */
-export function standing({ folder }: SweepRun): Standing {
-  const [own, second] = places(folder);
-  const result = new RunFolder(own).loadResult() ?? new RunFolder(second).loadResult();
-  if (result) return { state: 'finished', result };
-  return { state: places(folder).some(place => existsSync(join(place, 'config.json'))) ? 'begun' : 'new' };
+/** @throws FileError if what a run left cannot be read */
+export function standing({ traces }: SweepRun): Standing {
+  const result = traces.end.loadResult();
+  if (!result) return { state: traces.begun.some(file => existsSync(file)) ? 'begun' : 'new' };
+  try {
+    traces.assertSame();
+    return { state: 'finished', result };
+  } catch (error) {
+    if (error instanceof UsageError) return { state: 'other settings', error: error.message };
+    throw error;
+  }
 }
 
 export interface SweepOptions {
@@ -43,8 +52,6 @@ export interface SweepOptions {
   readonly entry: string;
   /** A line for the user. */
   note(line: string): void;
-  /** A reason against leaving a finished run alone: its settings were others. */
-  differs(run: SweepRun): string | undefined;
 }
 
 /** Runs what is not finished. An interrupt stops the present run, which saves itself, and the sweep. */
@@ -54,7 +61,7 @@ export async function runSweep(
 ): Promise<{ outcomes: Outcome[]; interrupted: boolean }> {
   const { note } = options;
   const outcomes: Outcome[] = [];
-  const pending = runs.filter(run => standing(run).state !== 'finished').length;
+  const pending = runs.filter(run => isOpen(standing(run))).length;
   let spent = 0;
   let ran = 0;
   let interrupted = false;
@@ -71,13 +78,13 @@ export async function runSweep(
       continue;
     }
     if (found.state === 'finished') {
-      const error = options.differs(run);
-      outcomes.push({
-        values,
-        folder,
-        ...(error ? { state: 'failed', error } : { state: 'finished before', result: found.result }),
-      });
-      note(`${place}: ${error ?? 'is finished already'}`);
+      outcomes.push({ values, folder, state: 'finished before', result: found.result });
+      note(`${place}: is finished already`);
+      continue;
+    }
+    if (found.state === 'other settings') {
+      outcomes.push({ values, folder, state: 'failed', error: found.error });
+      note(`${place}: ${found.error}`);
       continue;
     }
     note(`${place}: ${found.state === 'begun' ? 'goes on' : 'begins'}`);

@@ -5,18 +5,18 @@
  *
  * Each stage is a run of its own, in a folder of its own, so an interrupted one resumes where it was.
  */
-import { readFileJson, writeFileAtomic } from '../../data/files.ts';
+import { writeFileAtomic } from '../../data/files.ts';
 import type { DataSet } from '../../data/types.ts';
 import type { Device } from '../../device/index.ts';
 import { choicesOf, useChoices } from '../../kernels/choices.ts';
 import type { DrawnTicket, RobustBirdOutcome, RobustBirdResult, RunHooks, TrainOutcome, TrainResult } from '../api.ts';
-import { assertSameSettings, withDefaults } from '../flags.ts';
+import { assertSameSettings } from '../flags.ts';
 import { RunFolder } from '../folder.ts';
 import { openTunedDevice, useSavedChoices } from '../kernels.ts';
 import { type NetworkFile, readNetworkFile } from '../network-file.ts';
 import { type RunOptions, trainRun } from '../run.ts';
 import { openRunData } from '../run-data.ts';
-import { type RobustBirdSettings, robustBirdFlags, stageConfig, stageFolder } from './settings.ts';
+import { type RobustBirdSettings, robustBirdFlags, savedSettings, settingsFile, stageConfig, stageFolder } from './settings.ts';
 import { assertPrunable, pruneChannels } from './ticket.ts';
 import { EarlyBirdWatch } from './watch.ts';
 
@@ -27,30 +27,28 @@ export async function trainRobustBird(
   options: Pick<RunOptions, 'device' | 'data'> = {},
 ): Promise<RobustBirdOutcome> {
   const last = new RunFolder(stageFolder(settings, 2));
-  const resuming = settings.resume && last.has('robust-bird.json');
-  if (resuming) assertSameSettings(robustBirdFlags, loadSettings(last), settings, stageFolder(settings, 2));
+  const saved = settings.resume ? savedSettings(last) : undefined;
+  const resuming = saved !== undefined;
+  if (saved) assertSameSettings(robustBirdFlags, saved, settings, last.path);
   else if (settings.resume) hooks.onNotice?.(`nothing to resume in ${last.path} yet: starting from the beginning`);
+  const first = new RunFolder(stageFolder(settings, 1));
   const pretrained = settings.stage1Pretrained === undefined ? undefined : readNetworkFile(settings.stage1Pretrained);
+  const begun = resuming && first.has('checkpoint.safetensors');
+  const init = settings.init === undefined || begun ? undefined : readNetworkFile(settings.init);
   const config = stageConfig(settings, 2);
   const data = options.data ?? (await openRunData(config, hooks));
   const device = options.device ?? (await openTunedDevice(config, hooks));
   const choices = choicesOf(device);
   try {
     // stage 2 computes as stage 1 did, also where it begins after a resume
-    const first = new RunFolder(stageFolder(settings, 1));
     if (resuming && settings.stage1 !== undefined && first.has('kernels.json')) useSavedChoices(device, first, hooks);
-    assertPrunable(device, data, config, settings, pretrained);
+    assertPrunable(device, data, config, settings, { pretrained, init });
     const stages = new Stages(settings, device, data, hooks, resuming);
     return await stages.train(pretrained);
   } finally {
     if (options.device) useChoices(device, choices);
     else device.close();
   }
-}
-
-function loadSettings(folder: RunFolder): RobustBirdSettings {
-  const saved = readFileJson(folder.file('robust-bird.json')) as RobustBirdSettings;
-  return withDefaults(robustBirdFlags, saved);
 }
 
 /** What stage 1 leaves to stage 2. */
@@ -88,7 +86,7 @@ class Stages {
       folder.prepare();
       if (!this.resuming) folder.discard();
     }
-    writeFileAtomic(second.file('robust-bird.json'), `${JSON.stringify(settings, null, 2)}\n`);
+    writeFileAtomic(second.file(settingsFile), `${JSON.stringify(settings, null, 2)}\n`);
   }
 
   /** Undefined: asked to stop. */

@@ -2,6 +2,7 @@
  * The settings of `sparrow robust-bird`: its flags, the data set that the path of `--data` names, and the training run that each
  * stage is. Names and defaults are those of the reference implementation's `train_eb.py`.
  */
+import { readFileJson } from '../../data/files.ts';
 import { dataSetAliases, dataSetNames } from '../../data/index.ts';
 import { UsageError } from '../../errors.ts';
 import { prunings } from '../../sparse/early-bird.ts';
@@ -25,6 +26,7 @@ import {
   text,
   withDefaults,
 } from '../flags.ts';
+import type { RunFolder } from '../folder.ts';
 
 /** The two stages, each by any training mode, and what is pruned between them. The reference implementation has pgd, fast and sgd. */
 export const stageFlags = {
@@ -63,6 +65,7 @@ function undecided<F extends FlagTable>(table: F): Undecided<F> {
 const { scale, init, dataset, ...model } = modelFlags;
 export const stageModelFlags = {
   ...undecided(model),
+  init: { ...init, help: 'start stage 1 from the weights of this checkpoint or state_dict (.safetensors, .pth)' },
   dataset: { ...dataset, required: false, defaultText: 'what the path of --data names' },
 };
 
@@ -109,6 +112,10 @@ export function resolveRobustBird(given: Partial<RobustBirdSettings>): RobustBir
     throw new UsageError(
       '--stage1 and --stage1-pretrained: a pretrained checkpoint takes the place of stage 1; give one of them',
     );
+  if (settings.init !== undefined && settings.stage1 === undefined)
+    throw new UsageError(
+      '--init and --stage1-pretrained: --init is what stage 1 starts from, and there is none; give one of them',
+    );
   stageConfig(settings, 1);
   stageConfig(settings, 2);
   return settings;
@@ -128,6 +135,15 @@ function dataSetIn(path: string | undefined): string {
   throw new UsageError(`--dataset is required: the path '${path}' of --data names none of ${dataSetNames.join(', ')}`);
 }
 
+/** The file, in the folder of stage 2, with the settings that both stages were begun with. */
+export const settingsFile = 'robust-bird.json';
+
+/** The settings that a run was begun with; undefined where there are none yet. @throws FileError if the file cannot be read */
+export function savedSettings(secondStage: RunFolder): RobustBirdSettings | undefined {
+  if (!secondStage.has(settingsFile)) return undefined;
+  return withDefaults(robustBirdFlags, readFileJson(secondStage.file(settingsFile)) as RobustBirdSettings);
+}
+
 /** The folder of a stage. */
 export const stageFolder = ({ saveDir }: Pick<RobustBirdSettings, 'saveDir'>, stage: 1 | 2): string => `${saveDir}_stage${stage}`;
 
@@ -136,12 +152,13 @@ export const stageFolder = ({ saveDir }: Pick<RobustBirdSettings, 'saveDir'>, st
  * channels were pruned it trains the smaller network, all of it.
  */
 export function stageConfig(settings: RobustBirdSettings, stage: 1 | 2): TrainConfig {
-  const { stage1, stage2, epochs1, epochs2, stage1Pretrained, pruning, density, ...shared } = settings;
+  const { stage1, stage2, epochs1, epochs2, stage1Pretrained, init, pruning, density, ...shared } = settings;
   const masked = stage === 2 && pruning === 'unstructured';
   return resolveConfig({
     ...shared,
     mode: stage === 1 ? stage1 : stage2,
     epochs: stage === 1 ? epochs1 : epochs2,
+    init: stage === 1 ? init : undefined,
     saveDir: stageFolder(settings, stage),
     ...(masked ? { fix: true, sparseInit: 'magnitude', density } : {}),
   });

@@ -15,21 +15,30 @@ import { networkIdentity } from '../model.ts';
 import { createNetwork } from '../network.ts';
 import type { NetworkFile } from '../network-file.ts';
 
-/** The network of a file. @throws FileError if it is pruned already, or of another network */
+/** The network of a file without masks. @throws FileError if it has some, or for a reason of `loadWhole` */
 function loadDense(device: Device, data: DataSet, config: TrainConfig, file: NetworkFile) {
-  const { path, model: state, masks, metadata } = file;
+  if (file.masks.size > 0) throw prunedAlready(file);
+  return loadWhole(device, data, config, file);
+}
+
+/** The network of a file, with all its channels. @throws FileError if some were removed, or it is of another network */
+function loadWhole(device: Device, data: DataSet, config: TrainConfig, file: NetworkFile) {
+  const { path, model: state, metadata } = file;
   const identity = identityOf(metadata);
   const { model, widths } = createNetwork(device, data, config, { path, identity, model: state });
-  if (masks.size > 0 || widths) throw new FileError(`${path}: is pruned already; Robust Bird prunes a dense checkpoint`);
+  if (widths) throw prunedAlready(file);
   assertNormalisation(file, data, path);
   assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(model, state, path);
   return model;
 }
 
+const prunedAlready = ({ path }: NetworkFile) =>
+  new FileError(`${path}: is pruned already; Robust Bird prunes a dense checkpoint`);
+
 /**
  * Checks what can be known before the first step.
- * @param pretrained the checkpoint that takes the place of stage 1
+ * @param files the checkpoint that takes the place of stage 1, or that whose weights (masks aside) it starts from
  * @throws UsageError for a density that cannot be reached, naming the nearest; FileError for a checkpoint that cannot be pruned
  */
 export function assertPrunable(
@@ -37,9 +46,10 @@ export function assertPrunable(
   data: DataSet,
   config: TrainConfig,
   { pruning, density }: { readonly pruning: Pruning; readonly density: number },
-  pretrained: NetworkFile | undefined,
+  { pretrained, init }: { readonly pretrained: NetworkFile | undefined; readonly init: NetworkFile | undefined },
 ): void {
-  const model = pretrained ? loadDense(device, data, config, pretrained) : createNetwork(device, data, config).model;
+  const make = () => (init ? loadWhole(device, data, config, init) : createNetwork(device, data, config).model);
+  const model = pretrained ? loadDense(device, data, config, pretrained) : make();
   try {
     if (pruning === 'channel') assertChannelsReachable(model.channelGroups().map(groupWidth), density);
     else

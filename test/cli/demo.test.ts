@@ -1,0 +1,43 @@
+/** `sparrow demo` and the folders of its runs: what is replaced there, and what is not. The whole demo takes minutes and is not run. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { runDemo } from '../../src/cli/demo.ts';
+import { encodeConfig, resolveConfig } from '../../src/train/config.ts';
+import { inProcess } from './in-process.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sparrow-demo-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const elsewhere = encodeConfig(resolveConfig({ dataset: 'shapes', arch: 'resnet8', saveDir: 'runs/adversarial', epochs: 200 }));
+
+it.each([
+  ['a run that is none of the demo', 'config.json', elsewhere],
+  ['files that are no run', 'notes.txt', 'months of work'],
+])('refuses a folder with %s, and leaves it', async (_, name, text) => {
+  const saveDir = join(folder, name);
+  const own = join(saveDir, 'adversarial');
+  mkdirSync(own, { recursive: true });
+  writeFileSync(join(own, name), text);
+  expect(await inProcess(['demo', '--save-dir', saveDir, '--quiet'])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `sparrow: ${own} holds something else than a run of this demo; move it away, or give another --save-dir\n`,
+  });
+  expect([readdirSync(saveDir), readdirSync(own)]).toEqual([['adversarial'], [name]]);
+  expect(readFileSync(join(own, name), 'utf8')).toBe(text);
+});
+
+it('takes the place of an earlier one, of another seed too, and leaves what else is in its folders', async () => {
+  const saveDir = join(folder, 'twice');
+  const own = join(saveDir, 'standard');
+  const begin = (seed: number) =>
+    runDemo({ saveDir, seed, adapter: process.env.SPARROW_ADAPTER ?? 'auto', gpu: '0' }, { shouldStop: () => true });
+  mkdirSync(own, { recursive: true });
+  expect(await begin(1)).toEqual({ interrupted: true });
+  writeFileSync(join(own, 'notes.txt'), 'mine');
+  expect(await begin(2)).toEqual({ interrupted: true });
+  expect(JSON.parse(readFileSync(join(own, 'config.json'), 'utf8')).seed).toBe(2);
+  expect(readFileSync(join(own, 'notes.txt'), 'utf8')).toBe('mine');
+});
