@@ -1,7 +1,7 @@
 /** From which density on a GPU computes a convolution from lists of its weights, and with which tiles. */
 import type { Device } from '../device/index.ts';
 import { type ConvPass, ceil } from './conv-pass.ts';
-import { type SparseTile, sparseMemory, sparseWorkgroups } from './conv-sparse.ts';
+import { type SparseTile, sparseMemory, sparseSums, sparseWorkgroups } from './conv-sparse.ts';
 
 /** What was found on an H100 for one kind of sizes: the best tile, and the density up to which it beats the dense kernel by a tenth. */
 interface Finding {
@@ -56,6 +56,7 @@ export function sparseTiles(device: Device, s: ConvPass): SparseTile[] {
 /** A tile with no more images and channels than there are, within what the device allows; null where too little work is left for it. */
 function fitted(device: Device, s: ConvPass, tile: Omit<SparseTile, 'kernel'>): SparseTile | null {
   const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: memory } = device.limits;
+  const { maxStorageBufferBindingSize: binding, maxBufferSize: buffer } = device.limits;
   const lanes = tile.tc * tile.tr * tile.ng;
   const tiles = ceil(ceil(s.co / s.groups, 4), tile.g);
   const wy = [32, 16, 8, 4, 2, 1].find(w => w <= tile.wy && w * lanes <= most && w <= tiles)!;
@@ -63,5 +64,6 @@ function fitted(device: Device, s: ConvPass, tile: Omit<SparseTile, 'kernel'>): 
   if (!nv || s.rows.count * s.cols.count < FEWEST_TAPS) return null;
   const found: SparseTile = { kernel: 'sparse', ...tile, nv, wy };
   const workgroups = sparseWorkgroups(s, found);
-  return sparseMemory(s, found) <= memory && workgroups >= BUSY && workgroups <= MOST_IN_A_ROW ? found : null;
+  const allowed = sparseMemory(s, found) <= memory && sparseSums(s, found) <= Math.min(binding, buffer);
+  return allowed && workgroups >= BUSY && workgroups <= MOST_IN_A_ROW ? found : null;
 }

@@ -9,7 +9,7 @@ import { hasLists } from '../../src/kernels/conv-sparse-tiles.ts';
 import { densityKey } from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
 import { capture, empty } from '../../src/tensor/tensor.ts';
-import { checkForward, checkGradient, fromRef, random, run, testDevice, toRef } from '../engine.ts';
+import { asGpu, checkForward, checkGradient, fromRef, random, run, testDevice, toRef } from '../engine.ts';
 import type { Ref } from '../reference/array.ts';
 import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
 
@@ -91,6 +91,15 @@ it('lists are made anew when weights change, within a captured step too', async 
   }
   step.dispose();
   for (const t of [tx, tw, ty]) t.dispose();
+});
+
+it('slices whose sums no buffer could hold are not for a tuner to try', () => {
+  const gpu = asGpu(device);
+  const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+  const n = Math.floor(most / (3 * 4 * 64 * 32 * 32)); // y three times
+  const shape = { ...convShape([n, 64, 32, 32], [64, 64, 3, 3], { padding: 1 }), density: 0.2 };
+  const candidates = convCandidates(gpu, { pass: 'forward', shape });
+  expect(new Set(candidates.flatMap(t => (t.kernel === 'sparse' ? t.slices : [])))).toEqual(new Set([1, 2]));
 });
 
 describe.skipIf(!hasLists(device))('on GPUs', () => {
