@@ -1,7 +1,7 @@
 /** From which density on a GPU computes a convolution from lists of its weights, and with which tiles. */
 import type { Device } from '../device/index.ts';
 import { type ConvPass, ceil } from './conv-pass.ts';
-import { type SparseTile, sparseMemory, sparseSums, sparseWorkgroups } from './conv-sparse.ts';
+import { type SparseTile, sparseLoads, sparseMemory, sparseSums, sparseWorkgroups } from './conv-sparse.ts';
 
 /** What was found on an H100 for one kind of sizes: the best tile, and the density up to which it beats the dense kernel by a tenth. */
 interface Finding {
@@ -22,6 +22,11 @@ const findings = [wide, eight, narrow, strided];
 const FEWEST_TAPS = 9;
 /** Workgroups below which a GPU runs empty. */
 const BUSY = 96;
+/**
+ * Loads of an invocation for a chunk above which it does little else; the tiles of the findings have 3 to 5. The fewer output channels there are, the
+ * fewer invocations share a stage: 60 loads each for 3 channels, 15 for 16, 8 for 32.
+ */
+const MOST_LOADS = 8;
 const MOST_IN_A_ROW = 65535;
 
 function findingFor(s: ConvPass): Finding {
@@ -64,6 +69,7 @@ function fitted(device: Device, s: ConvPass, tile: Omit<SparseTile, 'kernel'>): 
   if (!nv || s.rows.count * s.cols.count < FEWEST_TAPS) return null;
   const found: SparseTile = { kernel: 'sparse', ...tile, nv, wy };
   const workgroups = sparseWorkgroups(s, found);
+  if (sparseLoads(s, found) > MOST_LOADS) return null;
   const allowed = sparseMemory(s, found) <= memory && sparseSums(s, found) <= Math.min(binding, buffer);
   return allowed && workgroups >= BUSY && workgroups <= MOST_IN_A_ROW ? found : null;
 }

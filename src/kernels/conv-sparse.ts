@@ -41,6 +41,11 @@ export function sparseMemory(s: ConvPass, tile: SparseTile): number {
   return 16 * tile.depth * tile.nv * tile.ng * rows * cols;
 }
 
+/** Vec4s of the stage that each invocation loads for every chunk of input channels. */
+export function sparseLoads(s: ConvPass, tile: SparseTile): number {
+  return ceil(sparseMemory(s, tile) / 16, tile.tc * tile.tr * tile.ng * tile.wy);
+}
+
 /** Slices that the input channels are cut into, of as many chunks each; the last may have fewer. */
 function slicesOf(s: ConvPass, tile: SparseTile): { slices: number; chunksEach: number } {
   const chunks = ceil(s.ci / s.groups, tile.depth);
@@ -89,13 +94,12 @@ export function convSparse(device: Device, x: Storage, w: Storage, y: Storage, s
     COLS: cols,
     TAPS: taps,
   };
-  const loads = ceil(depth * nv * ng * rows * cols, tc * tr * ng * wy);
   const { slices, chunksEach } = slicesOf(s, tile);
   const size = s.n * s.co * s.yh * s.yw;
   withLists(device, w, s, tile, lists =>
     inSlices(device, y, slices, size, part =>
       device.dispatch(
-        program('conv_sparse', 'rrw', variant, 'main', { LOADS: loads }),
+        program('conv_sparse', 'rrw', variant, 'main', { LOADS: sparseLoads(s, tile) }),
         [x, lists, part],
         uniform()
           .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)

@@ -102,6 +102,18 @@ it('slices whose sums no buffer could hold are not for a tuner to try', () => {
   expect(new Set(candidates.flatMap(t => (t.kernel === 'sparse' ? t.slices : [])))).toEqual(new Set([1, 2]));
 });
 
+it('layers of few output channels, which would share the loads among few invocations, keep the dense kernel', () => {
+  const gpu = asGpu(device);
+  const shape = (ci: number, co: number) => ({ ...convShape([128, ci, 32, 32], [co, ci, 3, 3], { padding: 1 }), density: 0.05 });
+  const kernelsOf = (ci: number, co: number) =>
+    (['forward', 'input gradient'] as const).map(pass => planConvolution(gpu, { pass, shape: shape(ci, co) }).tiles[0].kernel);
+  expect(kernelsOf(3, 64)).toEqual(['sparse', 'gemm']);
+  expect(kernelsOf(16, 16)).toEqual(['gemm', 'gemm']);
+  expect(kernelsOf(32, 64)).toEqual(['sparse', 'sparse']);
+  const candidates = convCandidates(gpu, { pass: 'input gradient', shape: { ...shape(3, 64), density: 0.1 } });
+  expect(candidates.map(t => t.kernel)).not.toContain('sparse');
+});
+
 describe.skipIf(!hasLists(device))('on GPUs', () => {
   const shape = (density: number, size = 32, ci = 64) => ({
     ...convShape([128, ci, size, size], [ci, ci, 3, 3], { padding: 1 }),
