@@ -51,10 +51,14 @@ export function defaultSparseTile(device: Device, s: ConvPass): SparseTile | nul
   return fitted(device, s, tile);
 }
 
+/** The tiles found and their slices, as large as they are for much work on the largest device. */
+export const largestSparseTiles: readonly SparseTile[] = findings.flatMap(({ tile }) =>
+  [1, 2, 4].map((slices): SparseTile => ({ kernel: 'sparse', ...tile, slices })),
+);
+
 /** What the tuner tries for a pass of sparse weights. */
 export function sparseTiles(device: Device, s: ConvPass): SparseTile[] {
-  const tiles = findings.flatMap(({ tile }) => [1, 2, 4].map(slices => ({ ...tile, slices })));
-  const fit = tiles.flatMap(tile => fitted(device, s, tile) ?? []);
+  const fit = largestSparseTiles.flatMap(tile => fitted(device, s, tile) ?? []);
   return [...new Map(fit.map(tile => [JSON.stringify(tile), tile])).values()];
 }
 
