@@ -45,7 +45,9 @@ if [[ ${QUICK:-0} == 1 ]]; then
   sparse_conv=(--shapes 64x8 --samples 1) kernel=(--small --samples 2) conv=(--samples 1) batches=(1 2) torch=(--quick --train-step 1)
   step=(--width 2 --train-step 1 --samples 1) steps=(2 3)
 else
-  sparse_conv=(--samples 5) kernel=(--samples 5) conv=(--samples 5) batches=(8 128) torch=(--samples 5)
+  # the stages, and layers of few channels
+  sparse_conv=(--shapes 64x32,128x16,256x8,512x4,3-64x32,16x32 --samples 5)
+  kernel=(--samples 5) conv=(--samples 5) batches=(8 128) torch=(--samples 5)
   step=(--samples 5) steps=(128 512)
 fi
 

@@ -72,16 +72,18 @@ export class Capture {
     return this.launches;
   }
 
-  /** Issues every dispatch once more. */
+  /** Issues every dispatch once more. @throws ValidationError after `dispose`, and while a step is recorded, which cannot hold another */
   run(): void {
     if (this.disposed) throw new ValidationError('a captured step was run after it was disposed');
     const device = this.device;
+    device.refuseInCapture('a captured step cannot run another: run that before it or after it');
     for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.grid);
   }
 
-  /** Gives its buffers back. */
+  /** Gives its buffers back. @throws ValidationError while a step is recorded, which may use the same pool of buffers */
   dispose(): void {
     if (this.disposed) return;
+    this.device.refuseInCapture('a captured step cannot be disposed of while another is recorded: do it before or after');
     this.disposed = true;
     this.device.flush();
     for (const storage of this.owned) if (!storage.freed) storage.release();

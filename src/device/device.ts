@@ -268,8 +268,7 @@ export class Device {
   /** Writes host data. What was dispatched before sees the old content, what comes after sees the new. */
   write(storage: Storage, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
     this.checkOpen();
-    if (this.recording)
-      throw new ValidationError('host data cannot be written inside a captured step: write it before the replay');
+    this.refuseInCapture('host data cannot be written inside a captured step: write it before the replay');
     if (this.pending > 0) this.flush();
     const padded = data.byteLength % 4 === 0 ? data : padToWords(data);
     this.gpu.queue.writeBuffer(storage.buffer, byteOffset, padded);
@@ -278,7 +277,7 @@ export class Device {
   /** Reads the first `bytes` bytes. Everything dispatched before is seen. */
   async read(storage: Storage, bytes: number): Promise<ArrayBuffer> {
     this.checkOpen();
-    if (this.recording) throw new ValidationError('a captured step cannot read back: read its outputs after the replay');
+    this.refuseInCapture('a captured step cannot read back: read its outputs after the replay');
     const size = Math.max(4, Math.ceil(bytes / 4) * 4);
     const staging = this.gpu.createBuffer({ label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     this.flush();
@@ -331,7 +330,7 @@ export class Device {
    * @returns the capture; its `result` is what `build` returned, valid after the first `run`
    */
   capture<T>(build: () => T, keep: (result: T) => Iterable<Storage>): { capture: Capture; result: T } {
-    if (this.recording) throw new ValidationError('captures do not nest');
+    this.refuseInCapture('captures do not nest');
     this.capturePool ??= this.rootPool.child();
     const capture = new Capture(this, this.capturePool);
     this.recording = capture;
@@ -349,6 +348,11 @@ export class Device {
       this.recording = undefined;
       this.pool = this.rootPool;
     }
+  }
+
+  /** Throws while a step is recorded: for what would happen once, then, and be missing from every replay. */
+  refuseInCapture(message: string): void {
+    if (this.recording) throw new ValidationError(message);
   }
 
   /** For `Capture`: with the last of them their buffers go back to the pool. */

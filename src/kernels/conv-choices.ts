@@ -58,9 +58,14 @@ type Pass = Exclude<PassName, 'weight gradient'>;
 
 /** The tile that was the fastest for a forward pass or an input gradient about as dense, else for dense weights; or null for the default. */
 export function chosenPassTile(device: Device, pass: Pass, shape: ConvShape): PassTile | null {
-  const dense = chosenFor(device, pass, shape, undefined);
+  const dense = chosenForDense(device, pass, shape);
   const density = densityClass(device, shape.density);
   return (density === undefined ? null : chosenFor(device, pass, shape, density)) ?? dense;
+}
+
+/** The same for dense weights, whatever the density: what sparse ones run with too where nothing was measured for their class, or nothing was faster. */
+export function chosenForDense(device: Device, pass: Pass, shape: ConvShape): PassTile | null {
+  return chosenFor(device, pass, shape, undefined);
 }
 
 function chosenFor(device: Device, pass: Pass, shape: ConvShape, density: number | undefined): PassTile | null {
@@ -80,5 +85,5 @@ export function convCandidates(device: Device, { pass, shape }: ConvWork): (Pass
   const [first] = pass === 'forward' ? [forwardPass(shape)] : inputGradPasses(shape).passes;
   if (!first) return [];
   if (densityClass(device, shape.density) === undefined) return passCandidates(device, first);
-  return sparseCandidates(device, first, chosenFor(device, pass, shape, undefined));
+  return sparseCandidates(device, first, chosenForDense(device, pass, shape));
 }

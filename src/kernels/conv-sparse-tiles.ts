@@ -1,7 +1,7 @@
 /** From which density on a GPU computes a convolution from lists of its weights, and with which tiles. */
 import type { Device } from '../device/index.ts';
 import { type ConvPass, ceil } from './conv-pass.ts';
-import { type SparseTile, sparseMemory, sparseWorkgroups } from './conv-sparse.ts';
+import { type SparseTile, sparseLoads, sparseMemory, sparseSums, sparseWorkgroups } from './conv-sparse.ts';
 
 /** What was found on an H100 for one kind of sizes: the best tile, and the density up to which it beats the dense kernel by a tenth. */
 interface Finding {
@@ -22,6 +22,11 @@ const findings = [wide, eight, narrow, strided];
 const FEWEST_TAPS = 9;
 /** Workgroups below which a GPU runs empty. */
 const BUSY = 96;
+/**
+ * Loads of an invocation for a chunk above which it does little else; the tiles of the findings have 3 to 5. The fewer output channels there are, the
+ * fewer invocations share a stage: 60 loads each for 3 channels, 15 for 16, 8 for 32.
+ */
+const MOST_LOADS = 8;
 const MOST_IN_A_ROW = 65535;
 
 function findingFor(s: ConvPass): Finding {
@@ -46,16 +51,21 @@ export function defaultSparseTile(device: Device, s: ConvPass): SparseTile | nul
   return fitted(device, s, tile);
 }
 
+/** The tiles found and their slices, as large as they are for much work on the largest device. */
+export const largestSparseTiles: readonly SparseTile[] = findings.flatMap(({ tile }) =>
+  [1, 2, 4].map((slices): SparseTile => ({ kernel: 'sparse', ...tile, slices })),
+);
+
 /** What the tuner tries for a pass of sparse weights. */
 export function sparseTiles(device: Device, s: ConvPass): SparseTile[] {
-  const tiles = findings.flatMap(({ tile }) => [1, 2, 4].map(slices => ({ ...tile, slices })));
-  const fit = tiles.flatMap(tile => fitted(device, s, tile) ?? []);
+  const fit = largestSparseTiles.flatMap(tile => fitted(device, s, tile) ?? []);
   return [...new Map(fit.map(tile => [JSON.stringify(tile), tile])).values()];
 }
 
 /** A tile with no more images and channels than there are, within what the device allows; null where too little work is left for it. */
 function fitted(device: Device, s: ConvPass, tile: Omit<SparseTile, 'kernel'>): SparseTile | null {
   const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: memory } = device.limits;
+  const { maxStorageBufferBindingSize: binding, maxBufferSize: buffer } = device.limits;
   const lanes = tile.tc * tile.tr * tile.ng;
   const tiles = ceil(ceil(s.co / s.groups, 4), tile.g);
   const wy = [32, 16, 8, 4, 2, 1].find(w => w <= tile.wy && w * lanes <= most && w <= tiles)!;
@@ -63,5 +73,7 @@ function fitted(device: Device, s: ConvPass, tile: Omit<SparseTile, 'kernel'>): 
   if (!nv || s.rows.count * s.cols.count < FEWEST_TAPS) return null;
   const found: SparseTile = { kernel: 'sparse', ...tile, nv, wy };
   const workgroups = sparseWorkgroups(s, found);
-  return sparseMemory(s, found) <= memory && workgroups >= BUSY && workgroups <= MOST_IN_A_ROW ? found : null;
+  if (sparseLoads(s, found) > MOST_LOADS) return null;
+  const allowed = sparseMemory(s, found) <= memory && sparseSums(s, found) <= Math.min(binding, buffer);
+  return allowed && workgroups >= BUSY && workgroups <= MOST_IN_A_ROW ? found : null;
 }

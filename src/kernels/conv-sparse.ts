@@ -41,9 +41,28 @@ export function sparseMemory(s: ConvPass, tile: SparseTile): number {
   return 16 * tile.depth * tile.nv * tile.ng * rows * cols;
 }
 
+/** Vec4s of the stage that each invocation loads for every chunk of input channels. */
+export function sparseLoads(s: ConvPass, tile: SparseTile): number {
+  return ceil(sparseMemory(s, tile) / 16, tile.tc * tile.tr * tile.ng * tile.wy);
+}
+
+/** Slices that the input channels are cut into, of as many chunks each; the last may have fewer. */
+function slicesOf(s: ConvPass, tile: SparseTile): { slices: number; chunksEach: number } {
+  const chunks = ceil(s.ci / s.groups, tile.depth);
+  const chunksEach = ceil(chunks, s.ys === 1 ? tile.slices : 1);
+  return { slices: ceil(chunks, chunksEach), chunksEach };
+}
+
 /** Workgroups that a pass is cut into. */
-export function sparseWorkgroups(s: ConvPass, { tc, tr, ng, nv, g, wy, slices }: SparseTile): number {
+export function sparseWorkgroups(s: ConvPass, tile: SparseTile): number {
+  const { tc, tr, ng, nv, g, wy } = tile;
+  const { slices } = slicesOf(s, tile);
   return ceil(s.n, 4 * nv * ng) * ceil(s.oh, tr) * ceil(s.ow, tc) * ceil(s.co / s.groups, 4 * g * wy) * s.groups * slices;
+}
+
+/** Bytes of y in every slice: of the largest buffer that a pass needs beside its operands. */
+export function sparseSums(s: ConvPass, tile: SparseTile): number {
+  return 4 * slicesOf(s, tile).slices * s.n * s.co * s.yh * s.yw;
 }
 
 /** Lists of a pass, one for four output and `depth` input channels: tiles of output channels, chunks of input channels, vec4s of all of them. */
@@ -75,19 +94,17 @@ export function convSparse(device: Device, x: Storage, w: Storage, y: Storage, s
     COLS: cols,
     TAPS: taps,
   };
-  const loads = ceil(depth * nv * ng * rows * cols, tc * tr * ng * wy);
-  const slice = ceil(chunks, s.ys === 1 ? tile.slices : 1);
-  const slices = ceil(chunks, slice);
+  const { slices, chunksEach } = slicesOf(s, tile);
   const size = s.n * s.co * s.yh * s.yw;
   withLists(device, w, s, tile, lists =>
     inSlices(device, y, slices, size, part =>
       device.dispatch(
-        program('conv_sparse', 'rrw', variant, 'main', { LOADS: loads }),
+        program('conv_sparse', 'rrw', variant, 'main', { LOADS: sparseLoads(s, tile) }),
         [x, lists, part],
         uniform()
           .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
           .int(s.rows.offset, s.cols.offset)
-          .uint(s.groups, tiles, across, down, chunks, slice, size, vectors),
+          .uint(s.groups, tiles, across, down, chunks, chunksEach, size, vectors),
         [ceil(s.n, 4 * nv * ng) * across * down, ceil(tiles, g * wy) * s.groups, slices],
       ),
     ),

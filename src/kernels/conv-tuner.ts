@@ -1,8 +1,8 @@
 /** Measures which tile a pass of a convolution runs fastest with: the candidates of `conv-tiles.ts` take turns on random numbers. */
-import type { Capture, Device } from '../device/index.ts';
+import type { Capture, Device, Storage } from '../device/index.ts';
 import type { Variant } from './choices.ts';
 import { convForward, convInputGrad, convWeightGrad } from './conv.ts';
-import { type ConvWork, convCandidates, convKey } from './conv-choices.ts';
+import { type ConvWork, chosenForDense, convCandidates, convKey } from './conv-choices.ts';
 import type { PassTile, WeightTile } from './conv-tiles.ts';
 import { randomFill } from './random.ts';
 import { type Contest, choose } from './tuner.ts';
@@ -29,9 +29,35 @@ function scattered(size: number, density: number): Float32Array<ArrayBuffer> {
   return weights;
 }
 
+/** Storages of an image batch, weights and an output, of a pass's sizes. */
+export type Operands = readonly [x: Storage, w: Storage, y: Storage];
+
+/**
+ * Captures launches of a pass, as many as a sample's unit has: with a candidate, or (null) with what it runs with where none was chosen for its
+ * key. For a density class that is what was measured for dense weights; so those have to be measured first.
+ */
+export function recordPass(
+  device: Device,
+  work: ConvWork,
+  [x, w, y]: Operands,
+  candidate: PassTile | WeightTile | null,
+): Capture {
+  const { pass, shape: s } = work;
+  const launch = () => {
+    if (pass === 'weight gradient') return convWeightGrad(device, x, y, w, s, candidate as WeightTile | null);
+    const tile = candidate ?? (s.density === undefined ? null : chosenForDense(device, pass, s));
+    if (pass === 'forward') convForward(device, x, w, y, s, tile as PassTile | null);
+    else convInputGrad(device, y, w, x, s, tile as PassTile | null);
+  };
+  const launches = () => {
+    for (let i = 0; i < CALLS; i++) launch();
+  };
+  return device.capture(launches, () => []).capture;
+}
+
 /** Measures one pass of one shape; the device uses the result from now on. `best` and `default` are milliseconds of one launch. */
 export async function tuneConvolution(device: Device, work: ConvWork): Promise<Contest> {
-  const { pass, shape: s } = work;
+  const { shape: s } = work;
   const sizes = [s.n * s.ci * s.h * s.w, s.co * (s.ci / s.groups) * s.kh * s.kw, s.n * s.co * s.oh * s.ow];
   device.openScope();
   try {
@@ -41,18 +67,8 @@ export async function tuneConvolution(device: Device, work: ConvWork): Promise<C
       return storage;
     });
     if (s.density !== undefined) device.write(w, scattered(sizes[1], s.density));
-    const launch = (tile: PassTile | WeightTile | null) => {
-      if (pass === 'forward') convForward(device, x, w, y, s, tile as PassTile | null);
-      else if (pass === 'input gradient') convInputGrad(device, y, w, x, s, tile as PassTile | null);
-      else convWeightGrad(device, x, y, w, s, tile as WeightTile | null);
-    };
-    const record = (variant: Variant | null): Capture =>
-      device.capture(
-        () => {
-          for (let i = 0; i < CALLS; i++) launch(variant as unknown as PassTile | WeightTile | null);
-        },
-        () => [],
-      ).capture;
+    const record = (variant: Variant | null) =>
+      recordPass(device, work, [x, w, y], variant as unknown as PassTile | WeightTile | null);
     return await choose(device, convKey(work), convCandidates(device, work) as unknown as Variant[], record, CALLS);
   } finally {
     device.closeScope();

@@ -6,7 +6,7 @@
  * disturbs all; medians decide; and because the least of many noisy medians looks better than it is, the fastest meets the default once more,
  * alone, and must win both times.
  */
-import { type Capture, type Device, ValidationError } from '../device/index.ts';
+import { type Capture, type Device, OutOfMemoryError, ValidationError } from '../device/index.ts';
 import { elapsed, spread } from '../device/time.ts';
 import { type Choice, choicesOf, useChoices, type Variant } from './choices.ts';
 
@@ -83,7 +83,8 @@ async function unlessRefused(variant: Variant | null, refused: string[], prepare
   try {
     await prepare();
   } catch (error) {
-    if (variant === null || !(error instanceof ValidationError)) throw error;
+    const refusal = error instanceof ValidationError || error instanceof OutOfMemoryError;
+    if (variant === null || !refusal) throw error;
     refused.push(`${Object.values(variant).join(' ')}: ${error.message}`);
   }
 }

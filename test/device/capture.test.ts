@@ -200,6 +200,30 @@ describe('capture', () => {
     x.dispose();
   });
 
+  it('refuses to run or dispose of another step inside, which stays as it is', async () => {
+    const total = zeros(device, [1]);
+    const other = capture(device, () => copyInto(add(total, 1), total));
+    const inside: [string, () => void][] = [
+      ['cannot run another', () => other.run()],
+      ['cannot be disposed of while another is recorded', () => other.dispose()],
+    ];
+    for (const [message, misuse] of inside) {
+      const build = () => {
+        const before = add(total, 10);
+        misuse();
+        return before;
+      };
+      expect(() => capture(device, build)).toThrow(ValidationError);
+      expect(() => capture(device, build)).toThrow(message);
+    }
+    expect(await total.item()).toBe(0);
+    other.run();
+    expect(await total.item()).toBe(1);
+    other.dispose();
+    expect(() => other.run()).toThrow('after it was disposed');
+    total.dispose();
+  });
+
   it('more dispatches than the ring of uniform blocks holds', async () => {
     const x = tensor(device, [0]);
     const step = capture(device, () => {

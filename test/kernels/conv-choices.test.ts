@@ -6,10 +6,10 @@ import { planConvolution } from '../../src/kernels/conv.ts';
 import { type ConvWork, convCandidates, convKey, convolutionsIn } from '../../src/kernels/conv-choices.ts';
 import { hasLists } from '../../src/kernels/conv-sparse-tiles.ts';
 import { densityClass } from '../../src/kernels/conv-tiles.ts';
-import { tuneConvolution } from '../../src/kernels/conv-tuner.ts';
+import { recordPass, tuneConvolution } from '../../src/kernels/conv-tuner.ts';
 import { conv2d, conv2dInputGrad, conv2dWeightGrad, convShape } from '../../src/tensor/conv.ts';
-import { capture, type Tensor } from '../../src/tensor/tensor.ts';
-import { checkForward, checkGradient, fromRef, random, run, testDevice } from '../engine.ts';
+import { capture, empty, type Tensor } from '../../src/tensor/tensor.ts';
+import { asGpu, checkForward, checkGradient, fromRef, random, run, testDevice } from '../engine.ts';
 import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
 
 const device = await testDevice();
@@ -135,6 +135,30 @@ describe('weights that are mostly 0', () => {
     const contest = await tuneConvolution(device, tiny);
     expect(contest.tried).toBe(convCandidates(device, tiny).length);
     expect(choicesOf(device).has(convKey(tiny))).toBe(true);
+  });
+
+  it('are measured against what they run with otherwise, which is what was measured for dense weights', () => {
+    const gpu = asGpu(device);
+    const dense: ConvWork = { pass: 'forward', shape: convShape([2, 8, 6, 6], [8, 8, 3, 3], { padding: 1 }) };
+    const few: ConvWork = { ...dense, shape: { ...dense.shape, density: 0.1 } };
+    const inputs = [empty(gpu, [2, 8, 6, 6]), empty(gpu, [8, 8, 3, 3]), empty(gpu, [2, 8, 6, 6])];
+    const [tx, tw, ty] = inputs.map(t => t.storage);
+    const used = () => capture(gpu, () => conv2d(inputs[0], inputs[1], { padding: 1, density: 0.1 })).capture as Capture;
+    const names = (step: Capture): Set<string> => {
+      const labels = new Set(step.programs().map(p => p.label));
+      step.dispose();
+      return labels;
+    };
+    const before = names(used());
+    for (const chosen of convCandidates(gpu, dense).slice(0, 2)) {
+      const kept = { variant: chosen as unknown as Variant, best: 1, default: 2 };
+      useChoices(gpu, new Map([[convKey(dense), kept]]));
+      const after = names(used());
+      expect(after).not.toEqual(before);
+      expect(names(recordPass(gpu, few, [tx, tw, ty], null))).toEqual(after);
+      expect(names(recordPass(gpu, dense, [tx, tw, ty], null))).toEqual(before);
+    }
+    for (const t of inputs) t.dispose();
   });
 });
 

@@ -9,7 +9,7 @@ import { hasLists } from '../../src/kernels/conv-sparse-tiles.ts';
 import { densityKey } from '../../src/kernels/conv-tiles.ts';
 import { convShape } from '../../src/tensor/conv.ts';
 import { capture, empty } from '../../src/tensor/tensor.ts';
-import { checkForward, checkGradient, fromRef, random, run, testDevice, toRef } from '../engine.ts';
+import { asGpu, checkForward, checkGradient, fromRef, random, run, testDevice, toRef } from '../engine.ts';
 import type { Ref } from '../reference/array.ts';
 import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
 
@@ -91,6 +91,27 @@ it('lists are made anew when weights change, within a captured step too', async 
   }
   step.dispose();
   for (const t of [tx, tw, ty]) t.dispose();
+});
+
+it('slices whose sums no buffer could hold are not for a tuner to try', () => {
+  const gpu = asGpu(device);
+  const most = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+  const n = Math.floor(most / (3 * 4 * 64 * 32 * 32)); // y three times
+  const shape = { ...convShape([n, 64, 32, 32], [64, 64, 3, 3], { padding: 1 }), density: 0.2 };
+  const candidates = convCandidates(gpu, { pass: 'forward', shape });
+  expect(new Set(candidates.flatMap(t => (t.kernel === 'sparse' ? t.slices : [])))).toEqual(new Set([1, 2]));
+});
+
+it('layers of few output channels, which would share the loads among few invocations, keep the dense kernel', () => {
+  const gpu = asGpu(device);
+  const shape = (ci: number, co: number) => ({ ...convShape([128, ci, 32, 32], [co, ci, 3, 3], { padding: 1 }), density: 0.05 });
+  const kernelsOf = (ci: number, co: number) =>
+    (['forward', 'input gradient'] as const).map(pass => planConvolution(gpu, { pass, shape: shape(ci, co) }).tiles[0].kernel);
+  expect(kernelsOf(3, 64)).toEqual(['sparse', 'gemm']);
+  expect(kernelsOf(16, 16)).toEqual(['gemm', 'gemm']);
+  expect(kernelsOf(32, 64)).toEqual(['sparse', 'sparse']);
+  const candidates = convCandidates(gpu, { pass: 'input gradient', shape: { ...shape(3, 64), density: 0.1 } });
+  expect(candidates.map(t => t.kernel)).not.toContain('sparse');
 });
 
 describe.skipIf(!hasLists(device))('on GPUs', () => {

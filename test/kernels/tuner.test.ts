@@ -48,15 +48,16 @@ describe('choose', () => {
 
   const fill = program('fill', 'w');
   const broken = { ...fill, label: 'broken fill', code: 'fn main() { nonsense', uniform: false };
-  it.each<[string, () => void]>([
-    ['does not compile', () => device.dispatch(broken, [device.allocate(4)], undefined, [1, 1, 1])],
-    ['exceeds a limit', () => device.dispatch(fill, [device.allocate(4)], uniform(), [1e9, 1, 1])],
-  ])('leaves a candidate out that %s', async (_, launch) => {
+  it.each<[string, string, () => void]>([
+    ['does not compile', 'fill', () => device.dispatch(broken, [device.allocate(4)], undefined, [1, 1, 1])],
+    ['exceeds a limit', 'fill', () => device.dispatch(fill, [device.allocate(4)], uniform(), [1e9, 1, 1])],
+    ['needs too large a buffer', 'for one buffer', () => device.allocate(2 ** 50)],
+  ])('leaves a candidate out that %s', async (_, reason, launch) => {
     const before = device.stats.live;
     const some = (variant: Variant | null) => (variant?.refuse ? device.capture(launch, () => []).capture : record(variant));
     const contest = await choose(device, 'fills', [{ refuse: true }, { fills: 4 }], some);
     expect(contest).toMatchObject({ variant: { fills: 4 }, tried: 1, refused: [expect.stringMatching(/^true: /)] });
-    await expect(choose(device, 'none', [{ fills: 4 }], v => some(v ?? { refuse: true }))).rejects.toThrow('fill');
+    await expect(choose(device, 'none', [{ fills: 4 }], v => some(v ?? { refuse: true }))).rejects.toThrow(reason);
     expect(choicesOf(device).has('none')).toBe(false);
     expect(device.stats.live).toBe(before);
   });
