@@ -355,7 +355,10 @@ export interface LayerSummary {
  * @param order their names as the network has them. Files are ordered by name; what is not named here follows its name too, but for a first convolution
  * and a last linear layer outside of the stages (`conv1`, `layer2`, `layer10`, `linear`)
  */
-export function summariseLayers({ model, masks }: Weights, order: Iterable<string> = []): LayerSummary[] {
+export function summariseLayers(
+  { model, masks }: Pick<Weights, 'model' | 'masks'>,
+  order: Iterable<string> = [],
+): LayerSummary[] {
   const layers: LayerSummary[] = [];
   for (const [name, { shape, data }] of model) {
     if (!name.endsWith('.weight') || (shape.length !== 2 && shape.length !== 4)) continue;

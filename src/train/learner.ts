@@ -229,6 +229,7 @@ export class Learner {
     for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
     const { maskDraw } = checkpoint.random as { maskDraw: number };
     this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw, flat(checkpoint.earlierMasks ?? new Map()));
+    if (this.masks) average?.apply(this.masks.masks);
   }
 
   dispose(): void {
