@@ -20,6 +20,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { LayerMacs } from './accounting.ts';
 import { Average } from './average.ts';
 import {
+  assertFinite,
   assertIdentity,
   assertNormalisation,
   assertTensors,
@@ -145,6 +146,7 @@ export class Learner {
   private load(tensors: HostTensors, source: string): void {
     const shapes = new Map([...this.model.state()].map(([name, t]) => [name, t.shape]));
     assertTensors(tensors, shapes, source);
+    assertFinite(tensors, source);
     writeState(this.model, tensors, source);
   }
 

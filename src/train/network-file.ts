@@ -9,6 +9,7 @@ import type { Module } from '../nn/module.ts';
 import { writeState } from '../nn/state.ts';
 import { Random } from '../tensor/philox.ts';
 import {
+  assertFinite,
   assertIdentity,
   assertNormalisation,
   assertTensors,
@@ -52,9 +53,10 @@ function chosen(asked: AskedNetwork): Pick<Partial<Identity>, 'arch' | 'width' |
   };
 }
 
-/** @throws FileError if the file cannot be read, or is not one */
+/** @throws FileError if the file cannot be read, is not one, or holds numbers that are not finite */
 export function readNetworkFile(path: string): NetworkFile {
   const { model, masks, ema, metadata, normalisation } = decodeWeights(readFileBytes(path), path);
+  for (const tensors of [model, ema ?? new Map()]) assertFinite(tensors, path);
   return { path, model, masks, metadata, ...(ema && { average: ema }), ...(normalisation && { normalisation }) };
 }
 
