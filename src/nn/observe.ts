@@ -64,8 +64,8 @@ export interface Section {
 }
 
 /**
- * A network cut into sections, as many as it has: of a chain the layers, of a residual network the blocks and the layers outside of them. The forward
- * pass is recorded and not run.
+ * A network cut into sections, as many as it has: of a chain the layers, of a residual network the blocks and the layers outside of them. Each module is
+ * taken to run once. The forward pass is recorded and not run.
  * @param shape [C, H, W] of an image
  */
 export function sections(device: Device, model: Module, shape: readonly number[]): Section[] {
