@@ -91,6 +91,10 @@ export function abs(a: Tensor): Tensor {
   return record('abs', [a], raw('abs', [a]), g => [mul(g, raw('sign', [a]))]);
 }
 
+/**
+ * max(a, 0). Of a NaN it may make 0, where PyTorch's stays NaN: WGSL lets an implementation assume that there are none. So no NaN is to reach it: a file
+ * with one is refused when it is read, and training checks its weights.
+ */
 export function relu(a: Tensor): Tensor {
   const y = raw('relu', [a]);
   return record('relu', [a], y, g => [gate(g, y)]);

@@ -18,6 +18,7 @@ export const expressions = {
   rsqrt: 'inverseSqrt(a)',
   abs: 'abs(a)',
   sign: 'sign(a)',
+  /** 0 of a NaN, or NaN: WGSL lets an implementation assume that there are none. */
   relu: 'max(a, T(0.0))',
   square: 'a * a',
   reciprocal: 'T(1.0) / a',

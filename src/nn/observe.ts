@@ -1,5 +1,5 @@
-/** Looking into a forward pass: what single modules of a network put out, and which of them put out feature maps. */
-import { noGrad } from '../autograd/tape.ts';
+/** Looking into a forward pass: what single modules of a network put out, which of them put out feature maps, and which everything passes. */
+import { enableGrad, history, noGrad, track } from '../autograd/tape.ts';
 import type { Device } from '../device/index.ts';
 import { capture, empty, type Tensor } from '../tensor/tensor.ts';
 import { BatchNorm2d } from './layers.ts';
@@ -14,15 +14,24 @@ const methods = ['forward', 'relu'] as const;
  * nobody observes pays nothing.
  */
 export function observe<T>(modules: Iterable<Module>, see: (module: Module, output: Tensor) => void, work: () => T): T {
+  const seen = (module: Module, output: Tensor) => {
+    see(module, output);
+    return output;
+  };
+  return replaceOutputs(modules, seen, work);
+}
+
+/** Runs `work` as `observe` does; what `replace` makes of an output takes its place in the network. */
+export function replaceOutputs<T>(
+  modules: Iterable<Module>,
+  replace: (module: Module, output: Tensor) => Tensor,
+  work: () => T,
+): T {
   const watched = [...new Set(modules)];
   for (const module of watched) {
-    const seen = (run: Module['forward']) => (x: Tensor) => {
-      const output = run.call(module, x);
-      see(module, output);
-      return output;
-    };
-    module.forward = seen(module.forward);
-    if (module instanceof BatchNorm2d) module.relu = seen(module.relu);
+    const replaced = (run: Module['forward']) => (x: Tensor) => replace(module, run.call(module, x));
+    module.forward = replaced(module.forward);
+    if (module instanceof BatchNorm2d) module.relu = replaced(module.relu);
   }
   try {
     return work();
@@ -45,4 +54,62 @@ export function featureMaps(device: Device, model: Module, shape: readonly numbe
   const pass = () => noGrad(() => model.forward(empty(device, [1, ...shape])));
   capture(device, () => void observe(names.keys(), see, pass)).dispose();
   return maps;
+}
+
+/** A part of a network that ends where everything passes: what follows sees the output of `end`, and nothing else of all that was before. */
+export interface Section {
+  readonly end: Module;
+  /** The modules that were done since the section before, in their order: the end is the last. */
+  readonly modules: readonly Module[];
+}
+
+/**
+ * A network cut into sections, as many as it has: of a chain the layers, of a residual network the blocks and the layers outside of them. Each module is
+ * taken to run once. The forward pass is recorded and not run.
+ * @param shape [C, H, W] of an image
+ */
+export function sections(device: Device, model: Module, shape: readonly number[]): Section[] {
+  const done: { module: Module; output: Tensor }[] = [];
+  let passed = new Set<Tensor>();
+  capture(device, () => {
+    const images = track(empty(device, [1, ...shape]));
+    const all = [...model.modules()].map(([, module]) => module);
+    const see = (module: Module, output: Tensor) => void done.push({ module, output });
+    passed = passedByAll(
+      images,
+      enableGrad(() => observe(all, see, () => model.forward(images))),
+    );
+  }).dispose();
+  const found: Section[] = [];
+  let modules: Module[] = [];
+  for (const { module, output } of done) {
+    modules.push(module);
+    // a module that hands on the output of one within it is no other place
+    if (!passed.delete(output)) continue;
+    found.push({ end: module, modules });
+    modules = [];
+  }
+  return found;
+}
+
+/**
+ * The tensors that every path from x to y goes through. Walks back from y, the latest tensor first, and keeps those that paths are open at: where
+ * it is one alone, all go through it.
+ */
+function passedByAll(x: Tensor, y: Tensor): Set<Tensor> {
+  const known = new Map<Tensor, boolean>([[x, true]]);
+  const comesFromX = (t: Tensor): boolean => {
+    if (!known.has(t)) known.set(t, history(t)?.inputs.some(comesFromX) ?? false);
+    return known.get(t)!;
+  };
+  const madeAt = (t: Tensor) => history(t)?.id ?? -1;
+  const found = new Set<Tensor>();
+  const open = new Set([y]);
+  while (open.size > 0) {
+    const latest = [...open].reduce((a, b) => (madeAt(a) > madeAt(b) ? a : b));
+    if (open.size === 1) found.add(latest);
+    open.delete(latest);
+    for (const input of history(latest)?.inputs ?? []) if (comesFromX(input)) open.add(input);
+  }
+  return found;
 }

@@ -333,6 +333,19 @@ export function assertTensors(
   if (problems.length) throw new FileError(`${source}: does not fit the model: ${problems.join('; ')}`);
 }
 
+/**
+ * Checks that tensors hold numbers. A ReLU may make 0 of a NaN, as kernels may assume that there are none; the network would then have accuracies that
+ * nothing is wrong with.
+ * @throws FileError naming the first that does not
+ */
+export function assertFinite(tensors: ReadonlyMap<string, HostTensor>, source: string): void {
+  for (const [name, { data }] of tensors) {
+    const broken = data.reduce((n, value) => (Number.isFinite(value) ? n : n + 1), 0);
+    if (broken > 0)
+      throw new FileError(`${source}: ${broken} of the ${data.length} values of ${name} are not finite; use another checkpoint`);
+  }
+}
+
 /** `2 missing: a, b`; at most three names, then how many more. Empty for none. */
 function list(what: string, names: readonly string[]): string {
   if (names.length === 0) return '';
@@ -355,7 +368,10 @@ export interface LayerSummary {
  * @param order their names as the network has them. Files are ordered by name; what is not named here follows its name too, but for a first convolution
  * and a last linear layer outside of the stages (`conv1`, `layer2`, `layer10`, `linear`)
  */
-export function summariseLayers({ model, masks }: Weights, order: Iterable<string> = []): LayerSummary[] {
+export function summariseLayers(
+  { model, masks }: Pick<Weights, 'model' | 'masks'>,
+  order: Iterable<string> = [],
+): LayerSummary[] {
   const layers: LayerSummary[] = [];
   for (const [name, { shape, data }] of model) {
     if (!name.endsWith('.weight') || (shape.length !== 2 && shape.length !== 4)) continue;

@@ -20,6 +20,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { LayerMacs } from './accounting.ts';
 import { Average } from './average.ts';
 import {
+  assertFinite,
   assertIdentity,
   assertNormalisation,
   assertTensors,
@@ -145,6 +146,7 @@ export class Learner {
   private load(tensors: HostTensors, source: string): void {
     const shapes = new Map([...this.model.state()].map(([name, t]) => [name, t.shape]));
     assertTensors(tensors, shapes, source);
+    assertFinite(tensors, source);
     writeState(this.model, tensors, source);
   }
 
@@ -229,6 +231,7 @@ export class Learner {
     for (const [name, v] of denseVelocity) v.write(checkpoint.denseMomentum.get(name)!.data);
     const { maskDraw } = checkpoint.random as { maskDraw: number };
     this.masks?.restore(flat(checkpoint.masks), flat(checkpoint.fired), maskDraw, flat(checkpoint.earlierMasks ?? new Map()));
+    if (this.masks) average?.apply(this.masks.masks);
   }
 
   dispose(): void {

@@ -9,6 +9,7 @@ import type { Module } from '../nn/module.ts';
 import { writeState } from '../nn/state.ts';
 import { Random } from '../tensor/philox.ts';
 import {
+  assertFinite,
   assertIdentity,
   assertNormalisation,
   assertTensors,
@@ -17,6 +18,7 @@ import {
   type Identity,
   identityOf,
   type Normalisation,
+  summariseLayers,
 } from './checkpoint.ts';
 import { widthsOfFile } from './network.ts';
 
@@ -51,9 +53,10 @@ function chosen(asked: AskedNetwork): Pick<Partial<Identity>, 'arch' | 'width' |
   };
 }
 
-/** @throws FileError if the file cannot be read, or is not one */
+/** @throws FileError if the file cannot be read, is not one, or holds numbers that are not finite */
 export function readNetworkFile(path: string): NetworkFile {
   const { model, masks, ema, metadata, normalisation } = decodeWeights(readFileBytes(path), path);
+  for (const tensors of [model, ema ?? new Map()]) assertFinite(tensors, path);
   return { path, model, masks, metadata, ...(ema && { average: ema }), ...(normalisation && { normalisation }) };
 }
 
@@ -68,7 +71,7 @@ export function loadNetwork(
   data: Pick<DataSet, 'name' | 'classes' | 'shape' | 'mean' | 'std'>,
   asked: AskedNetwork,
 ): Module {
-  const { path, model, average = model, metadata } = file;
+  const { path, model, metadata } = file;
   const classes = data.classes.length;
   const arch = metadata.arch ?? asked.arch;
   if (!arch) throw new FileError(`${path}: does not name its architecture: give --arch and --width`);
@@ -89,8 +92,19 @@ export function loadNetwork(
   });
   const widths = widthsOfFile(network, { path, identity, model });
   if (widths) setWidths(network, widths, path);
+  writeNetwork(network, file);
+  return network.eval();
+}
+
+/**
+ * Gives a network the weights of a file that are scored, and tells its kernels how much of each layer is left.
+ * @throws FileError if the tensors are not those of the network
+ */
+export function writeNetwork(network: Module, file: NetworkFile): void {
+  const { path, model, average = model, masks } = file;
   assertTensors(average, new Map([...network.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(network, average, path);
-  network.eval();
-  return network;
+  const parameters = network.parameters();
+  for (const { name, active, weights } of summariseLayers({ model: average, masks }))
+    parameters.get(name)!.density = active / weights;
 }

@@ -219,6 +219,34 @@ describe('a bad checkpoint: exit code 1, one line that names it', () => {
     expect(filesOf(saveDir)).toBeUndefined(); // no folder is made
   });
 
+  /** The finished run's checkpoint with one NaN in a weight: a ReLU could hide it, and the accuracies would look like some. */
+  function broken(path: string): string {
+    const { tensors, metadata } = readSafetensors(goodFile);
+    (tensors.get('blocks.1.bn1.weight')!.data as Float32Array)[1] = Number.NaN;
+    writeSafetensors(path, tensors, metadata);
+    return path;
+  }
+
+  it.each<[string, (checkpoint: string) => string[]]>([
+    ['scored', checkpoint => ['eval', '--checkpoint', checkpoint, '--limit', '4']],
+    ['attacked', checkpoint => ['attack', '--checkpoint', checkpoint, '--limit', '4', '--attack', 'fgsm', '--out', fresh()]],
+    ['explained', checkpoint => ['explain', '--checkpoint', checkpoint, '--out', fresh()]],
+    ['exported', checkpoint => ['export', '--checkpoint', checkpoint, '--to', 'safetensors', '--out', fresh()]],
+    ['scored by train', checkpoint => [...onShapes, '--eval', '--pretrained', checkpoint]],
+    ['trained from', checkpoint => [...onShapes, '--init', checkpoint, '--save-dir', fresh()]],
+  ])('with a NaN, %s', async (_, command) => {
+    const message = /f\d+: 1 of the 2 values of blocks.1.bn1.weight are not finite; use another checkpoint$/;
+    await refused(1, command(broken(fresh())), message);
+  });
+
+  it('with a NaN, resumed from', async () => {
+    const saveDir = fresh();
+    mkdirSync(saveDir);
+    broken(join(saveDir, 'checkpoint.safetensors'));
+    await refused(1, [...onShapes, '--save-dir', saveDir, '--resume'], /blocks.1.bn1.weight are not finite/);
+    expect(filesOf(saveDir)).toEqual(['checkpoint.safetensors']);
+  });
+
   it('plain weights of wrong shapes', async () => {
     const { tensors } = readSafetensors(goodFile);
     const plain = fresh();

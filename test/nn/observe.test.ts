@@ -5,10 +5,10 @@ import { BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential } from '../../sr
 import { layerMacs } from '../../src/nn/macs.ts';
 import { createModel, type ModelOptions } from '../../src/nn/models/index.ts';
 import type { Module } from '../../src/nn/module.ts';
-import { featureMaps, observe } from '../../src/nn/observe.ts';
+import { featureMaps, observe, replaceOutputs, sections } from '../../src/nn/observe.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import { ones, scope, type Tensor } from '../../src/tensor/tensor.ts';
-import { testDevice } from '../engine.ts';
+import { fromRef, random, testDevice, toRef } from '../engine.ts';
 
 const device = await testDevice();
 const make = () => ({ device, random: new Random(1) });
@@ -89,4 +89,43 @@ describe('featureMaps', () => {
     parts.push(['conv1', [width, to, to]], ['bn2', [width, to, to]], ['conv2', [width, to, to]]);
     return [...parts.map(([part, size]) => [`${name}.${part}`, size]), [name, [width, to, to]]];
   }
+});
+
+describe('sections', () => {
+  const options: ModelOptions = { width: 4, classes: 3, mean: [0, 0, 0], std: [1, 1, 1] };
+  const endsOf = (model: Module, shape: readonly number[]) => {
+    const names = new Map([...model.modules()].map(([name, module]) => [module, name]));
+    return sections(device, model, shape).map(({ end }) => names.get(end)!);
+  };
+
+  it('of a chain are its layers', () => {
+    const net = network();
+    expect(endsOf(net, [2, 4, 4])).toEqual(['0', '1', '2', '3']);
+    net.dispose();
+  });
+
+  it('of a residual network are its blocks; what a shortcut reads is passed by all too', () => {
+    const net = createModel('resnet8', make(), options);
+    const [first, second, third] = [0, 1, 2].map(i => `blocks.${i}`);
+    const ends = ['normalize', 'conv1', first, `${second}.bn1`, second, `${third}.bn1`, third, 'bn', 'linear'];
+    expect(endsOf(net, [3, 16, 16])).toEqual(ends);
+    net.dispose();
+  });
+
+  it.each(['resnet18', 'resnet50', 'vgg11_bn', 'wideresnet'])(
+    'of %s hold every layer, and where an end puts out 0 nothing of the images is left',
+    async arch => {
+      const net = createModel(arch, make(), { ...options, depthFactor: 10, widthFactor: 2 }).eval();
+      const parts = sections(device, net, [3, 32, 32]);
+      const held = new Set(parts.flatMap(({ modules }) => modules.flatMap(module => [...module.state().values()])));
+      expect(held.size).toBe(net.state().size);
+      const images = fromRef(device, random([2, 3, 32, 32], 1, 0, 1));
+      for (const { end } of parts) {
+        const nothing = (_: Module, output: Tensor) => F.mul(output, 0);
+        const logits = await toRef(scope(device, () => replaceOutputs([end], nothing, () => net.forward(images))));
+        expect(logits.data.slice(0, 3)).toEqual(logits.data.slice(3));
+      }
+      net.dispose();
+    },
+  );
 });

@@ -44,6 +44,46 @@ describe('rows', () => {
     checkForward('softmax', p, reference.softmax.forward(z));
   });
 
+  it('what is added to all logits of a row changes no rounding: log-softmax and cross-entropy of logits near 1e4 and 1e6', async () => {
+    for (const shift of [1e4, -1e4, 1e6]) {
+      const z = map(random([9, 10], 5, -6, 6), v => Math.round(v * 16) / 16 + shift); // exact in float32
+      const { labels, input } = labelled(9, 10, 6);
+      const [logP, plain, smoothed] = await run(device, [z, input], (tz, tl) => [
+        logSoftmax(tz),
+        crossEntropyRows(tz, tl, 0),
+        crossEntropyRows(tz, tl, 0.1),
+      ]);
+      checkForward('logSoftmax', logP, reference.logSoftmax.forward(z));
+      const expected = (labelSmoothing: number) =>
+        reference.crossEntropy.forward(z, labels, { reduction: 'none', labelSmoothing });
+      checkForward('crossEntropy', plain, expected(0));
+      checkForward('crossEntropy', smoothed, expected(0.1));
+    }
+  });
+
+  it('the loss of a network that is sure of itself is small and not 0, and pulls at the label as much as at the others', async () => {
+    const z = ref([5, 3], [30, 16, 0, 30, 14, 2, 1e4, 9990, 9980, -3, -28, -70, 60, 0, 0]);
+    const labels = [0, 0, 0, 0, 0];
+    const input = { values: ref([5], labels), dtype: 'i32' as const };
+    const [loss, logP, gz] = await run(device, [z, input, ref([5], 1)], (tz, tl, tg) => [
+      crossEntropyRows(tz, tl, 0),
+      logSoftmax(tz),
+      crossEntropyRowsBackward(tz, tl, tg, 0),
+    ]);
+    // exact: log(1 + the others' exponentials), where the reference's 1 + them has lost digits too
+    const row = (n: number) => [...z.data.slice(3 * n, 3 * n + 3)];
+    const exact = labels.map((_, n) =>
+      Math.log1p(row(n).reduce((sum, v, k) => sum + (k === 0 ? 0 : Math.exp(v - row(n)[0])), 0)),
+    );
+    loss.data.forEach((v, n) => {
+      expect(Math.abs(v / exact[n] - 1), `row ${n}: ${v} for ${exact[n]}`).toBeLessThan(1e-5);
+      expect(logP.data[3 * n]).toBe(-v);
+      const [own, ...others] = gz.data.slice(3 * n, 3 * n + 3);
+      const pull = -own / others.reduce((a, b) => a + b, 0);
+      expect(Math.abs(pull - 1), `row ${n}: gradients ${own}, ${others}`).toBeLessThan(1e-5);
+    });
+  });
+
   it('cross-entropy with label smoothing, and its gradient', async () => {
     await forAll(fc.tuple(cases, fc.constantFrom(0, 0.1, 0.5)), async ([{ n, k, seed }, labelSmoothing]) => {
       const z = random([n, Math.max(k, 2)], seed, -6, 6);

@@ -7,11 +7,13 @@ import { encodePth } from '../../src/data/pth-writer.ts';
 import { encodeSafetensors, type StoredTensor } from '../../src/data/safetensors.ts';
 import { groupWidth, keepChannels, widthsOf } from '../../src/nn/channels.ts';
 import { createModel } from '../../src/nn/models/index.ts';
+import { planModel } from '../../src/nn/plan.ts';
 import { readState } from '../../src/nn/state.ts';
+import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import { encodeCheckpoint, type Identity } from '../../src/train/checkpoint.ts';
+import { encodeCheckpoint, type Identity, type Weights } from '../../src/train/checkpoint.ts';
 import { loadNetwork, readNetworkFile } from '../../src/train/network-file.ts';
-import { random, run, testDevice } from '../engine.ts';
+import { checkForward, random, run, testDevice } from '../engine.ts';
 
 const device = await testDevice();
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-network-'));
@@ -58,4 +60,54 @@ it.each<[string, Partial<Identity>]>([
   const [before, ...after] = await run(device, [images], x => [network, loaded, ...plain].map(n => n.forward(x)));
   for (const logits of after) expect(logits).toEqual(before);
   for (const n of [network, loaded, ...plain]) n.dispose();
+});
+
+it('tells the kernels of a sparse network how much of each layer is left, that of an average and of a state_dict too', async () => {
+  const options = { width: 8, classes: 3, mean, std };
+  const network = createModel('resnet8', { device, random: new Random(4) }, options);
+  const masks = new Masks(network, 5);
+  masks.initialise(0.1, 'igq');
+  const model = await readState(network);
+  const none = new Map();
+  const read: Pick<Weights, 'model' | 'masks'> = { model, masks: new Map() };
+  for (const [name, t] of masks.masks) read.masks.set(name, { shape: t.shape, data: await t.floats() });
+  const about = { arch: 'resnet8', dataset: 'shapes', classes: 3, width: 8, shape };
+  const rest = {
+    momentum: none,
+    fired: none,
+    denseMomentum: none,
+    epoch: 0,
+    iteration: 0,
+    history: [],
+    random: null,
+    state: null,
+  };
+  const write = (name: string, bytes: Uint8Array) => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  const paths = [
+    write('sparse.safetensors', encodeCheckpoint({ ...about, ...read, ...rest })),
+    write('average.safetensors', encodeCheckpoint({ ...about, ...read, ...rest, ema: model })),
+    write('state.safetensors', encodeSafetensors(new Map([...model].map(([name, t]) => [name, { dtype: 'F32', ...t }])))),
+  ];
+  network.eval();
+  const images = random([2, ...shape], 9, 0, 1);
+  for (const path of paths) {
+    const asked = { arch: 'resnet8', width: 8 };
+    const loaded = loadNetwork(device, readNetworkFile(path), { name: 'shapes', classes, shape, mean, std }, asked);
+    const densities = [...loaded.parameters()].map(([name, p]) => [name, p.density]);
+    expect(densities).toEqual([...network.parameters()].map(([name, p]) => [name, p.density]));
+    expect(loaded.parameters().get('blocks.2.conv2.weight')!.density).toBeLessThan(0.1);
+    const planned = planModel(device, loaded, [2, ...shape]);
+    expect(planned).toEqual(planModel(device, network, [2, ...shape]));
+    const [sparse] = await run(device, [images], x => loaded.forward(x));
+    for (const p of loaded.parameters().values()) p.density = 1;
+    expect(planned).not.toEqual(planModel(device, loaded, [2, ...shape]));
+    const [dense] = await run(device, [images], x => loaded.forward(x));
+    checkForward('sparse logits', sparse, dense);
+    loaded.dispose();
+  }
+  masks.dispose();
+  network.dispose();
 });

@@ -1,10 +1,14 @@
 // Row-wise operations on logits z [N, K], one invocation a row (K is a number of classes).
 //
-//   logsoftmax: y = z - m - log Σ exp(z - m),  m = max z          softmax: y = exp(z - m) / Σ exp(z - m)
+//   logsoftmax: y = (z - m) - log Σ exp(z - m),  m = max z        softmax: y = exp(z - m) / Σ exp(z - m)
 //   logsoftmaxBackward: y = g - softmax·Σ g, given b = logsoftmax
 //   cross entropy (SMOOTH s): y[n] = -(1-s)·logp[label] - s/K·Σ logp          argmax: y[n] = the first largest
 //   cross entropy backward:   y = (p - (1-s)·onehot - s/K)·g[n]
 //   topk: the K2 largest in falling order, ties by lowest index: values y, indices at
+//
+// Σ exp(z - m) is 1 + r, the first largest logit's term and the others'. Where a network is sure of itself r is small and yet all of its loss and
+// gradient, so it is kept apart: neither log(1 + r) nor, for a label that is the largest, p - 1 = -r/(1 + r) is taken of the rounded sum; and m is
+// subtracted before the logarithm, which would vanish beside a large m.
 struct Params { n: u32, k: u32, k2: u32, smoothing: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> z: array<f32>;
@@ -29,16 +33,24 @@ struct Params { n: u32, k: u32, k2: u32, smoothing: f32 }
 @group(0) @binding(3) var<storage, read_write> at: array<i32>;
 //% end
 
-fn row_max(base: u32) -> f32 {
-  var m = z[base];
-  for (var i = 1u; i < p.k; i++) { m = max(m, z[base + i]); }
-  return m;
+// The first largest.
+fn row_top(base: u32) -> u32 {
+  var top = 0u;
+  for (var i = 1u; i < p.k; i++) { if (z[base + i] > z[base + top]) { top = i; } }
+  return top;
 }
 
-fn row_sum_exp(base: u32, m: f32) -> f32 {
-  var sum = 0.0;
-  for (var i = 0u; i < p.k; i++) { sum += exp(z[base + i] - m); }
-  return sum;
+// r
+fn row_rest(base: u32, top: u32) -> f32 {
+  let m = z[base + top];
+  var rest = 0.0;
+  for (var i = 0u; i < p.k; i++) { if (i != top) { rest += exp(z[base + i] - m); } }
+  return rest;
+}
+
+// log(1 + r), small r by the series: WGSL allows log an absolute error of 2^-21 near 1
+fn log_1p(r: f32) -> f32 {
+  return select(log(1.0 + r), r * (1.0 - r * (0.5 - r * (1.0 / 3.0 - r * 0.25))), r < 0.015625);
 }
 
 @compute @workgroup_size(64)
@@ -47,13 +59,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (n >= p.n) { return; }
   let base = n * p.k;
 //% if OP == 0
-  let m = row_max(base);
-  let log_sum = m + log(row_sum_exp(base, m));
-  for (var i = 0u; i < p.k; i++) { y[base + i] = z[base + i] - log_sum; }
+  let top = row_top(base);
+  let m = z[base + top];
+  let log_sum = log_1p(row_rest(base, top));
+  for (var i = 0u; i < p.k; i++) { y[base + i] = (z[base + i] - m) - log_sum; }
 //% end
 //% if OP == 1
-  let m = row_max(base);
-  let sum = row_sum_exp(base, m);
+  let top = row_top(base);
+  let m = z[base + top];
+  let sum = 1.0 + row_rest(base, top);
   for (var i = 0u; i < p.k; i++) { y[base + i] = exp(z[base + i] - m) / sum; }
 //% end
 //% if OP == 2
@@ -62,20 +76,25 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var i = 0u; i < p.k; i++) { y[base + i] = z[base + i] - exp(logp[base + i]) * total; }
 //% end
 //% if OP == 3
-  let m = row_max(base);
-  let log_sum = m + log(row_sum_exp(base, m));
+  let top = row_top(base);
+  let m = z[base + top];
+  let log_sum = log_1p(row_rest(base, top));
   var total = 0.0;
-  for (var i = 0u; i < p.k; i++) { total += z[base + i]; }
-  let own = z[base + u32(labels[n])] - log_sum;
+  for (var i = 0u; i < p.k; i++) { total += z[base + i] - m; }
+  let own = (z[base + u32(labels[n])] - m) - log_sum;
   let mean = total / f32(p.k) - log_sum;
   y[n] = -(1.0 - p.smoothing) * own - p.smoothing * mean;
 //% end
 //% if OP == 4
-  let m = row_max(base);
-  let sum = row_sum_exp(base, m);
+  let top = row_top(base);
+  let m = z[base + top];
+  let rest = row_rest(base, top);
+  let sum = 1.0 + rest;
+  let label = u32(labels[n]);
   for (var i = 0u; i < p.k; i++) {
-    let wanted = select(0.0, 1.0 - p.smoothing, i32(i) == labels[n]) + p.smoothing / f32(p.k);
-    y[base + i] = (exp(z[base + i] - m) / sum - wanted) * g[n];
+    var d = exp(z[base + i] - m) / sum;
+    if (i == label) { d = select(d - 1.0, -rest / sum, i == top) + p.smoothing; }
+    y[base + i] = (d - p.smoothing / f32(p.k)) * g[n];
   }
 //% end
 //% if OP == 5

@@ -10,7 +10,7 @@ import { maskedParameters } from '../masks.ts';
 import { graspScores } from './grasp.ts';
 import { magnitudeScores } from './magnitude.ts';
 import { randomScores } from './random.ts';
-import { countActive, globalCount, keepLargest, type Sample, type Scores } from './scores.ts';
+import { globalCount, keepLargest, type Sample, type Scores, totals } from './scores.ts';
 import { snipScores } from './snip.ts';
 import { synflowScores } from './synflow.ts';
 
@@ -52,6 +52,6 @@ export async function initialiseBySaliency(masks: Masks, how: Saliency, evidence
   const rule: Rule = saliencies[how];
   const scores = await rule(evidence, weights, masks);
   const chosen = keepLargest(scores, globalCount(total, evidence.density));
-  masks.adopt(chosen, await countActive(chosen));
+  masks.adopt(chosen, await totals(chosen));
   for (const t of [...scores.values(), ...chosen.values()]) t.dispose();
 }

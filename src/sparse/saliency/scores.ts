@@ -32,13 +32,13 @@ export function keepLargest(scores: Scores, keep: number): Map<string, Tensor> {
   return masks;
 }
 
-/** Ones of each mask, by name. Reads back once. */
-export async function countActive(masks: ReadonlyMap<string, Tensor>): Promise<Map<string, number>> {
-  const { device } = [...masks.values()][0];
-  const totals = scope(device, () => concat([...masks.values()].map(m => sum(m).reshape([1]))));
-  const values = await totals.floats();
-  totals.dispose();
-  return new Map([...masks.keys()].map((name, i) => [name, values[i]]));
+/** The sum of each tensor, by name. Reads back once. */
+export async function totals(tensors: ReadonlyMap<string, Tensor>): Promise<Map<string, number>> {
+  const { device } = [...tensors.values()][0];
+  const sums = scope(device, () => concat([...tensors.values()].map(t => sum(t).reshape([1]))));
+  const values = await sums.floats();
+  sums.dispose();
+  return new Map([...tensors.keys()].map((name, i) => [name, values[i]]));
 }
 
 /** Weights that `density` keeps of all: n - int((1 - density)·n), as a layer does. */
