@@ -43,12 +43,12 @@ bench() {
 
 if [[ ${QUICK:-0} == 1 ]]; then
   sparse_conv=(--shapes 64x8 --samples 1) kernel=(--small --samples 2) conv=(--samples 1) batches=(1 2) torch=(--quick --train-step 1)
-  step=(--width 2 --train-step 1 --samples 1) steps=(2 3)
+  step=(--width 2 --train-step 1 --samples 1) steps=(2 3) tune=(--arch resnet8 --width 2 --budget 1)
 else
   # the stages, and layers of few channels
   sparse_conv=(--shapes 64x32,128x16,256x8,512x4,3-64x32,16x32 --samples 5)
   kernel=(--samples 5) conv=(--samples 5) batches=(8 128) torch=(--samples 5)
-  step=(--samples 5) steps=(128 512)
+  step=(--samples 5) steps=(128 512) tune=(--budget 100)
 fi
 
 part adapters 30 "${sparrow[@]}" adapters --json
@@ -67,8 +67,13 @@ for batch in "${steps[@]}"; do bench "step-$batch-f16" 60 --suite step "${step[@
 for batch in "${batches[@]}"; do bench "conv-$batch-f16" 45 --suite conv "${conv[@]}" --batch-size "$batch" --precision f16; done
 bench "norm-${batches[1]}" 30 --suite norm --batch-size "${batches[1]}" --samples 5
 bench launch 30 --suite launch
+# last, what the tuner chooses, Winograd's convolutions among it, in a cache of its own; and the step with that
+export SPARROW_CACHE=$out/cache
+bench tune 120 --tune "${tune[@]}" --batch-size "${steps[0]}"
+bench "step-${steps[0]}-tuned" 60 --suite step "${step[@]}" --batch-size "${steps[0]}" --profile
+unset SPARROW_CACHE
 # the message for a kernel that is not there names those that are
-kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|matmul|norm|spread|fill)[a-z0-9_]*')
+kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|winograd|matmul|norm|spread|fill)[a-z0-9_]*')
 for name in $kernels; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
 
 echo

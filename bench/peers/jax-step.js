@@ -10,9 +10,9 @@ const MOMENTUM_OF_STATISTICS = 0.1;
 /** Cross-entropy of each sample, [N]. */
 const crossEntropy = (logits, oneHot) => nn.logSoftmax(logits).mul(oneHot).sum(-1).mul(-1);
 
-/** Steps on one batch, as src/cli/bench/step-peers.ts describes them; the first two, without a random start, are the results. */
+/** Steps on one batch, as src/cli/bench/step-peers.ts describes them; the first two, which are compared, give the results. */
 export async function trainingStep({ parameters, images, labels, classes, attack, optimiser, input }) {
-  const { eps, stepSize, steps } = attack;
+  const { eps, stepSize, steps, comparedSteps } = attack;
   const { lr, momentum, weightDecay } = optimiser;
 
   const perturb = jit((p, x, adv, y) => {
@@ -46,9 +46,9 @@ export async function trainingStep({ parameters, images, labels, classes, attack
   let draws = 0;
 
   /** @returns the loss, on the device */
-  const step = first => {
+  const step = (first, iterations) => {
     let adv = first;
-    for (let i = 0; i < steps; i++) adv = perturb(tree.ref(state.p), x.ref, adv, y.ref);
+    for (let i = 0; i < iterations; i++) adv = perturb(tree.ref(state.p), x.ref, adv, y.ref);
     const [next, loss] = update(state, adv, y.ref);
     state = next;
     return loss;
@@ -56,14 +56,14 @@ export async function trainingStep({ parameters, images, labels, classes, attack
   const randomStart = () => start(x.ref, random.uniform(random.key(++draws), images.shape));
 
   const begun = performance.now();
-  const losses = [await step(x.ref).jsAsync()];
+  const losses = [await step(x.ref, comparedSteps).jsAsync()];
   await blockUntilReady(state);
   const firstStepSeconds = (performance.now() - begun) / 1000;
-  losses.push(await step(x.ref).jsAsync());
+  losses.push(await step(x.ref, comparedSteps).jsAsync());
   return {
     passes: {
       async step(runs) {
-        for (let i = 0; i < runs; i++) step(randomStart()).dispose();
+        for (let i = 0; i < runs; i++) step(randomStart(), steps).dispose();
         await blockUntilReady(state);
       },
     },

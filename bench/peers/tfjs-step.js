@@ -4,9 +4,9 @@ import { resnet18 } from './tfjs-resnet.js';
 
 const MOMENTUM_OF_STATISTICS = 0.1;
 
-/** Steps on one batch, as src/cli/bench/step-peers.ts describes them; the first two, without a random start, are the results. */
+/** Steps on one batch, as src/cli/bench/step-peers.ts describes them; the first two, which are compared, give the results. */
 export async function trainingStep(tf, finished, { parameters, images, labels, classes, attack, optimiser, input }) {
-  const { eps, stepSize, steps } = attack;
+  const { eps, stepSize, steps, comparedSteps } = attack;
   const { lr, momentum, weightDecay } = optimiser;
 
   const variable = ([name, t]) => {
@@ -33,9 +33,9 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   };
 
   /** Spends the first image. @returns the loss, on the device */
-  const step = first => {
+  const step = (first, iterations) => {
     let adv = first;
-    for (let i = 0; i < steps; i++) {
+    for (let i = 0; i < iterations; i++) {
       const next = perturb(adv);
       adv.dispose();
       adv = next;
@@ -57,7 +57,7 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   };
   const randomStart = () => tf.tidy(() => x.add(tf.randomUniform(x.shape, -eps, eps)).clipByValue(0, 1));
   const lossOf = async first => {
-    const value = step(first);
+    const value = step(first, comparedSteps);
     const [loss] = await value.data();
     value.dispose();
     return loss;
@@ -71,7 +71,7 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   return {
     passes: {
       async step(runs) {
-        for (let i = 0; i < runs; i++) step(randomStart()).dispose();
+        for (let i = 0; i < runs; i++) step(randomStart(), steps).dispose();
         await finished();
       },
     },

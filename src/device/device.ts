@@ -223,10 +223,15 @@ export class Device {
     use(storage);
   }
 
-  /** Gives back what was derived from a storage. */
+  /** Gives back what was derived from a storage, and what from that. */
   private forget(source: Storage): void {
-    for (const storage of this.derivations.get(source)?.values() ?? []) storage.release();
+    const derived = this.derivations.get(source);
+    if (!derived) return;
     this.derivations.delete(source);
+    for (const storage of derived.values()) {
+      this.forget(storage);
+      storage.release();
+    }
   }
 
   /** Puts one dispatch into the open command buffer. */

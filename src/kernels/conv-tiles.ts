@@ -9,8 +9,9 @@ import { type ConvPass, type ConvShape, ceil } from './conv-pass.ts';
 import type { SparseTile } from './conv-sparse.ts';
 import { defaultSparseTile, hasLists, listsKey, sparseTiles } from './conv-sparse-tiles.ts';
 import type { TapsTile, TapsWeightTile } from './conv-taps.ts';
+import { type WinogradTile, winogradFits } from './conv-winograd.ts';
 
-export type PassTile = TapsTile | GemmTile | MatrixTile | SparseTile;
+export type PassTile = TapsTile | GemmTile | MatrixTile | SparseTile | WinogradTile;
 export type WeightTile = TapsWeightTile | GemmWeightTile | MatrixWeightTile;
 
 /** Workgroups below which a GPU runs empty: a smaller tile is then the faster one. */
@@ -107,7 +108,7 @@ export function densityKey(device: Device, density: number): string {
  */
 export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
   const tile = chosen ?? defaultPassTile(device, s);
-  if (hasLists(device)) return tile.kernel === 'gemm' && tile.lists === undefined ? (defaultSparseTile(device, s) ?? tile) : tile;
+  if (hasLists(device)) return isDense(tile) && tile.lists === undefined ? (defaultSparseTile(device, s) ?? tile) : tile;
   const { density = 1 } = s;
   if (device.adapter.kind !== 'lavapipe' || tile.kernel !== 'taps' || !canSkip(tile)) return tile;
   if ((chosen && 'skip' in chosen) || density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
@@ -117,6 +118,9 @@ export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): 
   }
   return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v, 4) : 1), skip: true };
 }
+
+/** Whether it computes with all weights on GPUs, in f32: what lists of weights are measured against. */
+const isDense = (tile: PassTile): tile is GemmTile | WinogradTile => tile.kernel === 'gemm' || tile.kernel === 'winograd';
 
 /** Skipping asks weights that a subgroup loads for itself, whole registers of them. */
 const canSkip = ({ q, lanes }: Pick<TapsTile, 'q' | 'lanes'>): boolean => lanes > 0 && (4 * q) % lanes === 0;
@@ -214,6 +218,12 @@ export const matrixTiles: readonly MatrixTile[] = [
 /** Those of them that weight gradients take. */
 export const matrixWeightTiles: readonly MatrixTile[] = matrixTiles.slice(0, 2);
 
+/** On GPUs, in f32. On adapters that are processors they are slower (bench/NOTES.md). */
+export const winogradTiles: readonly WinogradTile[] = [
+  { kernel: 'winograd', m: 2 },
+  { kernel: 'winograd', m: 4 },
+];
+
 /** What the tuner tries for a pass of dense weights beside its default. */
 export function passCandidates(device: Device, s: ConvPass): PassTile[] {
   const byDefault = defaultPassTile(device, s);
@@ -227,14 +237,15 @@ export function passCandidates(device: Device, s: ConvPass): PassTile[] {
   const most = device.limits.maxComputeWorkgroupStorageSize;
   const inF16 = device.precision === 'f16' ? matrixTiles.filter(t => matrixMemory(t) <= most && matrixFits(s, t)) : [];
   const inF32 = [...(co <= 4 ? [narrow] : []), ...gemmTiles].filter(t => gemmMemory(t) <= most);
-  return [...inF16, ...inF32].filter(others);
+  const winograd = device.precision === 'f32' ? winogradTiles.filter(t => winogradFits(device, s, t)) : [];
+  return [...inF16, ...inF32, ...winograd].filter(others);
 }
 
 /** The same for weights of a density class, with as many columns as the tile of dense weights has. @param dense what was measured for those */
 export function sparseCandidates(device: Device, s: ConvPass, dense: PassTile | null): PassTile[] {
   const tile = dense ?? defaultPassTile(device, s);
   if (hasLists(device)) {
-    const others = tile.kernel === 'gemm' ? [...sparseTiles(device, s), { ...tile, lists: false as const }] : [];
+    const others = isDense(tile) ? [...sparseTiles(device, s), { ...tile, lists: false as const }] : [];
     return others.filter(unlike(passTile(device, s, dense)));
   }
   const tiles = tapsTiles(device, s).filter(t => tile.kernel === 'taps' && t.v === tile.v && canSkip(t));

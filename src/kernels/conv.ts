@@ -11,6 +11,7 @@ import { type ConvPass, type ConvShape, forwardPass, inputGradPasses } from './c
 import { convSparse } from './conv-sparse.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultWeightTile, type PassTile, passTile, type WeightTile } from './conv-tiles.ts';
+import { convWinograd } from './conv-winograd.ts';
 import { fillFloat } from './fill.ts';
 import { spread } from './spread.ts';
 
@@ -21,6 +22,8 @@ function run(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, ch
   if (tile.kernel === 'gemm') convGemm(device, x, w, y, s, tile);
   else if (tile.kernel === 'matrix') convMatrix(device, x, w, y, s, tile);
   else if (tile.kernel === 'sparse') convSparse(device, x, w, y, s, tile);
+  else if (tile.kernel === 'winograd')
+    convWinograd(device, x, w, y, s, tile, (a, b, c, product) => run(device, a, b, c, product, null));
   else convTaps(device, x, w, y, s, tile);
 }
 

@@ -208,6 +208,8 @@ describe('bench/gpu.sh', () => {
       'conv-128-f16',
       'norm-128',
       'launch',
+      'tune',
+      'step-128-tuned',
     ]);
     for (const [name, code] of parts) {
       expect(code).toBe('1');

@@ -1,6 +1,8 @@
 /** Every tile of the convolution kernels gives the same result: a tuner may choose any. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../../src/kernels/conv.ts';
+import { convCandidates } from '../../src/kernels/conv-choices.ts';
 import { type GemmTile, gemmMemory } from '../../src/kernels/conv-gemm.ts';
 import type { MatrixTile, MatrixWeightTile } from '../../src/kernels/conv-matrix.ts';
 import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
@@ -13,10 +15,14 @@ import {
   tapsSizes,
   tapsWeightSizes,
   type WeightTile,
+  winogradTiles,
 } from '../../src/kernels/conv-tiles.ts';
+import { winogradMatrices } from '../../src/kernels/conv-winograd.ts';
 import { convShape } from '../../src/tensor/conv.ts';
-import { empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
-import { checkForward, checkGradient, random, run, testDevice } from '../engine.ts';
+import { mul } from '../../src/tensor/elementwise.ts';
+import { copyInto } from '../../src/tensor/shape.ts';
+import { capture, empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
+import { asGpu, between, checkForward, checkGradient, forAll, fromRef, random, run, seeds, testDevice } from '../engine.ts';
 import type { Ref } from '../reference/array.ts';
 import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
 
@@ -173,6 +179,112 @@ describe.skipIf(!device.adapter.matrixUnits)('matrix units', () => {
     const error = norm(forward.data.map((v, i) => v - wanted.data[i])) / norm(wanted.data);
     expect(error).toBeGreaterThan(1e-5);
     expect(error).toBeLessThan(6e-4); // two roundings of 2^-11 at most, less their averaging
+  });
+});
+
+const numbers = (length: number) =>
+  fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: length, maxLength: length });
+
+describe.each(winogradTiles)('Winograd, tiles of $m', ({ m, kernel }) => {
+  const tile = { kernel, m };
+  const { b, g, a } = winogradMatrices[m];
+  const times = (matrix: readonly (readonly number[])[], vector: readonly number[]) =>
+    matrix.map(row => row.reduce((sum, value, i) => sum + value * vector[i], 0));
+
+  it('computes m outputs of three taps from m + 2 products', () => {
+    fc.assert(
+      fc.property(numbers(3), numbers(m + 2), (taps, pixels) => {
+        const [u, v] = [times(g, taps), times(b, pixels)];
+        const outputs = times(
+          a,
+          u.map((value, i) => value * v[i]),
+        );
+        for (let i = 0; i < m; i++) {
+          const wanted = taps.reduce((sum, tap, k) => sum + tap * pixels[i + k], 0);
+          expect(outputs[i]).toBeCloseTo(wanted, 10);
+        }
+      }),
+    );
+  });
+
+  const sizes = fc.record({
+    n: between(1, 3),
+    ci: between(1, 9),
+    co: between(1, 9),
+    h: between(3, 11),
+    w: between(3, 11),
+    padding: between(0, 2),
+    seed: seeds,
+  });
+  it('gives forward passes and input gradients of any size', () =>
+    forAll(
+      sizes,
+      async ({ n, ci, co, h, w, padding, seed }) => {
+        const pairs: ConvOptions = { stride: [1, 1], padding: [padding, padding], dilation: [1, 1], groups: 1 };
+        const [x, weights] = [random([n, ci, h, w], seed), random([co, ci, 3, 3], seed + 1)];
+        const y = reference.forward(x, weights, pairs);
+        const gy = random(y.shape, seed + 2);
+        const [gx] = reference.backward(x, weights, pairs, gy);
+        const shape = convShape(x.shape, weights.shape, { padding });
+        const [forward, inputGrad] = await run(device, [x, weights, gy], (tx, tw, tg) => [
+          result(tx, tw, y.shape, shape, (s, p, q, out) => convForward(device, p.storage, q.storage, out.storage, s, tile)),
+          result(tg, tw, x.shape, shape, (s, p, q, out) => convInputGrad(device, p.storage, q.storage, out.storage, s, tile)),
+        ]);
+        checkForward(`conv2d, Winograd F(${m}x${m})`, forward, y);
+        checkGradient(`conv2d, Winograd F(${m}x${m})`, inputGrad, gx);
+      },
+      12,
+    ));
+
+  // the bounds that conv-winograd.ts states; float32 in the order of the definition has 2e-7 here
+  it('rounds no more than it says', async () => {
+    const pairs: ConvOptions = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
+    const [x, weights] = [random([2, 128, 12, 12], 1), random([16, 128, 3, 3], 2)];
+    const wanted = reference.forward(x, weights, pairs);
+    const shape = convShape(x.shape, weights.shape, { padding: 1 });
+    const [forward] = await run(device, [x, weights], (tx, tw) =>
+      result(tx, tw, wanted.shape, shape, (s, p, q, out) => convForward(device, p.storage, q.storage, out.storage, s, tile)),
+    );
+    checkForward(`conv2d, Winograd F(${m}x${m})`, forward, wanted, m === 2 ? 5e-7 : 2e-6);
+  });
+
+  it('in a captured step, transforms weights once until they change', async () => {
+    const shape = convShape([1, 4, 6, 6], [4, 4, 3, 3], { padding: 1 });
+    const [x, w] = [fromRef(device, random([1, 4, 6, 6], 1)), fromRef(device, random([4, 4, 3, 3], 2))];
+    const before = device.stats.live;
+    const step = capture(device, () => {
+      const pass = () =>
+        result(x, w, x.shape, shape, (s, p, q, out) => convForward(device, p.storage, q.storage, out.storage, s, tile));
+      const outputs = [pass(), pass()];
+      copyInto(mul(w, 2), w);
+      return [...outputs, pass()];
+    });
+    const labels = step.capture.programs().map(p => p.label);
+    for (const [label, times] of [
+      ['winograd_weights', 2],
+      ['winograd_input', 3],
+    ] as const)
+      expect(labels.filter(l => l.startsWith(label))).toHaveLength(times);
+    const outputs: Float32Array[] = [];
+    for (const t of step.run()) outputs.push(Float32Array.from(await t.floats()));
+    expect(outputs[1]).toEqual(outputs[0]);
+    expect(outputs[2]).toEqual(outputs[0].map(value => 2 * value));
+    step.dispose();
+    expect(device.stats.live).toBe(before);
+    for (const t of [x, w]) t.dispose();
+  });
+
+  it('is a choice for GPUs in f32, of 3x3 taps of stride 1', () => {
+    const gpu = asGpu(device);
+    const offered = (x: number[], w: number[], options: object) =>
+      (['forward', 'input gradient'] as const).map(pass =>
+        convCandidates(gpu, { pass, shape: convShape(x, w, options) }).some(t => t.kernel === 'winograd' && t.m === m),
+      );
+    expect(offered([8, 16, 8, 8], [16, 16, 3, 3], { padding: 1 })).toEqual([true, true]);
+    expect(offered([8, 16, 8, 8], [16, 16, 3, 3], { padding: 1, stride: 2 })).toEqual([false, false]);
+    expect(offered([8, 16, 8, 8], [16, 16, 3, 3], { padding: 2, dilation: 2 })).toEqual([false, false]);
+    expect(offered([8, 16, 8, 8], [16, 8, 3, 3], { padding: 1, groups: 2 })).toEqual([false, false]);
+    expect(offered([8, 16, 8, 8], [16, 16, 1, 1], {})).toEqual([false, false]);
   });
 });
 

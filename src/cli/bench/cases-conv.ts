@@ -27,7 +27,7 @@ const small: ConvSizes[] = [
 ];
 const large: ConvSizes[] = [{ n: 8, ci: 64, co: 64, h: 32, w: 32, kernel: 3, options: { padding: 1 } }];
 
-type Kernel = 'taps' | 'gemm' | 'matrix' | 'sparse';
+type Kernel = 'taps' | 'gemm' | 'matrix' | 'sparse' | 'winograd';
 
 /** Tiles for the kernel that is not the adapter's own. */
 const gemm: GemmTile = { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 };
@@ -39,6 +39,7 @@ const other: Record<Kernel, { pass: PassTile; weight?: WeightTile }> = {
   },
   gemm: { pass: gemm, weight: { ...gemm, parallel: 64 } },
   matrix: { pass: matrix, weight: { ...matrix, parallel: 64 } },
+  winograd: { pass: { kernel: 'winograd', m: 4 } },
   sparse: { pass: { kernel: 'sparse', tc: 8, tr: 4, ng: 1, nv: 2, g: 1, wy: 8, depth: 4, u: 4, slices: 1 } },
 };
 
@@ -92,7 +93,7 @@ function fifth(shape: readonly number[]) {
   return { ...given, values: given.values.map((v, i) => (i % 5 === 3 || i % 11 === 0 ? v : 0)) };
 }
 
-/** @param kernel in registers, through workgroup memory, on matrix units, or from lists of weights; its tile is the default where it is the adapter's own */
+/** @param kernel in registers, through workgroup memory, on matrix units, from lists of weights, or after Winograd; its tile is the default where it is the adapter's own */
 function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCase {
   const [x, w] = shapesOf(z);
   const s = convShape(x, w, z.options);
@@ -125,8 +126,11 @@ function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['si
 /** Whole tiles of 16, which matrix units work on. */
 const tiles: ConvSizes[] = [{ n: 2, ci: 32, co: 64, h: 8, w: 8, kernel: 3, options: { padding: 1 } }];
 
+/** Three by three taps of stride 1, on images that no tile divides. */
+const neighbours: ConvSizes[] = [{ n: 2, ci: 5, co: 7, h: 9, w: 7, kernel: 3, options: { padding: 1 } }];
+
 const convCases = (kernel: Kernel, pass: Pass) => [
-  ...(kernel === 'matrix' ? tiles : small).map(z => convCase(kernel, pass, z, 'small')),
+  ...({ matrix: tiles, winograd: neighbours }[kernel as string] ?? small).map(z => convCase(kernel, pass, z, 'small')),
   ...large.map(z => convCase(kernel, pass, z, 'large')),
 ];
 
@@ -184,6 +188,9 @@ export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_gemm_weight_grad: convCases('gemm', 'weight gradient'),
   conv_matrix: [...convCases('matrix', 'forward'), ...convCases('matrix', 'input gradient')],
   conv_matrix_weight_grad: convCases('matrix', 'weight gradient'),
+  winograd_weights: convCases('winograd', 'forward'),
+  winograd_input: [...convCases('winograd', 'forward'), ...convCases('winograd', 'input gradient')],
+  winograd_output: convCases('winograd', 'forward'),
   spread: [spreadCase(3, 5, 7, 'small'), spreadCase(3, 5, 6, 'small'), spreadCase(8 * 64, 16, 16, 'large')],
   matmul: [matmulCase(5, 7, 9, 'small'), matmulCase(33, 17, 40, 'small', true), matmulCase(512, 512, 512, 'large')],
 };

@@ -15,10 +15,12 @@ export type Losses = readonly [number, number];
 /** What a library says of itself before the turns; `difference` is that of the losses. */
 export interface PreparedStep extends Compared {
   readonly losses: Losses;
-  /** Seconds to the first finished step: compilation, the step itself. */
+  /** Seconds to the first finished step: compilation, the step itself with one iteration of the attack. */
   readonly firstStepSeconds: number;
 }
 
+/** Iterations of the attack in the repeatable steps. */
+const comparedSteps = 1;
 /** Largest difference between losses at which both did the same work. */
 const tolerance = { f32: 1e-3, f16: 1e-2 };
 
@@ -29,7 +31,7 @@ export async function enterStep(
   peers: Peers,
   onPart: (part: string) => void,
 ): Promise<{ losses: Losses; entry: Entry }> {
-  const training = new Training(device, { ...options, repeatable: true });
+  const training = new Training(device, { ...options, repeatable: true, attackSteps: comparedSteps });
   try {
     const given = await givenOf(training, options);
     onPart('repeatable steps');
@@ -51,5 +53,13 @@ async function givenOf({ model, batch }: Training, { batchSize, attackSteps }: T
   const parameters: Record<string, Given> = {};
   for (const [name, p] of model.parameters()) parameters[name] = { shape: p.shape, values: await p.floats() };
   const images: Given = { shape: [batchSize, ...imageShape], values: Float32Array.from(batch.images, byte => byte / 255) };
-  return { parameters, images, labels: batch.labels, classes, attack: { ...attack, steps: attackSteps }, optimiser, input };
+  return {
+    parameters,
+    images,
+    labels: batch.labels,
+    classes,
+    attack: { ...attack, steps: attackSteps, comparedSteps },
+    optimiser,
+    input,
+  };
 }
