@@ -73,7 +73,7 @@ bench tune 120 --tune "${tune[@]}" --batch-size "${steps[0]}"
 bench "step-${steps[0]}-tuned" 60 --suite step "${step[@]}" --batch-size "${steps[0]}" --profile
 unset SPARROW_CACHE
 # the message for a kernel that is not there names those that are
-kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|winograd|matmul|norm|spread|fill)[a-z0-9_]*')
+kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|winograd|matmul|norm|spread|pick|fill)[a-z0-9_]*')
 for name in $kernels; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
 
 echo

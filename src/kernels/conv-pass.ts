@@ -60,11 +60,29 @@ export interface ConvPass {
 
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);
 
+/**
+ * Whether every output is a sum over the channels of the pixel in its place, as in a 1x1 convolution of stride 1. A phase of an input gradient does
+ * not count: each has programs of its own already.
+ */
+export const isPointwise = (s: ConvPass): boolean =>
+  s.stride === 1 && s.ys === 1 && [s.rows, s.cols].every(taps => taps.count === 1 && taps.offset === 0);
+
 /** The forward pass. */
 export function forwardPass(s: ConvShape): ConvPass {
   const taps = (count: number): Taps => ({ count, k0: 0, ks: 1, offset: -s.padding, step: s.dilation });
   return { ...s, yh: s.oh, yw: s.ow, ys: 1, ya: 0, yb: 0, rows: taps(s.kh), cols: taps(s.kw), flip: false };
 }
+
+/**
+ * Whether the pixels that a forward pass reads are gathered first, so that it becomes pointwise: for single taps of a stride on adapters that are
+ * processors, where each tile of output channels would pay again for the pixels between.
+ */
+export const gathersPixels = (device: Device, s: ConvShape): boolean =>
+  device.adapter.processor && s.stride > 1 && s.kh * s.kw === 1 && s.padding === 0;
+
+/** What a forward pass is launched as. */
+export const launchedForward = (device: Device, s: ConvShape): ConvPass =>
+  gathersPixels(device, s) ? { ...forwardPass(s), h: s.oh, w: s.ow, stride: 1 } : forwardPass(s);
 
 /**
  * The taps that reach input position S·i + a: those k with (a + P - D·k) divisible by S, each reading g at i + (a + P - D·k)/S. They
@@ -99,7 +117,8 @@ export function inputGradPasses(s: ConvShape): { passes: ConvPass[]; complete: b
 
 /**
  * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW/per, tile, per] (or [G, TILES, TH, TW/per, CI, tile, per] with `outerTaps`), zeros
- * past CO/G and TW. @param per columns of taps that are side by side, 1 by default @param spare elements after the end that a kernel may read
+ * past CO/G and TW. @param per columns of taps that are side by side, 1 by default @param channels input channels that are taken for the columns of
+ * taps of one, of a kernel with a single tap; 1 by default @param spare elements after the end that a kernel may read
  * and not use @param half rounds them to f16
  */
 export function withPackedWeights(
@@ -110,18 +129,22 @@ export function withPackedWeights(
     tile,
     outerTaps = false,
     per = 1,
+    channels = 1,
     spare = 0,
     half = false,
-  }: { tile: number; outerTaps?: boolean; per?: number; spare?: number; half?: boolean },
+  }: { tile: number; outerTaps?: boolean; per?: number; channels?: number; spare?: number; half?: boolean },
   use: (packed: Storage) => void,
 ): void {
   const co = s.co / s.groups;
-  const ci = s.ci / s.groups;
+  const all = s.ci / s.groups;
+  const ci = all / channels;
   const tiles = ceil(co, tile);
-  const { rows, cols } = s;
+  const kernel = s.kh * s.kw;
+  const [toCo, toCi] = s.flip ? [kernel, co * kernel] : [all * kernel, kernel];
+  const { rows } = s;
+  const cols = channels === 1 ? s.cols : { count: channels, k0: s.cols.k0, ks: toCi };
   const perRow = ceil(cols.count, per);
   const pairs = s.groups * tiles * tile * ci;
-  const kernel = s.kh * s.kw;
   const taps = [rows.count, cols.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
   const make = (): Storage => {
     const packed = device.allocate((pairs * rows.count * perRow * per + spare) * (half ? 2 : 4));
@@ -130,12 +153,12 @@ export function withPackedWeights(
       [w, packed],
       uniform()
         .uint(pairs, ci, rows.count, cols.count, tile, tiles, co)
-        .uint(co * ci * kernel, s.flip ? kernel : ci * kernel, s.flip ? co * kernel : kernel)
+        .uint(co * all * kernel, toCo, channels * toCi)
         .int(s.kw, rows.k0, rows.ks, cols.k0, cols.ks)
         .uint(tile * ci * rows.count * perRow, ...(outerTaps ? [tile, ci * tile] : [rows.count * perRow * tile, tile])),
       gridFor(pairs, 64),
     );
     return packed;
   };
-  device.derived(w, `conv ${[tile, outerTaps, per, spare, half, s.flip, s.groups, ...taps]}`, make, use);
+  device.derived(w, `conv ${[tile, outerTaps, per, channels, spare, half, s.flip, s.groups, ...taps]}`, make, use);
 }

@@ -4,7 +4,7 @@
  * large tile of outputs, and where subgroups exist what is common to a subgroup is loaded once.
  */
 import { type Device, type Grid, gridFor, type Storage, uniform } from '../device/index.ts';
-import { type ConvPass, type ConvShape, ceil, withPackedWeights } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, ceil, isPointwise, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
 import { inSlices } from './reduce.ts';
 
@@ -42,29 +42,32 @@ const WY = 4;
 export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, tile: TapsTile): void {
   const { q, v, r, lanes, skip = false } = tile;
   const { rows, cols, stride } = s;
-  const columns = Array.from({ length: cols.count }, (_, t) => cols.offset + cols.step * t);
+  const channels = channelsAtOnce(s);
+  const columns = Array.from({ length: channels * cols.count }, (_, t) => cols.offset + cols.step * (t % cols.count));
   const tilesW = ceil(s.ow, 4 * v);
   const tilesH = ceil(s.oh, r);
   const kept = keptRows(s, tile, tilesW, tilesH);
   const [first, last] = [Math.floor(Math.min(...columns) / 4), Math.floor((stride * (4 * v - 1) + Math.max(...columns)) / 4)];
   // columns of taps of a channel that are in one vec4 of weights: what a subgroup's invocation tests for zeros is then its own
-  const per = lanes === 0 || cols.count === 1 ? 1 : cols.count === 2 ? 2 : 4;
+  const per = lanes === 0 || columns.length === 1 ? 1 : columns.length === 2 ? 2 : 4;
   const variant = {
     Q: q,
     V: v,
     R: r,
     S: stride,
-    TW: cols.count,
+    TW: columns.length,
     P: per,
-    GROUPS: ceil(cols.count, per),
+    GROUPS: ceil(columns.length, per),
     ...kept,
     COL: columns,
+    CHANNELS: channels,
+    OF: columns.map((_, t) => Math.floor(t / cols.count)),
     M0: first,
     M1: last,
     EDGES: edges(s, tile, tilesW, first, last),
     SKIP: skip,
     VEC: s.w % 4 === 0,
-    BLOCK: 16,
+    BLOCK: 16 * channels,
     LANES: lanes,
     WX,
     WY,
@@ -76,10 +79,13 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
     .int(rows.offset, rows.step)
     .uint(rows.count, s.groups, tilesW, tilesH, tilesCo);
-  withPackedWeights(device, w, s, { tile: 4 * q, per, spare: 4 * lanes }, packed => {
+  withPackedWeights(device, w, s, { tile: 4 * q, per, channels, spare: 4 * lanes }, packed => {
     device.dispatch(program('conv_taps', 'rrw', variant), [x, packed, y], params, grid);
   });
 }
+
+/** Input channels that an invocation takes at once, as it takes the taps of a row: where a row has one tap, two, so that sums are met half as often. */
+const channelsAtOnce = (s: ConvPass): number => (isPointwise(s) && (s.ci / s.groups) % 2 === 0 ? 2 : 1);
 
 /** Vec4s of outputs up to which the code of all rows of taps fits a processor's first cache. */
 const WRITTEN_OUT = 8;
@@ -95,10 +101,10 @@ function keptRows(s: ConvPass, { q, v, r, lanes }: TapsTile, tilesW: number, til
   const [above, below] = [-rows.offset, rows.count - 1 + rows.offset];
   const reached = consecutive && above >= 0 && above <= r && below >= 0 && below <= r && h <= tilesH * r;
   const share = reached && rows.count > 2 && tilesH > 1 && lanes % (tilesW * tilesH) === 0 && lanes > 0;
-  const neighbours = consecutive && (r > 1 || share);
+  const neighbours = consecutive && (r > 1 || share || isPointwise(s));
   const held = neighbours ? r + rows.count - 1 : r;
   const outside = (row: number) => neighbours && r >= oh && (row < 0 || row >= h);
-  const keep = !neighbours ? 0 : share || q * v * r > WRITTEN_OUT ? 1 : 2;
+  const keep = !neighbours ? 0 : !isPointwise(s) && (share || q * v * r > WRITTEN_OUT) ? 1 : 2;
   return {
     KEEP: keep,
     ROWS: held,

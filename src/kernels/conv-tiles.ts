@@ -5,7 +5,7 @@
 import type { Device } from '../device/index.ts';
 import { type GemmTile, type GemmWeightTile, gemmMemory } from './conv-gemm.ts';
 import { type MatrixTile, type MatrixWeightTile, matrixFits, matrixFitsWeights, matrixMemory } from './conv-matrix.ts';
-import { type ConvPass, type ConvShape, ceil } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, ceil, isPointwise } from './conv-pass.ts';
 import type { SparseTile } from './conv-sparse.ts';
 import { defaultSparseTile, hasLists, listsKey, sparseTiles } from './conv-sparse-tiles.ts';
 import type { TapsTile, TapsWeightTile } from './conv-taps.ts';
@@ -52,9 +52,22 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   const co = s.co / s.groups;
   if (device.adapter.processor) {
     const { kind, subgroupSize: lanes } = device.adapter;
-    const v = s.ow > 8 && s.stride === 1 && kind === 'lavapipe' ? 4 : s.ow > 4 ? 2 : 1;
+    if (isPointwise(s)) {
+      const q = co > 16 && kind === 'lavapipe' ? 8 : co > 8 ? 4 : co > 4 ? 2 : 1;
+      return { kernel: 'taps', q, v: s.ow > 4 ? 2 : 1, r: 1, lanes };
+    }
+    if (kind === 'swiftshader' && s.stride === 1 && s.ys === 1) {
+      // two or four rows, in as few registers as let all rows of taps be written out, for its loops are slow; phases of input gradients are too
+      // short to be worth the time of compiling that
+      const v = s.ow > 8 ? 2 : 1;
+      const r = rowsThatFill(device, s, v, s.ow > 4 ? 2 : 4);
+      const most = r === 1 ? 4 : 8 / (v * r);
+      return { kernel: 'taps', q: Math.min(co > 8 ? 4 : co > 4 ? 2 : 1, most), v, r, lanes };
+    }
     const q = co > 8 ? 4 : co > 4 ? 2 : 1;
-    const skip = kind === 'lavapipe' && skipsAlways(s, { q, v, lanes });
+    if (kind !== 'lavapipe') return { kernel: 'taps', q, v: s.ow > 4 ? 2 : 1, r: 1, lanes };
+    const v = s.ow > 8 && s.stride === 1 ? 4 : s.ow > 4 ? 2 : 1;
+    const skip = skipsAlways(s, { q, v, lanes });
     const r = v === 1 ? rowsThatFill(device, s, v, 4) : v === 2 && skip ? rowsThatFill(device, s, v, 2) : 1;
     return { kernel: 'taps', q: r === 4 ? Math.min(q, 2) : q, v, r, lanes, ...(skip ? { skip } : {}) };
   }
@@ -74,10 +87,10 @@ export function defaultPassTile(device: Device, s: ConvPass): PassTile {
   return tiles.find(fits) ?? (gemmMemory(small) <= most ? small : smallest);
 }
 
-/** On lavapipe: of `most`, half of it and so on, the most rows an invocation that leave no lane of a subgroup without work; they share loads of x. */
+/** On software adapters: of `most`, half of it and so on, the most rows an invocation that leave no lane of a subgroup without work; they share loads of x. */
 function rowsThatFill(device: Device, s: ConvPass, v: number, most: number): number {
   const { kind, subgroupSize } = device.adapter;
-  if (kind !== 'lavapipe' || s.stride > 1) return 1;
+  if ((kind !== 'lavapipe' && kind !== 'swiftshader') || s.stride > 1) return 1;
   const fills = (r: number) => r <= s.oh && s.n * ceil(s.oh, r) * ceil(s.ow, 4 * v) >= subgroupSize;
   return [4, 2].find(r => r <= most && fills(r)) ?? 1;
 }
@@ -111,6 +124,11 @@ export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): 
   if (hasLists(device)) return isDense(tile) && tile.lists === undefined ? (defaultSparseTile(device, s) ?? tile) : tile;
   const { density = 1 } = s;
   if (device.adapter.kind !== 'lavapipe' || tile.kernel !== 'taps' || !canSkip(tile)) return tile;
+  if (isPointwise(s)) {
+    // a test costs more than it skips, unless several rows and most channels of a large tile depend on it
+    const pays = !chosen && density <= WORTH_SKIPPING_NARROW && tile.v === 2 && tile.q === 8;
+    return pays ? { ...tile, r: rowsThatFill(device, s, tile.v, 2), skip: true } : tile;
+  }
   if ((chosen && 'skip' in chosen) || density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
   if (skipsAlways(s, tile)) {
     const wide = density <= WORTH_SKIPPING_NARROW && tile.v === 4 && (s.co / s.groups) % 32 === 0;
@@ -172,14 +190,16 @@ export const tapsSizes: readonly Omit<TapsTile, 'kernel' | 'lanes' | 'skip'>[] =
   { q: 4, v: 1, r: 2 },
   { q: 4, v: 1, r: 1 },
   { q: 2, v: 1, r: 2 },
+  { q: 2, v: 1, r: 4 },
+  { q: 8, v: 1, r: 1 },
   { q: 1, v: 4, r: 1 },
 ];
 /** And on lavapipe: rows, or for few weights many channels, that share their loads. */
 export const tallSizes: typeof tapsSizes = [
-  { q: 2, v: 1, r: 4 },
   { q: 4, v: 2, r: 2 },
   { q: 4, v: 2, r: 4 },
   { q: 8, v: 4, r: 1 },
+  { q: 8, v: 2, r: 2 },
 ];
 
 export const tapsWeightSizes: readonly Omit<TapsWeightTile, 'kernel' | 'lanes' | 'parallel'>[] = [

@@ -7,13 +7,13 @@ import type { Device, Storage } from '../device/index.ts';
 import { type ConvWork, chosenPassTile, chosenWeightTile } from './conv-choices.ts';
 import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
 import { convMatrix, convMatrixWeightGrad } from './conv-matrix.ts';
-import { type ConvPass, type ConvShape, forwardPass, inputGradPasses } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, gathersPixels, inputGradPasses, launchedForward } from './conv-pass.ts';
 import { convSparse } from './conv-sparse.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultWeightTile, type PassTile, passTile, type WeightTile } from './conv-tiles.ts';
 import { convWinograd } from './conv-winograd.ts';
 import { fillFloat } from './fill.ts';
-import { spread } from './spread.ts';
+import { pick, spread } from './spread.ts';
 
 export type { ConvShape } from './conv-pass.ts';
 
@@ -36,7 +36,15 @@ export function convForward(
   s: ConvShape,
   tile: PassTile | null = chosenPassTile(device, 'forward', s),
 ): void {
-  run(device, x, w, y, forwardPass(s), tile);
+  const pass = launchedForward(device, s);
+  if (!gathersPixels(device, s)) {
+    run(device, x, w, y, pass, tile);
+    return;
+  }
+  const pixels = device.allocate(s.n * s.ci * s.oh * s.ow * 4);
+  pick(device, x, pixels, { m: s.n * s.ci, rows: s.oh, cols: s.ow, h: s.h, w: s.w, stride: s.stride });
+  run(device, pixels, w, y, pass, tile);
+  device.discard(pixels);
 }
 
 /**
@@ -94,6 +102,6 @@ export function planConvolution(device: Device, { pass, shape }: ConvWork): Conv
     return { measured: chosen !== null, tiles: [chosen ?? defaultWeightTile(device, shape)] };
   }
   const chosen = chosenPassTile(device, pass, shape);
-  const passes = pass === 'forward' ? [forwardPass(shape)] : inputGradPasses(shape).passes;
+  const passes = pass === 'forward' ? [launchedForward(device, shape)] : inputGradPasses(shape).passes;
   return { measured: chosen !== null, tiles: passes.map(s => passTile(device, s, chosen)) };
 }

@@ -1,4 +1,4 @@
-/** What lies between the elements of an image that a stride reaches: zeros (spread.wgsl). */
+/** The elements of an image that a stride reaches: with zeros between them (spread.wgsl), or without what is between (pick.wgsl). */
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
 
@@ -22,6 +22,18 @@ export function spread(device: Device, x: Storage, y: Storage, s: Spread, before
     program('spread', before ? 'rwr' : 'rw', { S: s.stride, VEC: vec, ADD: before !== undefined }),
     before ? [x, y, before] : [x, y],
     uniform().uint(size, s.h, s.w, s.rows, s.cols, s.a, s.b),
+    gridFor(size, 64),
+  );
+}
+
+/** y [M, I, J] = every S-th row and column of x [M, H, W], from the first on. */
+export function pick(device: Device, x: Storage, y: Storage, s: Omit<Spread, 'a' | 'b'>): void {
+  const vec = s.w % 4 === 0 && s.cols % 4 === 0;
+  const size = (s.m * s.rows * s.cols) / (vec ? 4 : 1);
+  device.dispatch(
+    program('pick', 'rw', { S: s.stride, VEC: vec }),
+    [x, y],
+    uniform().uint(size, s.h, s.w, s.rows, s.cols),
     gridFor(size, 64),
   );
 }

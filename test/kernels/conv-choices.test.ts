@@ -106,13 +106,20 @@ describe('weights that are mostly 0', () => {
     const tile = (image: number[], kernel: number[], density: number) =>
       tileOf({ pass: 'forward', shape: { ...convShape(image, kernel, { padding: kernel[2] >> 1 }), density } });
     for (const [image, kernel, above, below] of [
-      [[8, 16, 8, 8], [16, 16, 1, 1], 0.3, 0.2],
+      [[8, 16, 8, 9], [16, 16, 1, 2], 0.3, 0.2],
       [[8, 16, 4, 4], [16, 16, 3, 3], 0.2, 0.1],
     ] as const) {
       const usual = tile([...image], [...kernel], 1);
       expect('skip' in usual).toBe(false);
       expect(tile([...image], [...kernel], above)).toEqual(usual);
       expect(tile([...image], [...kernel], below)).toEqual(lavapipe ? { ...usual, r: 4, skip: true } : usual);
+    }
+    // pointwise only with several rows and many channels to a test
+    for (const channels of [16, 64]) {
+      const pointwise = (density: number) => tile([8, 16, 8, 8], [channels, 16, 1, 1], density);
+      expect(pointwise(0.2)).toEqual(pointwise(1));
+      const skipping = lavapipe && channels > 16 ? { ...pointwise(1), r: 2, skip: true } : pointwise(1);
+      expect(pointwise(0.1)).toEqual(skipping);
     }
     const many = (density: number) => tile([1, 4, 16, 16], [64, 4, 3, 3], density);
     expect(many(0.2)).toEqual(many(1));

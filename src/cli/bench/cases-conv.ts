@@ -3,7 +3,7 @@ import { convForward, convInputGrad, convWeightGrad } from '../../kernels/conv.t
 import type { GemmTile } from '../../kernels/conv-gemm.ts';
 import type { MatrixTile } from '../../kernels/conv-matrix.ts';
 import type { PassTile, WeightTile } from '../../kernels/conv-tiles.ts';
-import { spread } from '../../kernels/spread.ts';
+import { pick, spread } from '../../kernels/spread.ts';
 import { type ConvOptions, convShape } from '../../tensor/conv.ts';
 import { matmul } from '../../tensor/linalg.ts';
 import { empty } from '../../tensor/tensor.ts';
@@ -177,6 +177,26 @@ function spreadCase(m: number, rows: number, cols: number, size: KernelCase['siz
   };
 }
 
+/** Every second row and column of a plane. */
+function pickCase(m: number, h: number, w: number, size: KernelCase['size']): KernelCase {
+  const [rows, cols] = [Math.ceil(h / 2), Math.ceil(w / 2)];
+  return {
+    title: `[${m}, ${rows}, ${cols}] of [${m}, ${h}, ${w}]`,
+    size,
+    inputs: () => [floats([m, h, w], 1)],
+    launch: (device, [x]) => {
+      const y = empty(device, [m, rows, cols]);
+      pick(device, x.storage, y.storage, { m, rows, cols, h, w, stride: 2 });
+      return [y];
+    },
+    reference: ([x]) => [
+      each(m * rows * cols, i => x[(Math.floor(i / (rows * cols)) * h + 2 * (Math.floor(i / cols) % rows)) * w + 2 * (i % cols)]),
+    ],
+    tolerance: 0,
+    work: bytesOf(m * rows * cols + m * rows * w),
+  };
+}
+
 /** By kernel file. Weights are packed for every launch of a pass, so conv_taps' cases are conv_pack's too. */
 export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_taps: [...convCases('taps', 'forward'), ...convCases('taps', 'input gradient')],
@@ -192,5 +212,6 @@ export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   winograd_input: [...convCases('winograd', 'forward'), ...convCases('winograd', 'input gradient')],
   winograd_output: convCases('winograd', 'forward'),
   spread: [spreadCase(3, 5, 7, 'small'), spreadCase(3, 5, 6, 'small'), spreadCase(8 * 64, 16, 16, 'large')],
+  pick: [pickCase(3, 5, 7, 'small'), pickCase(3, 6, 16, 'small'), pickCase(8 * 64, 32, 32, 'large')],
   matmul: [matmulCase(5, 7, 9, 'small'), matmulCase(33, 17, 40, 'small', true), matmulCase(512, 512, 512, 'large')],
 };

@@ -9,6 +9,9 @@
 // are vec4: for each input row the aligned vec4s that cover all taps are loaded once, and shifted windows are picked from registers. Where a
 // subgroup covers whole rows (EDGES), those of the neighbouring tiles come from the neighbours instead, and past the end of a row are 0; where
 // it covers whole images (SHARE), so do the rows above and below a tile's own.
+//% if CHANNELS > 1
+// The kernel has one tap: $(CHANNELS) input channels are taken for the taps of a row.
+//% end
 //% if SKIP
 // For weights of which many are 0: a row of taps that are all 0 is skipped. The sums are the same to the bit, for what is left out adds 0.
 //% end
@@ -87,7 +90,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 
   // Sums of $(BLOCK) channels are added to the total, so that rounding hardly grows with the number of channels.
-  var w_at = id.y * ci_count * p.th * $(GROUPS*Q*P)u;
+  var w_at = id.y * (ci_count / $(CHANNELS)u) * p.th * $(GROUPS*Q*P)u;
   for (var first = 0u; first < ci_count; first += $(BLOCK)u) {
 //% for r in 0..R
 //% for c in 0..4*Q
@@ -96,7 +99,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% end
-  for (var ci = first; ci < min(first + $(BLOCK)u, ci_count); ci++) {
+  for (var ci = first; ci < min(first + $(BLOCK)u, ci_count); ci += $(CHANNELS)u) {
     let plane = (n * p.ci + group * ci_count + ci) * p.h * p.w;
 //% for part in 0..2
 //% if part && KEEP < 2
@@ -112,7 +115,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% if SHARE == 0 || (r >= OWN && r < OWN+R)
 //% for m in 0..M1-M0+1
 //% if IN[r] && (EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V))
-      var x$(r)_$(m) = load(plane, row$(r), first_col + $(4*(m+M0)));
+//% for c in 0..CHANNELS
+      var x$(r)_$(m)_$(c) = load(plane + $(c)u * p.h * p.w, row$(r), first_col + $(4*(m+M0)));
+//% end
 //% end
 //% end
 //% end
@@ -122,10 +127,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for m in 0..M1-M0+1
 //% if EDGES == 0 || (m+M0 >= 0 && m+M0 < S*V)
 //% if r < OWN
-      var x$(r)_$(m) = select(subgroupShuffleUp(x$(r+R)_$(m), $(TILES_W)u), vec4f(), tile_h == 0u);
+      var x$(r)_$(m)_0 = select(subgroupShuffleUp(x$(r+R)_$(m)_0, $(TILES_W)u), vec4f(), tile_h == 0u);
 //% end
 //% if r >= OWN+R
-      var x$(r)_$(m) = select(subgroupShuffleDown(x$(r-R)_$(m), $(TILES_W)u), vec4f(), tile_h == p.tiles_h - 1u);
+      var x$(r)_$(m)_0 = select(subgroupShuffleDown(x$(r-R)_$(m)_0, $(TILES_W)u), vec4f(), tile_h == p.tiles_h - 1u);
 //% end
 //% end
 //% end
@@ -134,20 +139,22 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for r in 0..ROWS
 //% for m in 0..M1-M0+1
 //% if IN[r] == 0
-      var x$(r)_$(m) = vec4f();
+//% for c in 0..CHANNELS
+      var x$(r)_$(m)_$(c) = vec4f();
+//% end
 //% else
 //% if EDGES && m+M0 < 0
 //% if EDGES == 1
-      var x$(r)_$(m) = vec4f();
+      var x$(r)_$(m)_0 = vec4f();
 //% else
-      var x$(r)_$(m) = select(subgroupShuffleUp(x$(r)_$(S*V-1-M0), 1u), vec4f(), tile_w == 0u);
+      var x$(r)_$(m)_0 = select(subgroupShuffleUp(x$(r)_$(S*V-1-M0)_0, 1u), vec4f(), tile_w == 0u);
 //% end
 //% end
 //% if EDGES && m+M0 >= S*V
 //% if EDGES == 1
-      var x$(r)_$(m) = vec4f();
+      var x$(r)_$(m)_0 = vec4f();
 //% else
-      var x$(r)_$(m) = select(subgroupShuffleDown(x$(r)_$(0-M0), 1u), vec4f(), tile_w == p.tiles_w - 1u);
+      var x$(r)_$(m)_0 = select(subgroupShuffleDown(x$(r)_$(0-M0)_0, 1u), vec4f(), tile_w == p.tiles_w - 1u);
 //% end
 //% end
 //% end
@@ -162,7 +169,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for v in 0..V
       let s$(r)_$(v)_$(tw) = vec4f(
 //% for k in 0..4
-        x$(r+t)_$((S*(4*v+k)+COL[tw])/4-M0)[$((S*(4*v+k)+COL[tw])%4)],
+        x$(r+t)_$((S*(4*v+k)+COL[tw])/4-M0)_$(OF[tw])[$((S*(4*v+k)+COL[tw])%4)],
 //% end
       );
 //% end
@@ -218,7 +225,9 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% if KEEP == 1
 //% for r in 1..ROWS
 //% for m in 0..M1-M0+1
-      x$(r-1)_$(m) = x$(r)_$(m);
+//% for c in 0..CHANNELS
+      x$(r-1)_$(m)_$(c) = x$(r)_$(m)_$(c);
+//% end
 //% end
 //% end
 //% end
