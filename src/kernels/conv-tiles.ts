@@ -154,13 +154,13 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   const co = s.co / s.groups;
   const ci = s.ci / s.groups;
   if (device.adapter.processor) {
-    const lanes = device.adapter.subgroupSize;
-    const tm = co > 8 ? 16 : co > 4 ? 8 : 4;
+    const { kind, subgroupSize: lanes } = device.adapter;
+    const wide = kind === 'swiftshader' && s.kh * s.kw > 1 && s.stride === 1 && s.ow > 4;
     return {
       kernel: 'taps',
-      tm,
+      tm: co > 8 && !wide ? 16 : co > 4 ? 8 : 4,
       tc: s.kh * s.kw > 1 || ci <= lanes ? 1 : 2,
-      v: 1,
+      v: wide ? 2 : 1,
       all: s.kh * s.kw <= MOST_TAPS,
       lanes,
       parallel: 512,
