@@ -153,12 +153,13 @@ function convTable(at: AdapterResults, styles: Styles): Markup {
     rows.some(row => row.passes.get('all')?.some(m => m.contestant === name && m.ratio !== undefined)),
   );
   const of = (row: BenchRow, pass: string, name: string) => row.passes.get(pass)?.find(m => m.contestant === name);
+  const own = (row: BenchRow, pass: string) => of(row, pass, 'Sparrow') ?? of(row, pass, 'Sparrow, tuned');
   const value = (row: BenchRow, pass: string) => {
-    const found = of(row, pass, 'Sparrow');
+    const found = own(row, pass);
     return html`<td>${found ? plain3(found.value) : '\u2013'}</td>`;
   };
   const share = (row: BenchRow) => {
-    const all = of(row, 'all', 'Sparrow');
+    const all = own(row, 'all');
     const known = at.ceilings && all && row.sizes;
     return known ? `${((100 * all.value) / roofAt(at.ceilings!, convIntensity(row.sizes!))).toFixed(0)} %` : '\u2013';
   };

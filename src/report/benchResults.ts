@@ -9,7 +9,7 @@ import { type Ceilings, type ConvSizes, ceilingsOf } from './roof.ts';
 
 /** One measurement. */
 export interface Measure {
-  /** `Sparrow`, `Sparrow f16`, `jax-js`. */
+  /** `Sparrow`, `Sparrow f16`, `Sparrow, tuned`, `jax-js`. */
   contestant: string;
   /** Whether it multiplies and adds in f32, as the adapter's measured ceiling does; f16 and TF32 have matrix units. */
   f32: boolean;
@@ -125,6 +125,8 @@ interface Line {
   batchSize?: number;
   trainStep?: number;
   density?: number;
+  /** How many kernels were chosen by measuring. */
+  measuredKernels?: number;
   /** `uniform`, `igq`, ...: as `--sparse-init` is written. */
   sparseInit?: string;
   timing?: Timing;
@@ -133,8 +135,14 @@ interface Line {
   torch?: string;
   device?: string;
   threads?: number;
-  conv?: Record<string, Shape[]>;
-  step?: Record<string, Line[]>;
+  conv?: Record<string, (Shape | Failed)[]>;
+  step?: Record<string, (Line | Failed)[]>;
+}
+
+/** What measure.py could not measure. */
+interface Failed {
+  failed: string;
+  error: string;
 }
 
 type Contestant = Pick<Measure, 'contestant' | 'f32'>;
@@ -153,9 +161,9 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   if (line.torch !== undefined) {
     fact(at, 'PyTorch', line.torch);
     for (const [mode, shapes] of Object.entries(line.conv ?? {}))
-      for (const shape of shapes) if (shape.own) addRates(at, 'conv', shape, torchModes[mode], shape.own);
+      for (const shape of shapes) if (!failedIn(at, shape)) addRates(at, 'conv', shape, torchModes[mode], shape.own);
     for (const [mode, steps] of Object.entries(line.step ?? {}))
-      for (const step of steps) if (step.timing) addStep(at, step, torchModes[mode], step.timing);
+      for (const step of steps) if (!failedIn(at, step)) addStep(at, step, torchModes[mode], step.timing!);
     return;
   }
   if (line.suite === undefined) return;
@@ -164,8 +172,17 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   fact(at, 'CPU', line.cpu);
   fact(at, 'commit', line.commit);
   fact(at, 'measured', line.date?.slice(0, 10));
-  const own = line.precision === 'f16' ? { contestant: 'Sparrow f16', f32: false } : { contestant: 'Sparrow', f32: true };
+  const f32 = line.precision !== 'f16';
+  const own = { contestant: `Sparrow${f32 ? '' : ' f16'}${line.measuredKernels ? ', tuned' : ''}`, f32 };
   for (const part of line.parts ?? [line]) addSuite(at, part, own);
+}
+
+/** Whether PyTorch failed at a measurement, which is noted then. Its label names the mode. */
+function failedIn(at: AdapterResults, result: object): result is Failed {
+  if (!('failed' in result)) return false;
+  const { failed, error } = result as Failed;
+  at.failures.set(`PyTorch, ${failed}`, error);
+  return true;
 }
 
 /** The GPU's own name where the result has it: its driver may call it otherwise in WebGPU. */

@@ -136,6 +136,25 @@ describe('results in several files', () => {
     ]);
   });
 
+  it('tell kernels chosen by measuring from the defaults, and note what PyTorch could not do', () => {
+    const tuned = { ...conv, measuredKernels: 7, shapes: [{ shape: '64ch 8²', sizes: sizes(64), own: rates(30) }] };
+    const failed = { failed: 'conv amp batch 8 64ch 8²', error: 'CUDA out of memory' };
+    const torch = {
+      torch: '2.11.0',
+      gpu: adapter.description,
+      conv: { fp32: tuned.shapes, amp: [failed] },
+    };
+    const [{ rows, failures }] = readBenchResults([fileOf(conv, tuned, torch)]);
+    const measures = rows.conv.get('64ch 8², batch 8')!.passes.get('all')!;
+    expect(measures.map(m => [m.contestant, m.value])).toEqual([
+      ['Sparrow', 20],
+      ['jax-js', 5],
+      ['Sparrow, tuned', 30],
+      ['PyTorch, TF32 off', 30],
+    ]);
+    expect(failures.get('PyTorch, conv amp batch 8 64ch 8²')).toBe('CUDA out of memory');
+  });
+
   it('name the line that cannot be read', () => {
     const broken = join(folder, 'broken.jsonl');
     writeFileSync(broken, `${JSON.stringify(conv)}\n\n{"suite":\n`);
