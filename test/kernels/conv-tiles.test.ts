@@ -288,6 +288,40 @@ describe.each(winogradTiles)('Winograd, tiles of $m', ({ m, kernel }) => {
   });
 });
 
+// one tap: two input channels are taken at once where their number is even, and the pixels that a stride reaches are gathered
+describe.skipIf(!device.adapter.processor)('1x1 in registers', () => {
+  const sizes = [
+    { x: [2, 6, 5, 12], w: [10, 6, 1, 1], options: {} },
+    { x: [3, 7, 5, 6], w: [9, 7, 1, 1], options: {} },
+    { x: [2, 12, 3, 4], w: [8, 3, 1, 1], options: { groups: 4 } },
+    { x: [2, 8, 4, 8], w: [40, 4, 1, 1], options: { groups: 2 } },
+    { x: [2, 6, 7, 16], w: [6, 6, 1, 1], options: { stride: 2 } },
+    { x: [2, 6, 9, 7], w: [6, 6, 1, 1], options: { stride: 3 } },
+    { x: [2, 6, 5, 5], w: [6, 6, 1, 1], options: { stride: 2, padding: 1 } },
+  ];
+  const tiles = [0, lanes].flatMap((l): TapsTile[] => [
+    { kernel: 'taps', q: 4, v: 2, r: 1, lanes: l },
+    { kernel: 'taps', q: 2, v: 1, r: 2, lanes: l },
+  ]);
+  it.each(sizes)('[$x] * [$w]', async ({ x, w, options }) => {
+    const { stride = 1, padding = 0, groups = 1 } = options as { stride?: number; padding?: number; groups?: number };
+    const pairs: ConvOptions = { stride: [stride, stride], padding: [padding, padding], dilation: [1, 1], groups };
+    const [image, weights] = [random(x, 1), random(w, 2)];
+    const y = reference.forward(image, weights, pairs);
+    const gy = random(y.shape, 3);
+    const [gx] = reference.backward(image, weights, pairs, gy);
+    const shape = convShape(x, w, options);
+    for (const tile of [null, ...tiles]) {
+      const [forward, inputGrad] = await run(device, [image, weights, gy], (tx, tw, tg) => [
+        result(tx, tw, y.shape, shape, (s, p, q, out) => convForward(device, p.storage, q.storage, out.storage, s, tile)),
+        result(tg, tw, x, shape, (s, p, q, out) => convInputGrad(device, p.storage, q.storage, out.storage, s, tile)),
+      ]);
+      checkForward('conv2d', forward, y);
+      checkGradient('conv2d', inputGrad, gx);
+    }
+  });
+});
+
 describe('slices and masks', () => {
   const { shape, x, w, y, gy, gw, pairs } = cases[1];
   it.each([1, 13, 100, 1e6])('rows in slices for %i invocations', async parallel => {
