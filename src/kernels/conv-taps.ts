@@ -67,7 +67,7 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     EDGES: edges(s, tile, tilesW, first, last),
     SKIP: skip,
     VEC: s.w % 4 === 0,
-    BLOCK: 16 * channels,
+    BLOCK: 16,
     LANES: lanes,
     WX,
     WY,
@@ -84,7 +84,10 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
   });
 }
 
-/** Input channels that an invocation takes at once, as it takes the taps of a row: where a row has one tap, two, so that sums are met half as often. */
+/**
+ * Input channels that an invocation takes at once, as it takes the taps of a row: where a row has one tap, two, so that sums, which live in memory,
+ * are met half as often. They are added in the usual order.
+ */
 const channelsAtOnce = (s: ConvPass): number => (isPointwise(s) && (s.ci / s.groups) % 2 === 0 ? 2 : 1);
 
 /** Vec4s of outputs up to which the code of all rows of taps fits a processor's first cache. */

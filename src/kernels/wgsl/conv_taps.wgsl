@@ -211,8 +211,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% for r in 0..R
 //% if IN[r+t]
 //% for v in 0..V
+//% if CHANNELS > 1
+      // one channel after the other, as if each were by itself
+      a$(r)_$(c)_$(v) = a$(r)_$(c)_$(v) + w0 * s$(r)_$(v)_0
+//% else
       // a row of taps is summed before it joins the rest: one access to an accumulator that may not fit the registers, and less rounding
       a$(r)_$(c)_$(v) += w0 * s$(r)_$(v)_0
+//% end
 //% for tw in 1..TW
         + w$(tw) * s$(r)_$(v)_$(tw)
 //% end
