@@ -3,13 +3,18 @@
  */
 export * from './adv/apgd.ts';
 export * from './adv/autoattack.ts';
+export type { Outcome, Pace } from './adv/batch.ts';
 export * from './adv/fab.ts';
 export * from './adv/losses.ts';
 export * from './adv/pgd.ts';
 export { type SquareSettings, squareAttack } from './adv/square.ts';
 export * from './adv/survivors.ts';
 export * from './autograd/index.ts';
+export { encodeSafetensors, parseSafetensors, type Safetensors, type StoredTensor, toFloat32 } from './data/safetensors.ts';
+export { shapes } from './data/shapes.ts';
+export type { DataSet, Split } from './data/types.ts';
 export * from './device/index.ts';
+export { FileError, SparrowError, UsageError } from './errors.ts';
 export { type Choice, type Choices, choicesOf, loadChoices, useChoices, type Variant } from './kernels/choices.ts';
 export * from './nn/channels.ts';
 export * from './nn/init.ts';
@@ -29,9 +34,25 @@ export * from './sparse/early-bird.ts';
 export * from './sparse/flops.ts';
 export * from './sparse/flying-bird.ts';
 export * from './sparse/masks.ts';
+export type { ConvOptions } from './tensor/conv.ts';
+export type { TensorOrNumber } from './tensor/elementwise.ts';
+export type { MatmulOptions } from './tensor/linalg.ts';
 export { Random, type RandomState, Stream } from './tensor/philox.ts';
-export { randomNormal, randomPermutation, randomUniform, randomWords } from './tensor/random.ts';
-export { argmax } from './tensor/reduce.ts';
+export type { PoolOptions } from './tensor/pool.ts';
+export { type RandomOptions, randomNormal, randomPermutation, randomUniform, randomWords } from './tensor/random.ts';
+export { argmax, type ReduceOptions } from './tensor/reduce.ts';
 export { topK } from './tensor/rows.ts';
 export { kthLargest, selectMask } from './tensor/select.ts';
-export { capture, type Dtype, full, ones, type Shape, type Step, scope, Tensor, tensor, zeros } from './tensor/tensor.ts';
+export {
+  capture,
+  type Dtype,
+  full,
+  type HostArray,
+  ones,
+  type Shape,
+  type Step,
+  scope,
+  Tensor,
+  tensor,
+  zeros,
+} from './tensor/tensor.ts';

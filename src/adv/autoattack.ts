@@ -25,9 +25,11 @@ export interface Stage {
   readonly runs: readonly Run[];
 }
 
+/** The attacks that an ensemble is made of. */
 export const stageNames = ['apgd-ce', 'apgd-dlr', 'apgd-t', 'fab', 'fab-t', 'square'] as const;
 export type StageName = (typeof stageNames)[number];
 
+/** AutoAttack's three versions. */
 export const ensembleNames = ['aa', 'aa-plus', 'aa-rand'] as const;
 export type EnsembleName = (typeof ensembleNames)[number];
 

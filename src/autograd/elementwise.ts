@@ -9,11 +9,13 @@ const back = (g: Tensor, input: Tensor): Tensor => sumTo(g, input.shape);
 
 // -- two inputs ----------------------------------------------------------------------------------------------------------------------
 
+/** a + b. Shapes broadcast as in NumPy, here and in all operations of two tensors. @throws Error if they do not */
 export function add(a: Tensor, b: TensorOrNumber): Tensor {
   if (typeof b === 'number') return record('add', [a], raw('addScalar', [a], [b]), g => [g]);
   return record('add', [a, b], raw('add', [a, b]), (g, [na, nb]) => [na ? back(g, a) : undefined, nb ? back(g, b) : undefined]);
 }
 
+/** a - b, broadcast. */
 export function sub(a: Tensor, b: TensorOrNumber): Tensor {
   if (typeof b === 'number') return add(a, -b);
   return record('sub', [a, b], raw('sub', [a, b]), (g, [na, nb]) => [
@@ -22,6 +24,7 @@ export function sub(a: Tensor, b: TensorOrNumber): Tensor {
   ]);
 }
 
+/** a·b, broadcast. */
 export function mul(a: Tensor, b: TensorOrNumber): Tensor {
   if (typeof b === 'number') return record('mul', [a], raw('mulScalar', [a], [b]), g => [mul(g, b)]);
   return record('mul', [a, b], raw('mul', [a, b]), (g, [na, nb]) => [
@@ -30,6 +33,7 @@ export function mul(a: Tensor, b: TensorOrNumber): Tensor {
   ]);
 }
 
+/** a/b, broadcast. */
 export function div(a: Tensor, b: TensorOrNumber): Tensor {
   if (typeof b === 'number') return mul(a, 1 / b);
   const y = raw('div', [a, b]);
@@ -59,19 +63,23 @@ export function minimum(a: Tensor, b: Tensor): Tensor {
 
 // -- one input -----------------------------------------------------------------------------------------------------------------------
 
+/** -a */
 export function neg(a: Tensor): Tensor {
   return record('neg', [a], raw('neg', [a]), g => [neg(g)]);
 }
 
+/** e^a */
 export function exp(a: Tensor): Tensor {
   const y = raw('exp', [a]);
   return record('exp', [a], y, g => [mul(g, y)]);
 }
 
+/** The natural logarithm. */
 export function log(a: Tensor): Tensor {
   return record('log', [a], raw('log', [a]), g => [div(g, a)]);
 }
 
+/** √a */
 export function sqrt(a: Tensor): Tensor {
   const y = raw('sqrt', [a]);
   return record('sqrt', [a], y, g => [div(mul(g, 0.5), y)]);
@@ -83,10 +91,12 @@ export function rsqrt(a: Tensor): Tensor {
   return record('rsqrt', [a], y, g => [mul(mul(g, -0.5), mul(y, mul(y, y)))]);
 }
 
+/** a² */
 export function square(a: Tensor): Tensor {
   return record('square', [a], raw('square', [a]), g => [mul(mul(g, 2), a)]);
 }
 
+/** |a|; the derivative at 0 is 0. */
 export function abs(a: Tensor): Tensor {
   return record('abs', [a], raw('abs', [a]), g => [mul(g, raw('sign', [a]))]);
 }
@@ -105,11 +115,13 @@ export function gate(g: Tensor, y: Tensor): Tensor {
   return record('gate', [g], raw('gateByPositive', [g, y]), gg => [gate(gg, y)]);
 }
 
+/** 1/(1 + e^-a) */
 export function sigmoid(a: Tensor): Tensor {
   const y = raw('sigmoid', [a]);
   return record('sigmoid', [a], y, g => [mul(g, mul(y, add(neg(y), 1)))]);
 }
 
+/** The hyperbolic tangent. */
 export function tanh(a: Tensor): Tensor {
   const y = raw('tanh', [a]);
   return record('tanh', [a], y, g => [mul(g, add(neg(square(y)), 1))]);
@@ -132,8 +144,13 @@ export function where(condition: Tensor, b: Tensor, c: Tensor): Tensor {
 
 /** -1, 0 or 1, and sign(0) = 0. */
 export const sign = (a: Tensor): Tensor => raw('sign', [a]);
+/** 1 where a = b, else 0; broadcast. */
 export const equal = (a: Tensor, b: Tensor): Tensor => raw('equal', [a, b]);
+/** 1 where a < b, else 0; broadcast. */
 export const less = (a: Tensor, b: Tensor): Tensor => raw('less', [a, b]);
+/** 1 where a <= b, else 0; broadcast. */
 export const lessEqual = (a: Tensor, b: Tensor): Tensor => raw('lessEqual', [a, b]);
+/** 1 where a > b, else 0; broadcast. */
 export const greater = (a: Tensor, b: Tensor): Tensor => raw('greater', [a, b]);
+/** 1 where a >= b, else 0; broadcast. */
 export const greaterEqual = (a: Tensor, b: Tensor): Tensor => raw('greaterEqual', [a, b]);

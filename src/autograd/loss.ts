@@ -22,6 +22,7 @@ export function logSoftmax(z: Tensor): Tensor {
   ]);
 }
 
+/** softmax over classes, [N, K]. */
 export function softmax(z: Tensor): Tensor {
   return exp(logSoftmax(z));
 }

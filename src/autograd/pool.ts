@@ -5,6 +5,10 @@ import * as raw from '../tensor/pool.ts';
 import type { Shape, Tensor } from '../tensor/tensor.ts';
 import { record } from './tape.ts';
 
+/**
+ * Maxima of windows, [N, C, H, W] to [N, C, OH, OW]; the gradient goes to the first maximum of a window.
+ * @throws Error if a window does not fit, here and in avgPool2d
+ */
 export function maxPool2d(x: Tensor, o: PoolOptions): Tensor {
   const { y, at } = raw.maxPool2d(x, o);
   return record('maxPool2d', [x], y, g => [maxPoolBackward(g, at, x.shape, o)], { ...o });
@@ -21,6 +25,7 @@ function pick(x: Tensor, at: Tensor, xShape: Shape, o: PoolOptions): Tensor {
   return record('pick', [x], y, g => [maxPoolBackward(g, at, xShape, o)]);
 }
 
+/** Averages of windows, [N, C, H, W] to [N, C, OH, OW]. */
 export function avgPool2d(x: Tensor, o: PoolOptions): Tensor {
   return record('avgPool2d', [x], raw.avgPool2d(x, o), g => [avgPoolBackward(g, x.shape, o)]);
 }

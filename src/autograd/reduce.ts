@@ -9,11 +9,13 @@ import { record } from './tape.ts';
 /** The shape with reduced axes kept as 1. */
 const keptShape = (x: Tensor, axes: readonly number[]) => x.shape.map((s, d) => (axes.includes(d) ? 1 : s));
 
+/** The sum over the axes, all by default. @throws Error for axes that there are not */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = normaliseAxes(options.axes, x.rank);
   return record('sum', [x], raw.sum(x, options), g => [expand(reshape(g, keptShape(x, axes)), x.shape)]);
 }
 
+/** The mean over the axes, all by default. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = normaliseAxes(options.axes, x.rank);
   const count = sizeOf(axes.map(d => x.shape[d]));

@@ -4,6 +4,7 @@ import type { Shape, Tensor } from '../tensor/tensor.ts';
 import { sumTo } from './reduce.ts';
 import { record } from './tape.ts';
 
+/** The same elements, row-major, in another shape; one dimension may be -1. @throws Error if the sizes differ */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   return record('reshape', [x], x.reshape(shape), g => [reshape(g, x.shape)]);
 }
@@ -13,32 +14,39 @@ export function flatten(x: Tensor): Tensor {
   return reshape(x, [x.shape[0], -1]);
 }
 
+/** Dimensions in another order: y.shape[i] = x.shape[order[i]]. @throws Error unless `order` has each once */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   const inverse = order.map((_, d) => order.indexOf(d));
   return record('permute', [x], raw.permute(x, order), g => [permute(g, inverse)]);
 }
 
+/** Exchanges two dimensions, the last two by default. */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   return record('transpose', [x], raw.transpose(x, a, b), g => [transpose(g, a, b)]);
 }
 
+/** Reverses the given axes. */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
   return record('flip', [x], raw.flip(x, axes), g => [flip(g, axes)]);
 }
 
+/** Elements start[d] <= i < start[d] + size[d] of every dimension. @throws Error where that is out of range */
 export function slice(x: Tensor, start: readonly number[], size: readonly number[]): Tensor {
   const after = x.shape.map((s, d) => s - start[d] - size[d]);
   return record('slice', [x], raw.slice(x, start, size), g => [pad(g, start, after)]);
 }
 
+/** Surrounds x with `value`: before[d] elements before and after[d] behind each dimension. */
 export function pad(x: Tensor, before: readonly number[], after: readonly number[], value = 0): Tensor {
   return record('pad', [x], raw.pad(x, before, after, value), g => [slice(g, before, x.shape)]);
 }
 
+/** Repeats dimensions of size 1, and missing leading ones, up to `shape`. @throws Error if another size is to change */
 export function expand(x: Tensor, shape: Shape): Tensor {
   return record('expand', [x], raw.expand(x, shape), g => [sumTo(g, x.shape)]);
 }
 
+/** Joins tensors along an axis. @throws Error if their other dimensions differ */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   const d = axis < 0 ? axis + parts[0].rank : axis;
   return record('concat', parts, raw.concat(parts, d), (g, needs) => {

@@ -45,6 +45,7 @@ export function track(t: Tensor): Tensor {
   return t;
 }
 
+/** Whether gradients can be asked for by this tensor, or pass through it. */
 export function isTracked(t: Tensor): boolean {
   return leaves.has(t) || nodes.has(t);
 }

@@ -4,11 +4,12 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensureWritableFolder, readFileJson, writeFileAtomic } from '../data/files.ts';
 import { shapes } from '../data/shapes.ts';
 import { UsageError } from '../errors.ts';
 import { writeReport } from '../report/index.ts';
 import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
-import { resolveConfig, type TrainConfig, trainFlags } from '../train/config.ts';
+import { decodeConfig, encodeConfig, resolveConfig, type TrainConfig, trainFlags } from '../train/config.ts';
 import { diffSettings } from '../train/flags.ts';
 import { RunFolder } from '../train/folder.ts';
 import { openTunedDevice } from '../train/kernels.ts';
@@ -61,13 +62,43 @@ function configOf(way: Way, options: DemoOptions): TrainConfig {
   return resolveConfig({ ...shared, ...settings, epochs, seed: options.seed, saveDir: folderOf(way, options) });
 }
 
-/** A run of the demo takes the place of an earlier one, of whatever seed, and of nothing else. @throws UsageError naming the folder */
+/** What the demo began in each of its folders: by this a later version, with other settings, knows them as its own. */
+const marker = ({ saveDir }: DemoOptions) => join(saveDir, 'demo.json');
+
+type Begun = Record<string, TrainConfig>;
+
+function begunIn(options: DemoOptions): Begun {
+  const path = marker(options);
+  if (!existsSync(path)) return {};
+  const entries = Object.entries(readFileJson(path) as Record<string, unknown>);
+  return Object.fromEntries(entries.map(([name, config]) => [name, decodeConfig(JSON.stringify(config), path)]));
+}
+
+function noteBegun(way: Way, options: DemoOptions): void {
+  ensureWritableFolder(options.saveDir);
+  const configs = Object.entries({ ...begunIn(options), [way.folder]: configOf(way, options) });
+  const texts = configs.map(([name, config]) => [name, JSON.parse(encodeConfig(config))]);
+  writeFileAtomic(marker(options), `${JSON.stringify(Object.fromEntries(texts), null, 2)}\n`);
+}
+
+/**
+ * A run of the demo takes the place of an earlier one, of whatever seed and version, and of nothing else.
+ * @throws UsageError naming the folder, and what it holds instead
+ */
 function assertReplaceable(way: Way, options: DemoOptions): void {
   const folder = new RunFolder(folderOf(way, options));
   if (isEmpty(folder.path)) return;
   const saved = folder.loadConfig();
-  if (!saved || diffSettings(trainFlags, { ...saved, seed: options.seed }, configOf(way, options)).length > 0)
-    throw new UsageError(`${folder.path} holds something else than a run of this demo; move it away, or give another --save-dir`);
+  const differences = (own: TrainConfig) => diffSettings(trainFlags, { ...saved!, seed: own.seed }, own);
+  const earlier = begunIn(options)[way.folder];
+  if (saved && earlier && differences(earlier).length === 0) return;
+  const found = saved ? differences(configOf(way, options)) : ['files that are no run'];
+  if (found.length === 0) return;
+  const more = found.length > 2 ? `, and ${found.length - 2} more` : '';
+  throw new UsageError(
+    `${folder.path} holds something else than a run of this demo (${found.slice(0, 2).join(', ')}${more}); ` +
+      'delete it or move it away, or give another --save-dir',
+  );
 }
 
 const isEmpty = (path: string) => !existsSync(path) || (statSync(path).isDirectory() && readdirSync(path).length === 0);
@@ -83,6 +114,7 @@ export async function runDemo(options: DemoOptions, hooks: RunHooks): Promise<De
     const rows: DemoRow[] = [];
     for (const way of ways) {
       const { name, epochs } = way;
+      noteBegun(way, options);
       const named: RunHooks = { ...hooks, onProgress: p => hooks.onProgress?.({ ...p, label: `${name}: ${p.label}` }) };
       const outcome = await trainRun(configOf(way, options), named, { device, data, schedule: warmUp(epochs), label: name });
       if (outcome.interrupted) return { interrupted: true };

@@ -8,7 +8,7 @@ import { normaliseArguments, valueTaker } from './options.ts';
 const examples = `
 Examples:
   sparrow demo
-  sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
+  sparrow train --dataset shapes --arch resnet8 --width 8 --limit 1000 --eval-limit 200 --epochs 3 --save-dir runs/small
   sparrow train --help`;
 
 const footer = `
@@ -20,7 +20,7 @@ export function createProgram(): Command {
   const program = new Command('sparrow')
     .description('Sparse robust training on WebGPU.')
     .version(version, '--version', 'print the version')
-    .helpOption('--help', 'print this help')
+    .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .usage('<command> [flags]')
     .addHelpText('after', examples)

@@ -18,7 +18,7 @@ export interface DataRequest {
   data?: string;
   /** `--limit`: only the first N training samples. */
   limit?: number;
-  /** `--eval-limit`: only the first N of validation and of test. */
+  /** `--eval-limit`: only the first N of validation and of test (and, in the training loop, of what the generalisation gap is computed on). */
   evalLimit?: number;
   /** What `shapes` is rendered from (0). */
   seed?: number;

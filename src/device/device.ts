@@ -39,6 +39,7 @@ export interface DeviceStats extends MemoryStats {
 const BATCH = 512;
 /** Uniform blocks in the ring. One is never reused before the command buffer that reads it was submitted. */
 const RING = 1024;
+/** The one place where kernels are launched: pipelines, uniform blocks, the buffer pool, capture and replay, readback, errors. */
 export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;

@@ -17,6 +17,7 @@ export type Grid = readonly [number, number, number];
 /** Bytes reserved for a dispatch's uniform block: the alignment that every adapter accepts for an offset. */
 export const UNIFORM_SLOT = 256;
 
+/** Fills the uniform block of a dispatch, in the order of its fields in WGSL. */
 export class UniformWriter {
   readonly bytes = new ArrayBuffer(UNIFORM_SLOT);
   private readonly u32 = new Uint32Array(this.bytes);

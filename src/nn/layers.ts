@@ -160,12 +160,14 @@ export class ChannelNorm extends Module {
   }
 }
 
+/** max(x, 0), of any shape. */
 export class ReLU extends Module {
   forward(x: Tensor): Tensor {
     return F.relu(x);
   }
 }
 
+/** Maxima of windows, [N, C, H, W] to [N, C, OH, OW]. */
 export class MaxPool2d extends Module {
   readonly options;
 
@@ -179,6 +181,7 @@ export class MaxPool2d extends Module {
   }
 }
 
+/** Averages over a grid of bins, [N, C, H, W] to [N, C, ...size]. */
 export class AdaptiveAvgPool2d extends Module {
   readonly size: readonly [number, number];
 

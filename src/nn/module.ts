@@ -27,6 +27,7 @@ export class StateBuffer extends Tensor {
 
 const joinName = (prefix: string, key: string) => (prefix ? `${prefix}.${key}` : key);
 
+/** A part of a network: its fields that are parameters, buffers or modules are found by name. */
 export abstract class Module {
   /** Train mode: batch statistics, dropout. Set through `train` and `eval`. */
   training = true;

@@ -10,6 +10,7 @@ export interface SgdOptions {
   nesterov?: boolean;
 }
 
+/** The optimiser. What it updates, with which momentum, under which masks. */
 export class Sgd {
   /** Momentum by parameter name. */
   readonly velocity = new Map<string, Tensor>();

@@ -15,6 +15,7 @@ export interface MaskedLayer {
   size: number;
 }
 
+/** The rules that share a density out among layers. */
 export const initialisers = ['igq', 'uniform', 'erk', 'er'] as const;
 export type Initialiser = (typeof initialisers)[number];
 

@@ -12,6 +12,7 @@
 import type { HostTensor } from '../nn/state.ts';
 import { globalCount } from './saliency/scores.ts';
 
+/** What a ticket is made of: single weights, or channels. */
 export const prunings = ['unstructured', 'channel'] as const;
 export type Pruning = (typeof prunings)[number];
 

@@ -32,9 +32,12 @@ export interface UpdateOptions {
   deathThreshold?: number;
   /** None by default. */
   redistribution?: Redistribution;
-  decisions: Decisions;
-  pruneRatio: number;
-  growthRatio: number;
+  /** Flying Bird+'s; neither by default. */
+  decisions?: Decisions;
+  /** What Flying Bird+ drops further when it prunes, as a fraction of what is dropped: .4 by default. */
+  pruneRatio?: number;
+  /** What Flying Bird+ grows further when it grows, as a fraction of what is grown: .05 by default. */
+  growthRatio?: number;
 }
 
 /** What rules that rank by gradient or momentum look at: dense tensors by parameter name. Those that no rule of the update needs may be absent. */
@@ -57,6 +60,7 @@ function shareGrowth(layers: readonly LayerState[], counts: readonly UpdateCount
   return free.map((n, i) => n + least[i]);
 }
 
+/** The masks of a network's layers: their initial draw, their updates, and exact counts of what is active. */
 export class Masks {
   readonly layers: readonly MaskedLayer[];
   /** 1 where a weight is active. */
@@ -158,9 +162,10 @@ export class Masks {
       death.measure && (l => death.measure!(l, options.deathThreshold ?? 0)),
       redistribution?.measure,
     ]);
+    const { decisions = { prune: false, grow: false }, pruneRatio = 0.4, growthRatio = 0.05 } = options;
     const counts = layers.map((layer, i) => {
       const amount = death.amount?.(layer, dying[i]) ?? options.rate * layer.nnz;
-      return updateCounts(layer.nnz, layer.size, amount, options.decisions, options);
+      return updateCounts(layer.nnz, layer.size, amount, decisions, { pruneRatio, growthRatio });
     });
     if (redistribution) {
       const shares = layers.map((l, i) => redistribution.share(l, weighing[i]));

@@ -23,6 +23,7 @@ export function randomUniform(
   return y;
 }
 
+/** Normal, by the Box-Muller transform. */
 export function randomNormal(
   device: Device,
   shape: Shape,

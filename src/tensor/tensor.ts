@@ -19,6 +19,7 @@ export function sizeOf(shape: Shape): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
+/** An array on the device: row-major, contiguous, of 32-bit elements. It owns its memory until it is disposed or its scope ends. */
 export class Tensor {
   readonly device: Device;
   readonly shape: Shape;
@@ -118,16 +119,19 @@ export function packedBytes(device: Device, bytes: Uint8Array<ArrayBuffer>): Ten
   return t;
 }
 
+/** A tensor whose elements are all `value`. */
 export function full(device: Device, shape: Shape, value: number, dtype: Dtype = 'f32'): Tensor {
   const t = empty(device, shape, dtype);
   fill(t, value);
   return t;
 }
 
+/** A tensor of zeros. */
 export function zeros(device: Device, shape: Shape, dtype: Dtype = 'f32'): Tensor {
   return full(device, shape, 0, dtype);
 }
 
+/** A tensor of ones. */
 export function ones(device: Device, shape: Shape, dtype: Dtype = 'f32'): Tensor {
   return full(device, shape, 1, dtype);
 }

@@ -54,7 +54,7 @@ export const modelFlags = {
   }),
   limit: integer({ help: 'use only the first N training samples', default: undefined, defaultText: 'all', min: 1 }),
   evalLimit: integer({
-    help: 'use only the first N samples of validation and test',
+    help: 'score only the first N samples of validation, of test, and of training for the robust generalisation gap',
     default: undefined,
     defaultText: 'all',
     min: 1,
@@ -300,6 +300,7 @@ export function configNotices(given: Partial<TrainConfig>, config: TrainConfig):
     if (found.length) notices.push(`${found.map(key => flagName(key)).join(', ')}: no effect ${why}`);
   };
   if (maskRule(config) === 'dense') idle(Object.keys(sparseFlags), 'without --fb, --fbp, --set, --rigl, --itop, --imp or --fix');
+  else if (!config.dynamicFre) idle(['secondFrequency'], 'without --dynamic-fre');
   if (config.mode !== 'trades' && config.mode !== 'mart') idle(['beta'], 'without --mode trades or mart');
   if (config.mode !== 'awp') idle(['awpGamma'], 'without --mode awp');
   if (config.mode !== 'free') idle(['replays'], 'without --mode free');

@@ -13,9 +13,14 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const elsewhere = encodeConfig(resolveConfig({ dataset: 'shapes', arch: 'resnet8', saveDir: 'runs/adversarial', epochs: 200 }));
 
 it.each([
-  ['a run that is none of the demo', 'config.json', elsewhere],
-  ['files that are no run', 'notes.txt', 'months of work'],
-])('refuses a folder with %s, and leaves it', async (_, name, text) => {
+  [
+    'a run that is none of the demo',
+    'config.json',
+    elsewhere,
+    '--width was 64, now 8, --limit was not given, now 1280, and 6 more',
+  ],
+  ['files that are no run', 'notes.txt', 'months of work', 'files that are no run'],
+])('refuses a folder with %s, and leaves it', async (_, name, text, found) => {
   const saveDir = join(folder, name);
   const own = join(saveDir, 'adversarial');
   mkdirSync(own, { recursive: true });
@@ -23,7 +28,7 @@ it.each([
   expect(await inProcess(['demo', '--save-dir', saveDir, '--quiet'])).toEqual({
     code: 2,
     stdout: '',
-    stderr: `sparrow: ${own} holds something else than a run of this demo; move it away, or give another --save-dir\n`,
+    stderr: `sparrow: ${own} holds something else than a run of this demo (${found}); delete it or move it away, or give another --save-dir\n`,
   });
   expect([readdirSync(saveDir), readdirSync(own)]).toEqual([['adversarial'], [name]]);
   expect(readFileSync(join(own, name), 'utf8')).toBe(text);
@@ -40,4 +45,20 @@ it('takes the place of an earlier one, of another seed too, and leaves what else
   expect(await begin(2)).toEqual({ interrupted: true });
   expect(JSON.parse(readFileSync(join(own, 'config.json'), 'utf8')).seed).toBe(2);
   expect(readFileSync(join(own, 'notes.txt'), 'utf8')).toBe('mine');
+});
+
+it('takes the place of a run that an older demo began with other settings, and of no other run in its folder', async () => {
+  const saveDir = join(folder, 'older');
+  const own = join(saveDir, 'standard');
+  mkdirSync(own, { recursive: true });
+  const older = resolveConfig({ dataset: 'shapes', arch: 'resnet8', width: 4, epochs: 5, seed: 7, saveDir: own });
+  writeFileSync(join(own, 'config.json'), encodeConfig(older));
+  writeFileSync(join(saveDir, 'demo.json'), JSON.stringify({ standard: JSON.parse(encodeConfig(older)) }));
+  const begin = () =>
+    runDemo({ saveDir, seed: 1, adapter: process.env.SPARROW_ADAPTER ?? 'auto', gpu: '0' }, { shouldStop: () => true });
+  expect(await begin()).toEqual({ interrupted: true });
+  expect(JSON.parse(readFileSync(join(own, 'config.json'), 'utf8')).width).toBe(8);
+  expect(JSON.parse(readFileSync(join(saveDir, 'demo.json'), 'utf8')).standard.width).toBe(8);
+  writeFileSync(join(own, 'config.json'), elsewhere);
+  await expect(begin()).rejects.toThrow(`${own} holds something else than a run of this demo`);
 });

@@ -36,7 +36,7 @@ Examples:
     sparrow train --dataset cifar10 --data data --arch resnet18 --eval --pretrained model_RA_best.pth.tar
     sparrow train --dataset cifar10 --data data --arch resnet18 --init model_RA_best.pth.tar --save-dir runs/more
   A small run without any data on disk:
-    sparrow train --dataset shapes --arch resnet18 --width 16 --epochs 5 --save-dir runs/small
+    sparrow train --dataset shapes --arch resnet8 --width 8 --limit 1000 --eval-limit 200 --epochs 3 --save-dir runs/small
 
 Kernels are those that sparrow bench --tune measured here for the sizes of the run, else the defaults of the adapter's class. Training itself
 never measures; a resumed run keeps the kernels that it began with.

@@ -22,6 +22,7 @@ export interface ModelOptions {
   std: readonly number[];
 }
 
+/** How each architecture is made. */
 export const models: Readonly<Record<Architecture, (make: Maker, options: ModelOptions) => Network>> = {
   resnet18,
   resnet34,
