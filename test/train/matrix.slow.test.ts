@@ -94,10 +94,13 @@ async function snapshot({ masks, model, velocity: velocities, dense }: MaskedSta
   return found;
 }
 
+/** What training plans says everything. */
+type PlannedUpdate = Required<UpdateOptions>;
+
 const activeOf = ({ mask }: LayerSnapshot) => [...mask.keys()].filter(i => mask[i] === 1);
 
 /** How many weights a layer drops, and grows unless growth is shared out over layers. */
-function countsOf(layer: LayerSnapshot, update: UpdateOptions): { drop: number; grow: number } {
+function countsOf(layer: LayerSnapshot, update: PlannedUpdate): { drop: number; grow: number } {
   const { mask, weight, nnz } = layer;
   if (nnz === mask.length) return { drop: 0, grow: 0 };
   const limit = Math.fround(update.deathThreshold!);
@@ -110,7 +113,7 @@ function countsOf(layer: LayerSnapshot, update: UpdateOptions): { drop: number; 
 }
 
 /** The active weights that a death rule must leave: the largest, by sign for SET, by |w·g| for CS_death. Of equal ones the first go. */
-function survivors(layer: LayerSnapshot, update: UpdateOptions): number[] {
+function survivors(layer: LayerSnapshot, update: PlannedUpdate): number[] {
   const { mask, weight, gradient, nnz } = layer;
   const { drop } = countsOf(layer, update);
   const active = activeOf(layer);
@@ -124,7 +127,7 @@ function survivors(layer: LayerSnapshot, update: UpdateOptions): number[] {
   return [...without(positive, share), ...without(others, drop - share)];
 }
 
-function checkUpdate(before: Snapshot, after: Snapshot, update: UpdateOptions): void {
+function checkUpdate(before: Snapshot, after: Snapshot, update: PlannedUpdate): void {
   const counts = new Map([...before].map(([name, layer]) => [name, countsOf(layer, update)]));
   const all = (s: Snapshot) => [...s.values()].reduce((n, l) => n + l.nnz, 0);
   expect(all(after)).toBe([...counts.values()].reduce((n, { drop, grow }) => n - drop + grow, all(before)));
@@ -158,9 +161,10 @@ async function cell(method: string, training: string, settings: Partial<TrainCon
   const onMaskUpdate = async (when: 'before' | 'after', state: MaskedState) => {
     const now = await snapshot(state);
     if (when === 'after') {
-      checkUpdate(before, now, state.update);
+      const update = state.update as PlannedUpdate;
+      checkUpdate(before, now, update);
       updates++;
-      if (state.update.decisions.prune && state.update.decisions.grow) decided++;
+      if (update.decisions.prune && update.decisions.grow) decided++;
     }
     before = now;
   };
