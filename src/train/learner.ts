@@ -14,7 +14,7 @@ import { readState, writeState } from '../nn/state.ts';
 import { deathNeeds } from '../sparse/death/index.ts';
 import { assertReachable } from '../sparse/densities.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
-import { type DenseTensors, Masks, type UpdateOptions } from '../sparse/masks.ts';
+import { type DenseTensors, Masks } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { LayerMacs } from './accounting.ts';
@@ -35,6 +35,7 @@ import {
 import { attackSettings, maskRule, type TrainConfig } from './config.ts';
 import type { Ticket } from './imp.ts';
 import { initialiseMasks } from './initial-masks.ts';
+import type { PlannedUpdate } from './mask-updates.ts';
 import { networkIdentity } from './model.ts';
 import type { ModeSettings } from './modes/index.ts';
 import { createNetwork, type MadeNetwork, maskableWeights } from './network.ts';
@@ -47,7 +48,7 @@ export interface MaskedState {
   /** The optimiser's momentum by parameter name. */
   readonly velocity: ReadonlyMap<string, Tensor>;
   readonly model: Module;
-  readonly update: UpdateOptions;
+  readonly update: PlannedUpdate;
   /** What its rules rank by. */
   readonly dense: DenseTensors;
 }
@@ -174,7 +175,7 @@ export class Learner {
   }
 
   /** One mask update. Rules that rank by gradient look at the last step. */
-  async updateMasks(update: UpdateOptions, onUpdate: OnMaskUpdate | undefined): Promise<void> {
+  async updateMasks(update: PlannedUpdate, onUpdate: OnMaskUpdate | undefined): Promise<void> {
     const { model, average } = this;
     const masks = this.masks!;
     const { velocity, denseVelocity } = this.optimiser;

@@ -35,11 +35,14 @@ function isDue(config: TrainConfig, { done, perEpoch, total, updates, epoch }: O
   return Math.floor((done * updates) / every) > Math.floor(((done - 1) * updates) / every);
 }
 
+/** An update with everything said. */
+export type PlannedUpdate = Required<UpdateOptions>;
+
 /**
  * The update that is due, if one is: every `--update-frequency` optimiser steps until `--update-end` (with `--dynamic-fre` every `--second-frequency` in
  * the second half). `deciding`: the two decisions of Flying Bird+ were taken for it.
  */
-export function plannedUpdate(config: TrainConfig, at: Position): { update: UpdateOptions; deciding: boolean } | undefined {
+export function plannedUpdate(config: TrainConfig, at: Position): { update: PlannedUpdate; deciding: boolean } | undefined {
   if (!isDue(config, at)) return undefined;
   const deciding = maskRule(config) === 'fbp' && at.epoch >= config.dynamicEpoch;
   const decisions = deciding ? decide(at.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };

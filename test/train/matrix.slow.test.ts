@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shapes } from '../../src/data/shapes.ts';
 import { type Device, openDevice } from '../../src/device/index.ts';
-import { maskedParameters, type UpdateOptions } from '../../src/sparse/masks.ts';
+import { maskedParameters } from '../../src/sparse/masks.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
 import { RunFolder } from '../../src/train/folder.ts';
+import type { PlannedUpdate } from '../../src/train/mask-updates.ts';
 import { type ModeName, trainingModes } from '../../src/train/modes/index.ts';
 import { type MaskedState, trainRun } from '../../src/train/run.ts';
 
@@ -94,9 +95,6 @@ async function snapshot({ masks, model, velocity: velocities, dense }: MaskedSta
   return found;
 }
 
-/** What training plans says everything. */
-type PlannedUpdate = Required<UpdateOptions>;
-
 const activeOf = ({ mask }: LayerSnapshot) => [...mask.keys()].filter(i => mask[i] === 1);
 
 /** How many weights a layer drops, and grows unless growth is shared out over layers. */
@@ -161,7 +159,7 @@ async function cell(method: string, training: string, settings: Partial<TrainCon
   const onMaskUpdate = async (when: 'before' | 'after', state: MaskedState) => {
     const now = await snapshot(state);
     if (when === 'after') {
-      const update = state.update as PlannedUpdate;
+      const { update } = state;
       checkUpdate(before, now, update);
       updates++;
       if (update.decisions.prune && update.decisions.grow) decided++;
