@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderReport } from '../../src/report/page.ts';
 import type { EpochMetrics, RunData } from '../../src/report/run.ts';
+import { sparsity } from '../../src/report/sections/sparsity.ts';
 import { attribute, hasClass, parsePage, tableRows, textOf } from './html.ts';
 import { madeRun } from './runs.ts';
 
@@ -349,6 +350,14 @@ describe('any runs', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('draws the distances of hundreds of epochs', () => {
+    const epochs = Array.from({ length: 400 }, (_, i) => i);
+    const matrix = epochs.map(a => epochs.map(b => Math.abs(a - b) / 1000));
+    const drawn = sparsity([{ ...bare, style: 0, distances: { epochs, matrix, threshold: 0.08 } }]);
+    expect(drawn?.figures).toHaveLength(1);
+    expect(drawn?.markup.source).toContain('from 0 to 0.399;');
   });
 
   it('draws runs whose values differ by next to nothing on one axis', () => {
