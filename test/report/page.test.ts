@@ -210,6 +210,27 @@ describe('the page', () => {
     ]);
   });
 
+  it('says of how many weights a layer keeps some, once where the runs agree', () => {
+    const of = (label: string, size: number): RunData => {
+      const layers = [
+        { name: 'conv1.weight', nnz: 50, size: 100 },
+        { name: 'conv2.weight', nnz: size / 4, size },
+      ];
+      return { ...bare, label, metrics: [{ ...dense.metrics[0], layers }] };
+    };
+    expect(table(renderReport([of('thin', 1000), of('wide', 4000)]), 'layers').slice(1)).toEqual([
+      ['conv1', '100', '500.5000', '500.5000'],
+      ['conv2', '–', '250 of 1 0000.2500', '1 000 of 4 0000.2500'],
+      ['all', '–', '300 of 1 1000.2727', '1 050 of 4 1000.2561'],
+    ]);
+    expect(table(renderReport([of('a', 1000), of('b', 1000)]), 'layers').at(-1)).toEqual([
+      'all',
+      '1 100',
+      '3000.2727',
+      '3000.2727',
+    ]);
+  });
+
   it('marks right and wrong answers by sign and word', () => {
     const samples = { ...flyingBird.samples, labels: [0, 1], predClean: [0, 1], predAdv: [0, 2] };
     const two = {
