@@ -188,6 +188,12 @@ describe('the page', () => {
     ]);
   });
 
+  it('calls the accuracy on training batches robust only where training was adversarial', () => {
+    const header = (mode: string): string =>
+      table(renderReport([{ ...dense, result: undefined, config: { mode } }]), 'values')[0][1];
+    expect([header('sgd'), header('trades')]).toEqual(['train accuracy', 'train RA']);
+  });
+
   it('counts the epochs of runs of different lengths', () => {
     expect(renderReport([dense, { ...dense, metrics: dense.metrics.slice(0, 5) }])).toContain('\u00A0· 5 to 12 epochs\u00A0·');
   });
