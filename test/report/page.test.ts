@@ -188,6 +188,18 @@ describe('the page', () => {
     ]);
   });
 
+  it('names what both stages of Robust Bird were begun with', () => {
+    const config = { epochs: 3, stage1: 'sgd', epochs1: 7, pruning: 'channel', density: 0.2 };
+    const result = { ...dense.result, stages: 'sgd, channel' };
+    const runs = [0.2, 0.5].map((density, i) => ({ ...dense, label: `rb${i}`, result, config: { ...config, density } }));
+    expect(table(renderReport(runs), 'settings').slice(1)).toEqual([['--density', '0.2', '0.5']]);
+    const facts = parsePage(renderReport(runs.slice(0, 1)))
+      .elements.filter(({ tagName }) => tagName === 'dl')[1]
+      .childNodes.map(node => textOf(node as never));
+    expect(facts.slice(0, 5)).toEqual(['--epochs3', '--stage1sgd', '--epochs17', '--pruningchannel', '--density0.2']);
+    expect(facts.join()).not.toContain('stage 1, pruning');
+  });
+
   it('calls the accuracy on training batches robust only where training was adversarial', () => {
     const header = (mode: string): string =>
       table(renderReport([{ ...dense, result: undefined, config: { mode } }]), 'values')[0][1];
