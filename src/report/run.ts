@@ -84,14 +84,17 @@ export interface RunData {
 }
 
 /**
- * Reads a run's folder. Throws FileError where the folder is missing or holds neither config.json, metrics.jsonl nor result.json, and
- * where one of its files is broken. A half-written last line of metrics.jsonl is ignored: the run may be writing it now.
+ * Reads a run's folder. Throws FileError where the folder is missing or holds neither config.json, metrics.jsonl nor result.json, where
+ * its last round or stage has not begun, and where one of its files is broken. A half-written last line of metrics.jsonl is ignored: the run
+ * may be writing it now.
  * @param numbersOnly leaves out weights, masks and images
  */
 export function loadRun(folder: string, numbersOnly = false): RunData {
   const path = (name: string): string => join(folder, name);
   if (!existsSync(folder)) throw new FileError(`${folder}: no such folder; ${existingRun(folder)}`);
   if (!statSync(folder).isDirectory()) throw new FileError(`${folder}: is a file; give the folder of a run (its --save-dir)`);
+  const earlier = ['config.json', 'result.json'].some(name => existsSync(path(name))) ? undefined : earlierPart(folder);
+  if (earlier !== undefined) throw new FileError(`${folder}: ${earlier}`);
   if (!['config.json', 'metrics.jsonl', 'result.json'].some(name => existsSync(path(name))))
     throw new FileError(`${folder}: not a run: it holds no config.json, metrics.jsonl or result.json; give a run's --save-dir`);
 
@@ -145,6 +148,20 @@ function robustBirdOf(folder: string): Json | undefined {
 function existingRun(folder: string): string {
   const second = `${folder.replace(/[\\/]+$/, '')}_stage2`;
   return existsSync(second) ? `Robust Bird's run is in ${second}` : 'give the folder of a run (its --save-dir)';
+}
+
+/** Why a folder in which training began holds no run yet, and which does: rounds of --imp and stages of Robust Bird have their own. */
+function earlierPart(folder: string): string | undefined {
+  const robustBird = readJson(join(folder, settingsFile));
+  const first = stageFolder(folder, 1);
+  if (robustBird) {
+    const place = robustBird.stage1 !== undefined && existsSync(join(first, 'config.json')) ? `; stage 1 is in ${first}` : '';
+    return `stage 2 of Robust Bird has not begun${place}`;
+  }
+  const round = (k: number): string => join(folder, `round-${k}`);
+  let begun = 0;
+  while (existsSync(join(round(begun), 'config.json'))) begun++;
+  return begun === 0 ? undefined : `the last round of --imp has not begun; give the newest, ${round(begun - 1)}`;
 }
 
 type Json = Record<string, unknown>;

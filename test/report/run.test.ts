@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -184,6 +184,29 @@ describe('loadRun', () => {
     expect(resultTable(loadRuns(first, { numbersOnly: true }))).toHaveLength(2);
   });
 
+  it('names the newest round of --imp while the last one has not begun', () => {
+    const imp = join(root, 'imp');
+    for (let k = 0; k <= 10; k++) writeRun(join(imp, `round-${k}`), { ...made, weights: [], masks: [], samples: undefined });
+    mkdirSync(join(imp, 'round-11')); // not begun yet
+    const hint = /imp: the last round of --imp has not begun; give the newest, .*imp[\\/]round-10$/;
+    expect(() => loadRun(imp)).toThrow(hint);
+    expect(() => loadRun(imp)).toThrow(FileError);
+    writeFileSync(join(imp, 'metrics.jsonl'), '{"epoch":0}\n'); // of an earlier run there
+    expect(() => loadRun(imp)).toThrow(hint);
+    expect(loadRun(join(imp, 'round-10')).metrics).toHaveLength(4);
+    writeRun(imp, made);
+    expect(loadRun(imp).label).toBe('Flying Bird');
+  });
+
+  it('names stage 1 of Robust Bird while stage 2 has not begun', () => {
+    const second = writeRobustBird('rb');
+    rmSync(join(second, 'config.json'));
+    rmSync(join(second, 'result.json'));
+    expect(() => loadRun(second)).toThrow(/rb_stage2: stage 2 of Robust Bird has not begun; stage 1 is in .*rb_stage1$/);
+    rmSync(join(second, 'metrics.jsonl'));
+    expect(() => loadRun(second)).toThrow(/rb_stage2: stage 2 of Robust Bird has not begun; stage 1 is in .*rb_stage1$/);
+    rmSync(join(root, 'rb_stage1'), { recursive: true });
+    expect(() => loadRun(second)).toThrow(/rb_stage2: stage 2 of Robust Bird has not begun$/);
   });
 
   it('says that a folder is missing or is no run', () => {
