@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { noticesOf } from '../../src/report/notices.ts';
 import { renderReport } from '../../src/report/page.ts';
 import type { EpochMetrics, RunData } from '../../src/report/run.ts';
 import { sparsity } from '../../src/report/sections/sparsity.ts';
@@ -75,6 +76,45 @@ describe('the results table', () => {
       return `${(Math.max(mine, theirs) * 100).toFixed(2)}\u00A0%`;
     });
     expect(results).toEqual(['bold', ...highest]);
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, unknown>, string | undefined]>([
+    ['attacks of different radii', {}, { testEps: 4 }, '--test-eps 8 (A), 4 (B)'],
+    [
+      'attacks of different norms',
+      {},
+      { norm: 'l2', testEps: 0.5, testGamma: 0.1 },
+      '--norm linf (A), l2 (B); --test-eps 8 (A), 0.5 (B); --test-gamma 2 (A), 0.1 (B)',
+    ],
+    ['attacks of different steps', { testStep: 1 }, {}, '--test-step 1 (A), 20 (B)'],
+    ['an attack without a random start', {}, { testRandinit: false }, '--test-randinit not given (A), given (B)'],
+    ['a part of the images', {}, { evalLimit: 64 }, '--eval-limit not given (A), 64 (B)'],
+    ['attacks that are the same in an older file', { testRandinit: true, norm: 'linf' }, {}, undefined],
+    ['other settings', { trainEps: 4, data: 'a' }, { limit: 64, data: 'b' }, undefined],
+  ])('ranks no accuracies that do not compare, and says why: %s', (_, a, b, differ) => {
+    const runs = [a, b].map((config, i) => ({ ...dense, label: 'AB'[i], config: { ...dense.config, ...config } }));
+    const notices =
+      differ === undefined ? [] : [`The runs are evaluated differently, their accuracies do not compare: ${differ}.`];
+    expect(noticesOf(runs)).toEqual(notices);
+    const { elements } = parsePage(renderReport(runs));
+    const texts = (name: string): string[] => elements.filter(element => hasClass(element, name)).map(textOf);
+    expect(texts('notice')).toEqual(notices);
+    expect(elements.some(({ tagName }) => tagName === 'strong')).toBe(differ === undefined);
+  });
+
+  it('ranks no accuracies on different folders of images', () => {
+    const on = (label: string, data: string) => ({
+      ...dense,
+      label,
+      result: { ...dense.result, dataset: 'folder' },
+      config: { data },
+    });
+    expect(noticesOf([on('A', 'a'), on('B', 'a/')])).toEqual([]);
+    const two = [on('A', 'a'), on('A', 'b')].map((run, i) => ({ ...run, folder: `run${i}` }));
+    const notice =
+      'The runs are on different data sets, their accuracies do not compare: folder a (A (run0)), folder b (A (run1)).';
+    expect(noticesOf(two)).toEqual([notice]);
+    expect(renderReport(two)).not.toContain('<strong>');
   });
 
   it('prints the formula of the FLOPs', () => {
