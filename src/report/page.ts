@@ -10,7 +10,7 @@ import { headline } from './sections/headline.ts';
 import { layers } from './sections/layers.ts';
 import { masks } from './sections/masks.ts';
 import { samples } from './sections/samples.ts';
-import type { Section, StyledRun } from './sections/section.ts';
+import { type Section, type StyledRun, withOwnLabels } from './sections/section.ts';
 import { sparsity } from './sections/sparsity.ts';
 import { dataSetOf } from './sections/summary.ts';
 import { weights } from './sections/weights.ts';
@@ -61,18 +61,6 @@ function sectionsOf(runs: StyledRun[], shownSamples = runs.length > 1 ? 4 : 8): 
 function contents(sections: Section[]): Markup | undefined {
   if (sections.length < 3) return undefined;
   return html`<nav aria-label="Sections"><ul>${sections.map(({ id, heading }) => html`<li><a href="#${id}">${heading}</a></li>`)}</ul></nav>`;
-}
-
-/** Gives each run its style and a label of its own: equal labels get their folder's name, then a number. */
-function withOwnLabels(runs: readonly RunData[]): StyledRun[] {
-  const shared = (run: RunData): boolean => runs.filter(other => other.label === run.label).length > 1;
-  const seen = new Map<string, number>();
-  return runs.map((run, style) => {
-    const label = shared(run) ? `${run.label} (${run.folder})` : run.label;
-    const times = (seen.get(label) ?? 0) + 1;
-    seen.set(label, times);
-    return { ...run, style, label: times > 1 ? `${label} ${times}` : label };
-  });
 }
 
 function factsLine(runs: StyledRun[]): string {

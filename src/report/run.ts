@@ -1,13 +1,14 @@
 /**
  * What a report knows of a run, and reading it from the run's folder: config.json, metrics.jsonl, result.json, distances.json, the weights
  * and masks in its last checkpoint and samples.safetensors. A piece that is missing is left out of `RunData` (a run may still be going, or
- * have no masks); a piece that is there and cannot be read is an error that names the file. Stage 2 of Robust Bird shows the distances of
- * stage 1, by which its ticket was found.
+ * have no masks); a piece that is there and cannot be read is an error that names the file. A stage of Robust Bird has the settings of
+ * robust-bird.json that its config.json lacks, and stage 2 shows the distances of stage 1, by which its ticket was found.
  */
 import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { readFileText } from '../data/files.ts';
 import { FileError } from '../errors.ts';
+import { type RobustBirdSettings, settingsFile } from '../train/robust-bird/settings.ts';
 import { type Distances, toDistances } from './distances.ts';
 import { type LayerMask, type LayerWeights, readNetwork, readSamples, type Samples } from './tensors.ts';
 
@@ -68,6 +69,7 @@ export interface RunData {
   /** The folder's own name, without its path. */
   folder: string;
   label: string;
+  /** What config.json says, and of a stage of Robust Bird what both stages were begun with. */
   config: Record<string, unknown>;
   metrics: EpochMetrics[];
   /** Absent while a run has not ended. */
@@ -82,22 +84,28 @@ export interface RunData {
 }
 
 /**
- * Reads a run's folder. Throws FileError where the folder is missing or holds neither config.json, metrics.jsonl nor result.json, and
- * where one of its files is broken. A half-written last line of metrics.jsonl is ignored: the run may be writing it now.
+ * Reads a run's folder. Throws FileError where the folder is missing or holds neither config.json, metrics.jsonl nor result.json, where
+ * its last round or stage has not begun, and where one of its files is broken. A half-written last line of metrics.jsonl is ignored: the run
+ * may be writing it now.
  * @param numbersOnly leaves out weights, masks and images
  */
 export function loadRun(folder: string, numbersOnly = false): RunData {
   const path = (name: string): string => join(folder, name);
   if (!existsSync(folder)) throw new FileError(`${folder}: no such folder; ${existingRun(folder)}`);
   if (!statSync(folder).isDirectory()) throw new FileError(`${folder}: is a file; give the folder of a run (its --save-dir)`);
+  const earlier = ['config.json', 'result.json'].some(name => existsSync(path(name))) ? undefined : earlierPart(folder);
+  if (earlier !== undefined) throw new FileError(`${folder}: ${earlier}`);
   if (!['config.json', 'metrics.jsonl', 'result.json'].some(name => existsSync(path(name))))
     throw new FileError(`${folder}: not a run: it holds no config.json, metrics.jsonl or result.json; give a run's --save-dir`);
 
-  const config = readJson(path('config.json')) ?? {};
+  const robustBird = robustBirdOf(folder);
+  const config = { ...readJson(path('config.json')), ...pick(robustBird, beyondConfig) };
   const rawResult = readJson(path('result.json'));
   const metrics = readMetrics(path('metrics.jsonl'));
   const name = basename(resolve(folder));
-  const distancesFile = [folder, firstStage(folder)].map(place => join(place, 'distances.json')).find(existsSync);
+  const hasStage1 = robustBird ? robustBird.stage1 !== undefined : typeof rawResult?.stage1 === 'string';
+  const searched = hasStage1 ? [folder, stageFolder(folder, 1)] : [folder];
+  const distancesFile = searched.map(place => join(place, 'distances.json')).find(existsSync);
   return {
     folder: name,
     label: text(rawResult?.label) || text(config.label) || name,
@@ -115,10 +123,26 @@ export function loadRun(folder: string, numbersOnly = false): RunData {
   };
 }
 
-const secondStage = /_stage2[\\/]*$/;
+const stageName = /_stage([12])[\\/]*$/;
 
-/** Where stage 1 of Robust Bird lies beside its stage 2; of any other run the folder itself. */
-const firstStage = (folder: string): string => folder.replace(secondStage, '_stage1');
+/** Where a stage of Robust Bird lies beside the other; of any other run the folder itself. */
+const stageFolder = (folder: string, stage: 1 | 2): string => folder.replace(stageName, `_stage${stage}`);
+
+/** Settings of Robust Bird that make a stage's numbers and that its config.json lacks, or has at a default without effect. */
+const beyondConfig: readonly (keyof RobustBirdSettings)[] = [
+  'stage1',
+  'epochs1',
+  'stage1Pretrained',
+  'init',
+  'pruning',
+  'density',
+];
+
+/** robust-bird.json of a stage's run, which lies in the folder of stage 2; a stage 1 that it did not train is another run's. */
+function robustBirdOf(folder: string): Json | undefined {
+  const settings = readJson(join(stageFolder(folder, 2), settingsFile));
+  return stageName.exec(folder)?.[1] === '1' && settings?.stage1 === undefined ? undefined : settings;
+}
 
 /** What to give instead of a folder that is not there: Robust Bird has its runs beside its --save-dir. */
 function existingRun(folder: string): string {
@@ -126,10 +150,27 @@ function existingRun(folder: string): string {
   return existsSync(second) ? `Robust Bird's run is in ${second}` : 'give the folder of a run (its --save-dir)';
 }
 
+/** Why a folder in which training began holds no run yet, and which does: rounds of --imp and stages of Robust Bird have their own. */
+function earlierPart(folder: string): string | undefined {
+  const robustBird = readJson(join(folder, settingsFile));
+  const first = stageFolder(folder, 1);
+  if (robustBird) {
+    const place = robustBird.stage1 !== undefined && existsSync(join(first, 'config.json')) ? `; stage 1 is in ${first}` : '';
+    return `stage 2 of Robust Bird has not begun${place}`;
+  }
+  const round = (k: number): string => join(folder, `round-${k}`);
+  let begun = 0;
+  while (existsSync(join(round(begun), 'config.json'))) begun++;
+  return begun === 0 ? undefined : `the last round of --imp has not begun; give the newest, ${round(begun - 1)}`;
+}
+
 type Json = Record<string, unknown>;
 
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 const object = (value: unknown): Json => (isObject(value) ? value : {});
+/** The entries of some names, as far as they are there. */
+const pick = (values: Json = {}, names: readonly string[]): Json =>
+  Object.fromEntries(names.filter(name => values[name] !== undefined).map(name => [name, values[name]]));
 const number = (value: unknown): number => (typeof value === 'number' ? value : Number.NaN);
 const text = (value: unknown): string =>
   typeof value === 'string' ? value : value === undefined || value === null ? '' : JSON.stringify(value);

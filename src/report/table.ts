@@ -6,7 +6,7 @@ import { trainFlags } from '../train/config.ts';
 import type { Flag } from '../train/flags.ts';
 import { fraction, percent, plain, points, si } from './format.ts';
 import type { RunData } from './run.ts';
-import { dataSetOf, type Summary, summarise } from './sections/summary.ts';
+import { dataSetOf, imagesOf, type Summary, summarise } from './sections/summary.ts';
 
 export const tableFormats = ['markdown', 'csv', 'json'] as const;
 export type TableFormat = (typeof tableFormats)[number];
@@ -81,7 +81,7 @@ function settingsOf(run: RunData): string {
   const counts = (name: string): boolean =>
     name !== 'seed' && !(Object.hasOwn(trainFlags, name) && (trainFlags as Record<string, Flag<unknown>>)[name].free);
   const settings = Object.entries(run.config).filter(([name]) => counts(name));
-  const what = [run.label, dataSetOf(run), archOf(run), run.result !== undefined, run.result?.stages];
+  const what = [run.label, imagesOf(run), archOf(run), run.result !== undefined, run.result?.stages];
   return JSON.stringify([what, settings.sort(([a], [b]) => (a < b ? -1 : 1))]);
 }
 

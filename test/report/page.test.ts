@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { noticesOf } from '../../src/report/notices.ts';
 import { renderReport } from '../../src/report/page.ts';
 import type { EpochMetrics, RunData } from '../../src/report/run.ts';
+import { sparsity } from '../../src/report/sections/sparsity.ts';
 import { attribute, hasClass, parsePage, tableRows, textOf } from './html.ts';
 import { madeRun } from './runs.ts';
 
@@ -74,6 +76,45 @@ describe('the results table', () => {
       return `${(Math.max(mine, theirs) * 100).toFixed(2)}\u00A0%`;
     });
     expect(results).toEqual(['bold', ...highest]);
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, unknown>, string | undefined]>([
+    ['attacks of different radii', {}, { testEps: 4 }, '--test-eps 8 (A), 4 (B)'],
+    [
+      'attacks of different norms',
+      {},
+      { norm: 'l2', testEps: 0.5, testGamma: 0.1 },
+      '--norm linf (A), l2 (B); --test-eps 8 (A), 0.5 (B); --test-gamma 2 (A), 0.1 (B)',
+    ],
+    ['attacks of different steps', { testStep: 1 }, {}, '--test-step 1 (A), 20 (B)'],
+    ['an attack without a random start', {}, { testRandinit: false }, '--test-randinit not given (A), given (B)'],
+    ['a part of the images', {}, { evalLimit: 64 }, '--eval-limit not given (A), 64 (B)'],
+    ['attacks that are the same in an older file', { testRandinit: true, norm: 'linf' }, {}, undefined],
+    ['other settings', { trainEps: 4, data: 'a' }, { limit: 64, data: 'b' }, undefined],
+  ])('ranks no accuracies that do not compare, and says why: %s', (_, a, b, differ) => {
+    const runs = [a, b].map((config, i) => ({ ...dense, label: 'AB'[i], config: { ...dense.config, ...config } }));
+    const notices =
+      differ === undefined ? [] : [`The runs are evaluated differently, their accuracies do not compare: ${differ}.`];
+    expect(noticesOf(runs)).toEqual(notices);
+    const { elements } = parsePage(renderReport(runs));
+    const texts = (name: string): string[] => elements.filter(element => hasClass(element, name)).map(textOf);
+    expect(texts('notice')).toEqual(notices);
+    expect(elements.some(({ tagName }) => tagName === 'strong')).toBe(differ === undefined);
+  });
+
+  it('ranks no accuracies on different folders of images', () => {
+    const on = (label: string, data: string) => ({
+      ...dense,
+      label,
+      result: { ...dense.result, dataset: 'folder' },
+      config: { data },
+    });
+    expect(noticesOf([on('A', 'a'), on('B', 'a/')])).toEqual([]);
+    const two = [on('A', 'a'), on('A', 'b')].map((run, i) => ({ ...run, folder: `run${i}` }));
+    const notice =
+      'The runs are on different data sets, their accuracies do not compare: folder a (A (run0)), folder b (A (run1)).';
+    expect(noticesOf(two)).toEqual([notice]);
+    expect(renderReport(two)).not.toContain('<strong>');
   });
 
   it('prints the formula of the FLOPs', () => {
@@ -187,6 +228,24 @@ describe('the page', () => {
     ]);
   });
 
+  it('names what both stages of Robust Bird were begun with', () => {
+    const config = { epochs: 3, stage1: 'sgd', epochs1: 7, pruning: 'channel', density: 0.2 };
+    const result = { ...dense.result, stages: 'sgd, channel' };
+    const runs = [0.2, 0.5].map((density, i) => ({ ...dense, label: `rb${i}`, result, config: { ...config, density } }));
+    expect(table(renderReport(runs), 'settings').slice(1)).toEqual([['--density', '0.2', '0.5']]);
+    const facts = parsePage(renderReport(runs.slice(0, 1)))
+      .elements.filter(({ tagName }) => tagName === 'dl')[1]
+      .childNodes.map(node => textOf(node as never));
+    expect(facts.slice(0, 5)).toEqual(['--epochs3', '--stage1sgd', '--epochs17', '--pruningchannel', '--density0.2']);
+    expect(facts.join()).not.toContain('stage 1, pruning');
+  });
+
+  it('calls the accuracy on training batches robust only where training was adversarial', () => {
+    const header = (mode: string): string =>
+      table(renderReport([{ ...dense, result: undefined, config: { mode } }]), 'values')[0][1];
+    expect([header('sgd'), header('trades')]).toEqual(['train accuracy', 'train RA']);
+  });
+
   it('counts the epochs of runs of different lengths', () => {
     expect(renderReport([dense, { ...dense, metrics: dense.metrics.slice(0, 5) }])).toContain('\u00A0· 5 to 12 epochs\u00A0·');
   });
@@ -206,6 +265,27 @@ describe('the page', () => {
     expect(rows.slice(1).map(row => row.slice(1).map(cell => cell.replaceAll(' ', '')))).toEqual([
       ...expected,
       [`${all.length}`, written(count(all), all.length)],
+    ]);
+  });
+
+  it('says of how many weights a layer keeps some, once where the runs agree', () => {
+    const of = (label: string, size: number): RunData => {
+      const layers = [
+        { name: 'conv1.weight', nnz: 50, size: 100 },
+        { name: 'conv2.weight', nnz: size / 4, size },
+      ];
+      return { ...bare, label, metrics: [{ ...dense.metrics[0], layers }] };
+    };
+    expect(table(renderReport([of('thin', 1000), of('wide', 4000)]), 'layers').slice(1)).toEqual([
+      ['conv1', '100', '500.5000', '500.5000'],
+      ['conv2', '–', '250 of 1 0000.2500', '1 000 of 4 0000.2500'],
+      ['all', '–', '300 of 1 1000.2727', '1 050 of 4 1000.2561'],
+    ]);
+    expect(table(renderReport([of('a', 1000), of('b', 1000)]), 'layers').at(-1)).toEqual([
+      'all',
+      '1 100',
+      '3000.2727',
+      '3000.2727',
     ]);
   });
 
@@ -349,6 +429,14 @@ describe('any runs', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('draws the distances of hundreds of epochs', () => {
+    const epochs = Array.from({ length: 400 }, (_, i) => i);
+    const matrix = epochs.map(a => epochs.map(b => Math.abs(a - b) / 1000));
+    const drawn = sparsity([{ ...bare, style: 0, distances: { epochs, matrix, threshold: 0.08 } }]);
+    expect(drawn?.figures).toHaveLength(1);
+    expect(drawn?.markup.source).toContain('from 0 to 0.399;');
   });
 
   it('draws runs whose values differ by next to nothing on one axis', () => {

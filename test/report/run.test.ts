@@ -1,11 +1,19 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/data/files.ts';
 import type { StoredTensor } from '../../src/data/safetensors.ts';
 import { FileError, UsageError } from '../../src/errors.ts';
-import { loadRun, writeReport } from '../../src/report/index.ts';
+import { loadRun, loadRuns, resultTable, writeReport } from '../../src/report/index.ts';
+import { encodeConfig } from '../../src/train/config.ts';
+import {
+  type RobustBirdSettings,
+  resolveRobustBird,
+  settingsFile,
+  stageConfig,
+  stageFolder,
+} from '../../src/train/robust-bird/settings.ts';
 import { madeRun, writeRun } from './runs.ts';
 
 const made = madeRun({ label: 'Flying Bird', seed: 3, epochs: 4, sa: 0.85, ra: 0.6, density: 0.2 });
@@ -19,6 +27,36 @@ beforeEach(() => {
   writeRun(folder, made);
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const distances = {
+  epochs: [0, 1],
+  matrix: [
+    [0, 0.2],
+    [0.2, 0],
+  ],
+  threshold: 0.08,
+};
+
+/** Writes both stages as `sparrow robust-bird` leaves them, stage 1 with distances; the path of stage 2. */
+function writeRobustBird(name: string, given: Partial<RobustBirdSettings> = {}): string {
+  const shared = { dataset: 'shapes', arch: 'resnet8', stage2: 'pgd', epochs2: 2, pruning: 'channel', density: 0.3 } as const;
+  const stage1 = given.stage1Pretrained === undefined ? 'sgd' : undefined;
+  const settings = resolveRobustBird({ ...shared, stage1, ...given, saveDir: join(root, name) });
+  const { seed = 1, pruning } = settings;
+  for (const stage of [1, 2] as const) {
+    const run = madeRun({ label: 'Robust Bird', seed, epochs: 2, sa: 0.8, ra: 0.5, density: 1 });
+    const path = stageFolder(settings, stage);
+    writeRun(path, { ...run, weights: [], samples: undefined, ...(stage === 1 && { distances }) });
+    writeFileSync(join(path, 'config.json'), encodeConfig(stageConfig(settings, stage)));
+    if (stage === 1) continue;
+    writeFileSync(join(path, settingsFile), JSON.stringify(settings));
+    writeFileSync(
+      join(path, 'result.json'),
+      JSON.stringify({ label: run.label, ...run.result, pruning, stage1: settings.stage1 ?? null }),
+    );
+  }
+  return stageFolder(settings, 2);
+}
 
 describe('loadRun', () => {
   it('reads back what a run wrote', () => {
@@ -100,21 +138,75 @@ describe('loadRun', () => {
   });
 
   it('of stage 2 of Robust Bird has the distances of stage 1', () => {
-    const distances = {
-      epochs: [0, 1],
-      matrix: [
-        [0, 0.2],
-        [0.2, 0],
-      ],
-      threshold: 0.08,
-    };
-    const run = madeRun({ label: 'Robust Bird', seed: 1, epochs: 2, sa: 0.8, ra: 0.5, density: 0.2 });
-    writeRun(join(root, 'rb_stage1'), { ...run, distances });
-    writeRun(join(root, 'rb_stage2'), run);
-    expect(loadRun(join(root, 'rb_stage2')).distances).toEqual(distances);
-    expect(loadRun(`${join(root, 'rb_stage2')}/`).distances).toEqual(distances);
+    const second = writeRobustBird('rb');
+    expect(loadRun(second).distances).toEqual(distances);
+    expect(loadRun(`${second}/`).distances).toEqual(distances);
     expect(loadRun(folder).distances).toBeUndefined();
     expect(() => loadRun(join(root, 'rb'))).toThrow(/rb: no such folder; Robust Bird's run is in .*rb_stage2$/);
+    rmSync(join(second, settingsFile));
+    expect(loadRun(second).distances).toEqual(distances); // result.json says that there was a stage 1
+  });
+
+  it('of stage 2 from a pretrained checkpoint has no distances: a stage 1 beside it is another run’s', () => {
+    const second = writeRobustBird('rb', { stage1Pretrained: 'dense.safetensors' });
+    expect(loadRun(second).distances).toBeUndefined();
+    expect(loadRun(join(root, 'rb_stage1')).config).not.toHaveProperty('pruning');
+    rmSync(join(second, 'result.json'));
+    expect(loadRun(second).distances).toBeUndefined();
+    rmSync(join(second, settingsFile));
+    expect(loadRun(second).distances).toBeUndefined();
+  });
+
+  it('of a stage of Robust Bird has the settings of both stages', () => {
+    const second = writeRobustBird('rb', { epochs1: 7, init: 'dense.safetensors' });
+    const both = { stage1: 'sgd', epochs1: 7, init: 'dense.safetensors', pruning: 'channel', density: 0.3 };
+    expect(loadRun(second).config).toMatchObject({ ...both, mode: 'pgd', epochs: 2, saveDir: second });
+    expect(loadRun(join(root, 'rb_stage1')).config).toMatchObject({ ...both, mode: 'sgd', epochs: 7 });
+  });
+
+  it('keeps experiments of Robust Bird apart in the table, by any setting of either stage', () => {
+    const fixed = { stage1: undefined, pruning: 'unstructured' } as const;
+    const experiments: Partial<RobustBirdSettings>[] = [
+      {},
+      { density: 0.5 },
+      { pruning: 'unstructured' },
+      { pruning: 'unstructured', epochs1: 9 },
+      { pruning: 'unstructured', init: 'a.safetensors' },
+      { ...fixed, stage1Pretrained: 'a.safetensors' },
+      { ...fixed, stage1Pretrained: 'b.safetensors' },
+    ];
+    const folders = experiments.flatMap((given, i) =>
+      (i === 1 ? [1, 2, 3] : [1, 2]).map(seed => writeRobustBird(`rb${i}-${seed}`, { ...given, seed })),
+    );
+    const seeds = resultTable(loadRuns(folders, { numbersOnly: true })).map(row => row.seeds);
+    expect(seeds).toEqual(experiments.map((_, i) => (i === 1 ? [1, 2, 3] : [1, 2])));
+    const first = folders.map(path => path.replace(/2$/, '1')).filter((_, i) => i === 0 || i === 4); // seed 1 of .3, seed 3 of .5
+    expect(resultTable(loadRuns(first, { numbersOnly: true }))).toHaveLength(2);
+  });
+
+  it('names the newest round of --imp while the last one has not begun', () => {
+    const imp = join(root, 'imp');
+    for (let k = 0; k <= 10; k++) writeRun(join(imp, `round-${k}`), { ...made, weights: [], masks: [], samples: undefined });
+    mkdirSync(join(imp, 'round-11')); // not begun yet
+    const hint = /imp: the last round of --imp has not begun; give the newest, .*imp[\\/]round-10$/;
+    expect(() => loadRun(imp)).toThrow(hint);
+    expect(() => loadRun(imp)).toThrow(FileError);
+    writeFileSync(join(imp, 'metrics.jsonl'), '{"epoch":0}\n'); // of an earlier run there
+    expect(() => loadRun(imp)).toThrow(hint);
+    expect(loadRun(join(imp, 'round-10')).metrics).toHaveLength(4);
+    writeRun(imp, made);
+    expect(loadRun(imp).label).toBe('Flying Bird');
+  });
+
+  it('names stage 1 of Robust Bird while stage 2 has not begun', () => {
+    const second = writeRobustBird('rb');
+    rmSync(join(second, 'config.json'));
+    rmSync(join(second, 'result.json'));
+    expect(() => loadRun(second)).toThrow(/rb_stage2: stage 2 of Robust Bird has not begun; stage 1 is in .*rb_stage1$/);
+    rmSync(join(second, 'metrics.jsonl'));
+    expect(() => loadRun(second)).toThrow(/rb_stage2: stage 2 of Robust Bird has not begun; stage 1 is in .*rb_stage1$/);
+    rmSync(join(root, 'rb_stage1'), { recursive: true });
+    expect(() => loadRun(second)).toThrow(/rb_stage2: stage 2 of Robust Bird has not begun$/);
   });
 
   it('says that a folder is missing or is no run', () => {

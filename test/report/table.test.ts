@@ -60,6 +60,18 @@ describe('the table of results', () => {
     ]);
   });
 
+  it('keeps apart runs on different folders of images, however a path is written', () => {
+    const on = (seed: number, data: string) => {
+      const made = run('Dense', seed, 0.5, { dataset: 'folder', data });
+      return { ...made, result: { ...made.result, dataset: 'folder' } };
+    };
+    const rows = resultTable([on(1, 'data/a'), on(2, './data/a/'), on(3, 'data/b')]);
+    expect(rows.map(({ method, dataset, seeds }) => [method, dataset, seeds])).toEqual([
+      ['Dense (Dense-1)', 'folder', [1, 2]],
+      ['Dense (Dense-3)', 'folder', [3]],
+    ]);
+  });
+
   it('names no folders where density, data set or architecture tell rows apart', () => {
     const rows = resultTable([0.1, 0.2].flatMap(density => [1, 2].map(seed => run('Flying Bird', seed, 0.5, { density }))));
     expect(rows.map(({ method, seeds }) => [method, seeds])).toEqual([

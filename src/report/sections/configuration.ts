@@ -1,11 +1,12 @@
 /** How the runs were made: what differs between them, what they share, and the formula behind the FLOPs. */
 import { trainFlags } from '../../train/config.ts';
-import { type Flag, flagName } from '../../train/flags.ts';
+import { type Flag, type FlagTable, flagName } from '../../train/flags.ts';
+import { stageFlags } from '../../train/robust-bird/settings.ts';
 import { plain } from '../format.ts';
 import { html, type Markup } from '../markup.ts';
 import { runName, type Section, type StyledRun, section } from './section.ts';
 
-/** A setting or circumstance of a run, by its name; settings of `sparrow train` go by their flags. */
+/** A setting or circumstance of a run, by its name; settings of `sparrow train` and of `sparrow robust-bird` go by their flags. */
 type Facts = Map<string, { text: string; usual: boolean }>;
 
 /** Nothing where no run has a configuration or a result. */
@@ -43,14 +44,15 @@ function differences(names: string[], runs: StyledRun[], facts: Facts[]): Markup
 
 /** A run's settings, and what its result says of where it ran. */
 function factsOf({ config, result }: StyledRun): Facts {
-  const facts: Facts = new Map(Object.entries(config).flatMap(([key, value]) => settingOf(key, value)));
+  const flags: FlagTable = config.pruning === undefined ? trainFlags : { ...trainFlags, ...stageFlags };
+  const facts: Facts = new Map(Object.entries(config).flatMap(([key, value]) => settingOf(key, value, flags)));
   if (!result) return facts;
   const said: [string, string][] = [
     ['--arch', result.arch],
     ['--dataset', result.dataset],
     ['--mode', result.mode],
     ['--seed', Number.isFinite(result.seed) ? plain(result.seed) : ''],
-    ['stage 1, pruning', result.stages ?? ''],
+    ['stage 1, pruning', config.pruning === undefined ? (result.stages ?? '') : ''],
     ['adapter in use', result.adapter],
   ];
   for (const [name, text] of said) if (text !== '' && !facts.has(name)) facts.set(name, { text, usual: false });
@@ -58,12 +60,17 @@ function factsOf({ config, result }: StyledRun): Facts {
 }
 
 /** An entry of config.json: a setting by its flag, anything else by its name. Nothing for what was not set, and for the file's version. */
-function settingOf(key: string, value: unknown): [string, { text: string; usual: boolean }][] {
+function settingOf(key: string, value: unknown, flags: FlagTable): [string, { text: string; usual: boolean }][] {
   if (value === undefined || value === null || key === 'version') return [];
-  const flag = Object.hasOwn(trainFlags, key) ? (trainFlags as Record<string, Flag<unknown>>)[key] : undefined;
+  const flag = Object.hasOwn(flags, key) ? flags[key] : undefined;
   if (!flag) return [[key, { text: write(value), usual: false }]];
-  const text = flag.placeholder ? write(value) : value === flag.given ? 'given' : 'not given';
-  return [[flagName(key, flag), { text, usual: JSON.stringify(value) === JSON.stringify(flag.default) }]];
+  return [[flagName(key, flag), { text: valueText(value, flag), usual: JSON.stringify(value) === JSON.stringify(flag.default) }]];
+}
+
+/** A setting's value as it is given on the command line. */
+export function valueText(value: unknown, flag: Flag<unknown>): string {
+  if (value === undefined) return 'not given';
+  return flag.placeholder ? write(value) : value === flag.given ? 'given' : 'not given';
 }
 
 /** As it is typed: a list with commas. */

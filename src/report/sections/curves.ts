@@ -144,9 +144,9 @@ const metric = (key: Exclude<keyof EpochMetrics, 'layers' | 'events'>, name: str
   text: epoch => format(epoch[key]),
 });
 
-const columns: Column[] = [
+const columnsOf = (run: StyledRun): Column[] => [
   metric('epoch', 'epoch', plain),
-  metric('trainRa', 'train RA', percent),
+  metric('trainRa', isAdversarial(run) ? 'train RA' : 'train accuracy', percent),
   metric('valRa', 'val. RA', percent),
   metric('testRa', 'test RA', percent),
   metric('valSa', 'val. SA', percent),
@@ -170,7 +170,7 @@ function updateText({ iteration, prune, grow }: NonNullable<EpochMetrics['events
 
 /** Every epoch's numbers, folded away; columns that were never measured are left out. */
 function valueTable(run: StyledRun, runs: StyledRun[]): Markup | undefined {
-  const shown = columns.filter(({ text }) => run.metrics.some(epoch => !['', '\u2013'].includes(text(epoch))));
+  const shown = columnsOf(run).filter(({ text }) => run.metrics.some(epoch => !['', '\u2013'].includes(text(epoch))));
   if (shown.length === 0) return undefined;
   return html`<details><summary>Values per epoch${runs.length > 1 && html`: ${runName(run)}`}</summary><div class="scroll" tabindex="0" role="region" aria-label="Values per epoch of ${run.label}"><table class="values"><thead><tr>${shown.map(
     column => html`<th scope="col">${column.name}</th>`,

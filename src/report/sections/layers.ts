@@ -86,28 +86,40 @@ function densityMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
   });
 }
 
-/** The numbers behind the figures: a row a layer, a column a run, the network's total below. */
+/**
+ * The numbers behind the figures: a row a layer, a column a run, the network's total below. A size in which the runs differ stands in
+ * each cell.
+ */
 function table(names: string[], masked: Masked[]): Markup {
-  const sizes = new Map(masked.flatMap(({ counts }) => counts.map(layer => [layer.name, layer.size])));
   const totals = masked.map(({ counts }) => ({ nnz: total(counts.map(l => l.nnz)), size: total(counts.map(l => l.size)) }));
   const starts = masked.map(({ run }) => densitiesOf(run)[0]?.densities);
-  const cell = (layer: Omit<LayerCount, 'name'> | undefined, start?: number): Markup => {
+  const cell = (layer: Kept | undefined, size: number | undefined, start?: number): Markup => {
     if (!layer) return html`<td>\u2013</td>`;
     const density = fraction(layer.nnz / layer.size);
     const before = start === undefined || fraction(start) === density ? undefined : fraction(start);
-    return html`<td>${grouped(layer.nnz)}<small>${density}</small>${before && html`<small>from ${before}</small>`}</td>`;
+    return html`<td>${grouped(layer.nnz)}${size === undefined && ` of ${grouped(layer.size)}`}<small>${density}</small>${before && html`<small>from ${before}</small>`}</td>`;
+  };
+  const cells = (layers: (Kept | undefined)[], from: (number | undefined)[] = []): Markup => {
+    const size = sharedSize(layers);
+    return html`<td>${grouped(size)}</td>${layers.map((layer, i) => cell(layer, size, from[i]))}`;
   };
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Weights kept in each layer"><table class="layers"><thead><tr><th scope="col">layer</th><th scope="col">weights</th>${masked.map(
     ({ run }) => html`<th scope="col">${runName(run)}</th>`,
   )}</tr></thead><tbody>${names.map(
     name =>
-      html`<tr><th scope="row">${layerName(name)}</th><td>${grouped(sizes.get(name))}</td>${masked.map(({ counts }, i) =>
-        cell(
-          counts.find(layer => layer.name === name),
-          starts[i]?.get(name),
-        ),
+      html`<tr><th scope="row">${layerName(name)}</th>${cells(
+        masked.map(({ counts }) => counts.find(layer => layer.name === name)),
+        starts.map(densities => densities?.get(name)),
       )}</tr>`,
-  )}</tbody><tfoot><tr><th scope="row">all</th><td>${grouped(Math.max(...totals.map(t => t.size)))}</td>${totals.map(t => cell(t))}</tr></tfoot></table></div>`;
+  )}</tbody><tfoot><tr><th scope="row">all</th>${cells(totals)}</tr></tfoot></table></div>`;
+}
+
+type Kept = Omit<LayerCount, 'name'>;
+
+/** The size that all runs with a layer have it in; nothing where they differ. */
+function sharedSize(layers: (Kept | undefined)[]): number | undefined {
+  const [size, ...others] = new Set(layers.flatMap(layer => (layer ? [layer.size] : [])));
+  return others.length > 0 ? undefined : size;
 }
 
 const total = (values: number[]): number => values.reduce((sum, value) => sum + value, 0);

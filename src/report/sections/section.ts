@@ -8,6 +8,18 @@ export interface StyledRun extends RunData {
   style: number;
 }
 
+/** Gives each run its style and a label of its own: equal labels get their folder's name, then a number. */
+export function withOwnLabels(runs: readonly RunData[]): StyledRun[] {
+  const shared = (run: RunData): boolean => runs.filter(other => other.label === run.label).length > 1;
+  const seen = new Map<string, number>();
+  return runs.map((run, style) => {
+    const label = shared(run) ? `${run.label} (${run.folder})` : run.label;
+    const times = (seen.get(label) ?? 0) + 1;
+    seen.set(label, times);
+    return { ...run, style, label: times > 1 ? `${label} ${times}` : label };
+  });
+}
+
 export interface Section {
   id: string;
   heading: string;

@@ -76,7 +76,7 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
   if (!run.distances) return undefined;
   const { epochs, matrix, threshold, emerged } = run.distances;
   const last = emerged === undefined ? -1 : epochs.indexOf(emerged);
-  const largest = Math.max(threshold, ...matrix.flat());
+  const largest = Math.max(threshold, ...matrix.map(row => Math.max(...row)));
   const found = emerged === undefined ? 'No ticket emerged' : `The ticket emerged at epoch ${plain(emerged)}`;
   return heatFigure({
     title: titleFor('Distances between masks', run, runs),

@@ -1,4 +1,6 @@
 /** A run's headline numbers: from result.json, or, while the run goes on, from the epochs so far by the same rule; and whether they compare. */
+import { resolve } from 'node:path';
+import { trainFlags } from '../../train/config.ts';
 import type { EpochMetrics, RunData, RunResult } from '../run.ts';
 
 export interface Summary extends Pick<RunResult, 'best' | 'final' | 'gap' | 'flops' | 'density'> {
@@ -17,8 +19,24 @@ export function summarise({ result, metrics }: RunData): Summary {
 /** The data set that a run trains and is tested on. */
 export const dataSetOf = ({ result, config }: RunData): string => result?.dataset || String(config.dataset ?? '');
 
-/** Whether accuracies of the runs may be ranked: they are of the same data set. */
-export const comparable = (runs: readonly RunData[]): boolean => new Set(runs.map(dataSetOf)).size <= 1;
+/** The data set as a key: any folder of images is one of its own, however its path is written. */
+export function imagesOf(run: RunData): string {
+  const name = dataSetOf(run);
+  return name === 'folder' ? `folder ${resolve(String(run.config.data ?? ''))}` : name;
+}
+
+/** Settings that accuracies depend on beside the model: the images used and the attack of evaluation. */
+export const evaluationSettings = ['evalLimit', 'norm', 'testEps', 'testStep', 'testGamma', 'testRandinit'] as const;
+
+/** The value of such a setting; one that an older config.json lacks has its default. */
+export const evaluationValue = ({ config }: RunData, name: (typeof evaluationSettings)[number]): unknown =>
+  config[name] ?? trainFlags[name].default;
+
+/** Whether accuracies of the runs may be ranked: they are of the same images, under the same attack. */
+export function comparable(runs: readonly RunData[]): boolean {
+  const evaluations = runs.map(run => [imagesOf(run), ...evaluationSettings.map(name => evaluationValue(run, name))]);
+  return new Set(evaluations.map(evaluation => JSON.stringify(evaluation))).size <= 1;
+}
 
 /** Best is the epoch of the highest validation RA, the first one of equals. */
 function soFar(metrics: EpochMetrics[]): Omit<Summary, 'finished' | 'difference'> {
