@@ -1,6 +1,6 @@
 /** Whole training runs on the real device: what a run leaves behind, masks over epochs, and resuming to the same bits. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -316,6 +316,28 @@ describe('a training run', () => {
     const notices: string[] = [];
     await run({ saveDir: newFolder(), epochs: 1, mode: 'sgd', resume: true }, { onNotice: line => void notices.push(line) });
     expect(notices.join()).toMatch(/nothing to resume .* starting from the beginning/);
+  });
+
+  it('shows nothing of the run that it takes the place of: neither its images, nor its page, nor its best checkpoints', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, mode: 'sgd', epochs: 1 });
+    writeFileSync(join(saveDir, 'report.html'), 'its page');
+    const begun: string[][] = [];
+    const shouldStop = () => begun.push(readdirSync(saveDir).sort()) > 0;
+    await run({ saveDir, mode: 'sgd', epochs: 1, lr: 0.02 }, { shouldStop });
+    expect(begun[0]).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
+  });
+
+  it('starts from its folder’s own best checkpoint, also where it goes on before its first save', async () => {
+    const saveDir = newFolder();
+    const settings = { saveDir, mode: 'sgd', epochs: 1 } as const;
+    await run(settings);
+    const again = { ...settings, init: join(saveDir, 'best-ra.safetensors'), lr: 0.02 };
+    const killed = () => {
+      throw new Error('killed');
+    };
+    await expect(run(again, { onProgress: killed })).rejects.toThrow('killed');
+    expect((await run({ ...again, resume: true })).interrupted).toBe(false);
   });
 
   it.each<[string, boolean]>([

@@ -84,7 +84,7 @@ class Stages {
     const { settings, second } = this;
     for (const folder of settings.stage1 === undefined ? [second] : [this.first, second]) {
       folder.prepare();
-      if (!this.resuming) folder.discard();
+      if (!this.resuming) folder.discard(settings.init ?? settings.stage1Pretrained);
     }
     writeFileAtomic(second.file(settingsFile), `${JSON.stringify(settings, null, 2)}\n`);
   }
