@@ -39,7 +39,12 @@ export interface LoopOptions {
   label?: string;
   onMaskUpdate?: OnMaskUpdate;
   watch?: EpochWatch;
+  /** Adds to the result what only the caller knows: `result.json` is written once, with it. Not for `--imp`, which adds up its rounds so. */
+  readonly complete?: Complete;
 }
+
+/** From the result of a run alone to what its `result.json` holds. */
+export type Complete = (result: TrainResult) => TrainResult;
 
 /** What a loop is told beside its settings. */
 interface LoopContext extends LoopOptions, Round {
@@ -378,7 +383,7 @@ export class Loop {
     await saveSamples(device, learner.scored, splits.test, attack, data, config.seed, this.folder.file('samples.safetensors'));
     const mode = trainingModes[config.mode];
     const images = mode.passes(config.trainStep, learner.modeSettings) * data.train.count;
-    const result = summarise(config, history, {
+    const alone = summarise(config, history, {
       label: this.options.label ?? defaultLabel(config),
       flops: countWork(learner.macs(), history, images, mode.passesText),
       adapter: device.adapter.description,
@@ -386,6 +391,7 @@ export class Loop {
       firstStep: this.firstStep,
       trainRa: train.ra,
     });
+    const result = this.options.complete?.(alone) ?? alone;
     this.folder.saveResult(result);
     return result;
   }

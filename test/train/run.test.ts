@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodePth } from '../../src/data/pth-writer.ts';
 import type { StoredTensor } from '../../src/data/safetensors.ts';
 import { shapes } from '../../src/data/shapes.ts';
@@ -14,7 +14,7 @@ import { createModel } from '../../src/nn/models/index.ts';
 import { readState } from '../../src/nn/state.ts';
 import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import type { ColdStart, RunHooks } from '../../src/train/api.ts';
+import type { ColdStart, RunHooks, TrainResult } from '../../src/train/api.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
 import { RunFolder } from '../../src/train/folder.ts';
 import type { EpochMetrics } from '../../src/train/metrics.ts';
@@ -236,6 +236,36 @@ describe('a training run', () => {
         `cannot resume ${join(saveDir, 'round-0')} with other settings: --lr was 0.05, now 0.02`,
       );
     });
+  });
+
+  it('has its result on the disk whole or not at all: one that cannot be completed is not there, and --resume completes it', async () => {
+    const saveDir = newFolder();
+    const config = resolveConfig({ ...small, saveDir, mode: 'sgd', epochs: 1 });
+    const folder = new RunFolder(saveDir);
+    const killed = () => {
+      throw new Error('killed');
+    };
+    await expect(trainRun(config, {}, { device, data, complete: killed })).rejects.toThrow('killed');
+    expect([folder.loadResult(), folder.loadCheckpoint()!.epoch]).toEqual([undefined, 1]);
+    const complete = (result: TrainResult) => ({ ...result, label: 'completed' });
+    const outcome = await trainRun({ ...config, resume: true }, {}, { device, data, complete });
+    expect(outcome).toMatchObject({ interrupted: false, result: { label: 'completed' } });
+    expect(outcome).toEqual({ interrupted: false, result: folder.loadResult() });
+  });
+
+  it('writes the result of its rounds once, with the sums', async () => {
+    const [saveDir, saves] = [newFolder(), vi.spyOn(RunFolder.prototype, 'saveResult')];
+    const rounds = { imp: true, density: 0.5, impRate: 0.5, mode: 'sgd', epochs: 1 } as const;
+    const outcome = await run({ ...rounds, saveDir });
+    const written = saves.mock.calls.map(([result]) => result);
+    saves.mockRestore();
+    const [first, last] = ['round-0', ''].map(name => new RunFolder(join(saveDir, name)).loadResult()!);
+    expect(written).toEqual([first, last]);
+    expect(outcome).toEqual({ interrupted: false, result: last });
+    const passes = 3 * 56; // of sgd, over all images
+    expect(last.flops.trainingDense).toBe(first.flops.trainingDense + passes * last.flops.inferenceDense);
+    expect(last.flops.trainingReal).toBe(first.flops.trainingReal + passes * last.flops.inferenceReal);
+    expect(last.seconds).toBeGreaterThan(first.seconds);
   });
 
   it('prunes in rounds where another run has been: refused with --resume, begun anew without, which then goes on to its end', async () => {
