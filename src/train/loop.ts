@@ -330,13 +330,13 @@ export class Loop {
     Pick<EpochHistory, 'density' | 'deathRate' | 'fired' | 'maskDistance' | 'layers' | 'events'>
   > {
     const { config, perEpoch, epoch } = this;
-    const { masks } = this.learner;
+    const { masks, moves } = this.learner;
     if (!masks) return { density: this.learner.remaining, deathRate: 0, fired: 1 };
     return {
       density: masks.density(),
-      deathRate: rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch),
+      deathRate: moves ? rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch) : 0,
       fired: await masks.firedRate(),
-      ...(this.learner.moves ? { maskDistance: await masks.distance() } : {}),
+      ...(moves ? { maskDistance: await masks.distance() } : {}),
       layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })),
       events: this.state.events,
     };

@@ -18,6 +18,7 @@ export interface EpochHistory {
   /** Of all maskable weights; 1 without a mask. */
   readonly density: number;
   readonly deathRate: number;
+  /** At the end of the epoch; 0 where masks stay. */
   /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
   readonly fired: number;
   /** Weights whose mask is another than at the end of the epoch before, as a fraction of all maskable ones; absent where masks stay. */

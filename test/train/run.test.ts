@@ -77,6 +77,7 @@ describe('a training run', () => {
     const result = JSON.parse(readFileSync(join(saveDir, 'result.json'), 'utf8'));
     expect(result.difference.ra).toBeCloseTo(result.best.testRa - result.final.testRa, 12);
     expect(result.flops.inferenceReal).toBeLessThan(result.flops.inferenceDense);
+    expect(rows.map(r => r.deathRate > 0)).toEqual([true, true]);
     const { seconds, opening, compiling } = result.firstStep;
     expect(starts).toEqual([result.firstStep]);
     expect(Math.min(opening, compiling)).toBeGreaterThan(0);
@@ -197,6 +198,7 @@ describe('a training run', () => {
     );
     const last = metrics(whole).reduce((n, { seconds }) => n + seconds, 0);
     expect(all).toBeGreaterThan(before + last);
+    for (const name of ['round-0', 'round-1', '']) expect(metrics(join(whole, name)).every(r => r.deathRate === 0)).toBe(true);
     for (const stop of [3, 12, 1000]) {
       let asked = 0;
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
