@@ -172,7 +172,7 @@ export class Loop {
       const speed = first < this.perEpoch ? images / ((performance.now() - this.epochBegun) / 1000) : undefined;
       const metrics = await this.closeEpoch(speed);
       if (!metrics) return this.interrupted();
-      this.hooks.onEpoch?.(metrics);
+      this.hooks.onEpoch?.(metrics, this.config.mode);
       if (this.hooks.shouldStop?.()) return this.interrupted();
     }
     const result = await this.finish();
