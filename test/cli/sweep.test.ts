@@ -315,6 +315,11 @@ describe('a sweep', () => {
     ],
     [
       'no folder',
+    [
+      'a score',
+      ['--grid', 'seed=1', '--', ...quick, '--eval', '--pretrained', 'x', '--save-dir', 'x'],
+      /a sweep trains, and --eval does not: leave it out, or score checkpoints with sparrow eval$/,
+    ],
       ['--grid', 'seed=1', '--', ...quick],
       /--save-dir is required in the command: each run's folder, such as runs\/\{seed\}$/,
     ],
