@@ -28,11 +28,12 @@ export async function withProgress<T>(
     return await work({
       onProgress: progress => display.update(progress),
       onNotice: line => display.note(`sparrow: ${line}`),
-      onEpoch: m => {
+      onEpoch: (m, mode) => {
         if (options.quiet) return;
+        const train = `train ${mode === 'sgd' ? 'accuracy' : 'RA'} ${percent(m.trainRa)}`;
         const val = `val SA ${percent(m.valSa)} RA ${percent(m.valRa)}`;
         const test = `test SA ${percent(m.testSa)} RA ${percent(m.testRa)}`;
-        display.note(`epoch ${m.epoch}  train RA ${percent(m.trainRa)}  ${val}  ${test}  density ${m.density.toFixed(4)}`);
+        display.note(`epoch ${m.epoch}  ${train}  ${val}  ${test}  density ${m.density.toFixed(4)}`);
       },
       onFirstStep: start => {
         if (!options.quiet) display.note(coldStartText(start));

@@ -1,6 +1,7 @@
 /** What runs tell the program around them while they work, and what they hand back: the boundary between training and a terminal. */
 import type { KernelTime } from '../device/index.ts';
 import type { EpochMetrics } from './metrics.ts';
+import type { ModeName } from './modes/index.ts';
 
 /** How far a piece of work is. */
 export interface Progress {
@@ -16,7 +17,8 @@ export interface Progress {
 /** Calls that a run makes. All are optional and must return quickly. */
 export interface RunHooks {
   onProgress?(progress: Progress): void;
-  onEpoch?(metrics: EpochMetrics): void;
+  /** `mode` is the run's: with `sgd` the accuracy on the training batches, `trainRa`, is that of clean images. */
+  onEpoch?(metrics: EpochMetrics, mode: ModeName): void;
   /** A line for the user: where a run resumes, that a mask was updated. */
   onNotice?(line: string): void;
   /** With `--profile`, once when the run ends or is interrupted: time on the device by kernel, the largest first. */

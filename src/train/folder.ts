@@ -3,7 +3,7 @@
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  */
 import { existsSync, realpathSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import type { TrainResult } from './api.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
@@ -25,21 +25,27 @@ export class RunFolder {
     ensureWritableFolder(this.path);
   }
 
-  /** Forgets an earlier run in this folder, so that no later one goes on from there. Its settings go last: nothing is left that they do not guard. */
-  discard(): void {
-    for (const name of ['checkpoint.safetensors', 'result.json', 'config.json']) this.remove(name);
+  /**
+   * Forgets an earlier run in this folder: no later one goes on from there, and nothing that it left is taken for what a later one made. Its settings go last:
+   * nothing is left that they do not guard.
+   * @param start the file that the later run starts from: a best checkpoint stays until that run has its own
+   */
+  discard(start?: string): void {
+    for (const name of ['best-ra.safetensors', 'best-sa.safetensors'])
+      if (start === undefined || resolve(start) !== resolve(this.file(name))) this.remove(name);
+    const others = ['checkpoint.safetensors', 'samples.safetensors', 'distances.json', 'report.html', 'result.json'];
+    for (const name of [...others, 'config.json']) this.remove(name);
   }
 
   /**
-   * Prepares this folder for a run that goes on here from another's checkpoint: an earlier run in it is forgotten, its best checkpoints give way to those
-   * of the source. Nothing happens where both paths lead to the same folder. To be called before the checkpoint is saved here.
+   * Prepares this folder for a run that goes on here from another's checkpoint: an earlier run in it is forgotten, and the best checkpoints are those of
+   * the source. Nothing happens where both paths lead to the same folder. To be called before the checkpoint is saved here.
    */
   takeOver(source: RunFolder): void {
     if (realpathSync(source.path) === realpathSync(this.path)) return;
     this.discard();
     for (const name of ['best-ra.safetensors', 'best-sa.safetensors']) {
       if (source.has(name)) writeFileAtomic(this.file(name), readFileBytes(source.file(name)));
-      else this.remove(name);
     }
   }
 

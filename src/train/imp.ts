@@ -8,6 +8,7 @@ import { UsageError } from '../errors.ts';
 import type { RunHooks, TrainOutcome, TrainResult } from './api.ts';
 import type { TrainConfig } from './config.ts';
 import { RunFolder } from './folder.ts';
+import type { Complete } from './loop.ts';
 
 /** What a round starts from. */
 export interface Ticket {
@@ -27,6 +28,8 @@ export interface Round {
   readonly keepEpoch?: number;
   /** The folders of the rounds after it: what an earlier run left there is forgotten when this one begins anew. */
   readonly later?: readonly RunFolder[];
+  /** Of the last round: adds the work and the time of those before. */
+  readonly complete?: Complete;
 }
 
 type TrainRound = (config: TrainConfig, hooks: RunHooks, round: Round) => Promise<TrainOutcome>;
@@ -45,6 +48,15 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
   const densities = roundDensities(config.density, config.impRate);
   const folders = densities.map((_, k) => (k === densities.length - 1 ? whole : new RunFolder(whole.file(`round-${k}`))));
   const results: TrainResult[] = [];
+  const complete = (final: TrainResult): TrainResult => {
+    const sum = (what: (result: TrainResult) => number) => [...results, final].reduce((total, r) => total + what(r), 0);
+    const { flops } = final;
+    return {
+      ...final,
+      flops: { ...flops, trainingDense: sum(r => r.flops.trainingDense), trainingReal: sum(r => r.flops.trainingReal) },
+      seconds: sum(r => r.seconds),
+    };
+  };
   for (const [k, folder] of folders.entries()) {
     const last = k === folders.length - 1;
     const done = config.resume && !last ? folder.loadResult() : undefined;
@@ -65,17 +77,9 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
               first: folders[0],
             },
           };
-    const outcome = await train({ ...config, saveDir: folder.path }, hooks, round);
+    const outcome = await train({ ...config, saveDir: folder.path }, hooks, { ...round, ...(last && { complete }) });
     if (outcome.interrupted) return outcome;
     results.push(outcome.result);
   }
-  const final = results.at(-1)!;
-  const sum = (what: (result: TrainResult) => number) => results.reduce((total, r) => total + what(r), 0);
-  const result = {
-    ...final,
-    flops: { ...final.flops, trainingDense: sum(r => r.flops.trainingDense), trainingReal: sum(r => r.flops.trainingReal) },
-    seconds: sum(r => r.seconds),
-  };
-  whole.saveResult(result);
-  return { interrupted: false, result };
+  return { interrupted: false, result: results.at(-1)! };
 }

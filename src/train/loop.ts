@@ -39,7 +39,12 @@ export interface LoopOptions {
   label?: string;
   onMaskUpdate?: OnMaskUpdate;
   watch?: EpochWatch;
+  /** Adds to the result what only the caller knows: `result.json` is written once, with it. Not for `--imp`, which adds up its rounds so. */
+  readonly complete?: Complete;
 }
+
+/** From the result of a run alone to what its `result.json` holds. */
+export type Complete = (result: TrainResult) => TrainResult;
 
 /** What a loop is told beside its settings. */
 interface LoopContext extends LoopOptions, Round {
@@ -167,7 +172,7 @@ export class Loop {
       const speed = first < this.perEpoch ? images / ((performance.now() - this.epochBegun) / 1000) : undefined;
       const metrics = await this.closeEpoch(speed);
       if (!metrics) return this.interrupted();
-      this.hooks.onEpoch?.(metrics);
+      this.hooks.onEpoch?.(metrics, this.config.mode);
       if (this.hooks.shouldStop?.()) return this.interrupted();
     }
     const result = await this.finish();
@@ -325,13 +330,13 @@ export class Loop {
     Pick<EpochHistory, 'density' | 'deathRate' | 'fired' | 'maskDistance' | 'layers' | 'events'>
   > {
     const { config, perEpoch, epoch } = this;
-    const { masks } = this.learner;
+    const { masks, moves } = this.learner;
     if (!masks) return { density: this.learner.remaining, deathRate: 0, fired: 1 };
     return {
       density: masks.density(),
-      deathRate: rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch),
+      deathRate: moves ? rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch) : 0,
       fired: await masks.firedRate(),
-      ...(this.learner.moves ? { maskDistance: await masks.distance() } : {}),
+      ...(moves ? { maskDistance: await masks.distance() } : {}),
       layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })),
       events: this.state.events,
     };
@@ -378,7 +383,7 @@ export class Loop {
     await saveSamples(device, learner.scored, splits.test, attack, data, config.seed, this.folder.file('samples.safetensors'));
     const mode = trainingModes[config.mode];
     const images = mode.passes(config.trainStep, learner.modeSettings) * data.train.count;
-    const result = summarise(config, history, {
+    const alone = summarise(config, history, {
       label: this.options.label ?? defaultLabel(config),
       flops: countWork(learner.macs(), history, images, mode.passesText),
       adapter: device.adapter.description,
@@ -386,6 +391,7 @@ export class Loop {
       firstStep: this.firstStep,
       trainRa: train.ra,
     });
+    const result = this.options.complete?.(alone) ?? alone;
     this.folder.saveResult(result);
     return result;
   }

@@ -7,6 +7,7 @@
 export interface EpochHistory {
   /** From 0. */
   readonly epoch: number;
+  /** On the training batches as they were trained on: attacked, but with `--mode sgd`. */
   readonly trainRa: number;
   readonly valSa: number;
   readonly valRa: number;
@@ -17,6 +18,7 @@ export interface EpochHistory {
   readonly lr: number;
   /** Of all maskable weights; 1 without a mask. */
   readonly density: number;
+  /** At the end of the epoch; 0 where masks stay. */
   readonly deathRate: number;
   /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
   readonly fired: number;

@@ -65,7 +65,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
         await loop.save();
       } else {
         await loop.begin(start);
-        for (const begun of [folder, ...(round.later ?? [])]) begun.discard();
+        for (const begun of [folder, ...(round.later ?? [])]) begun.discard(from);
       }
       folder.saveKernels(kernels ?? encodeChoices(device));
       // last: the folder never holds this configuration beside another run's checkpoint, which a resume would take for this run's

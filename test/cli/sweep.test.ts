@@ -107,7 +107,9 @@ function run(
   });
   return new Promise(resolve => {
     child.on('close', code => {
-      const lines = out.stderr.split('\n').filter(line => line && !/^(epoch |Warning: maxDynamic)/.test(line));
+      const lines = out.stderr
+        .split('\n')
+        .filter(line => line && !/^(epoch |robust generalisation gap|Warning: maxDynamic)/.test(line));
       resolve({ code, stdout: out.stdout, lines });
     });
   });
@@ -312,6 +314,11 @@ describe('a sweep', () => {
         ...['--stage2', 'sgd', '--epochs2', '1', '--pruning', 'channel', '--density', '0.5', '--save-dir', 'x'],
       ],
       /--stage1 and --stage1-pretrained: a pretrained checkpoint takes the place of stage 1; give one of them$/,
+    ],
+    [
+      'a score',
+      ['--grid', 'seed=1', '--', ...quick, '--eval', '--pretrained', 'x', '--save-dir', 'x'],
+      /a sweep trains, and --eval does not: leave it out, or score checkpoints with sparrow eval$/,
     ],
     [
       'no folder',

@@ -78,6 +78,28 @@ it('takes over the best checkpoints of a run that goes on here, and keeps nothin
   expect(readFileSync(run.file('best-ra.safetensors'), 'utf8')).toBe('best of the source');
 });
 
+it('forgets all that an earlier run would be taken by, its settings last', () => {
+  const forgotten = ['best-ra', 'best-sa', 'checkpoint', 'samples'].map(name => `${name}.safetensors`);
+  const names = [...forgotten, 'config.json', 'distances.json', 'notes.txt', 'report.html', 'result.json'];
+  for (const name of names) writeFileSync(run.file(name), 'of an earlier run');
+  const removed: string[] = [];
+  const remove = run.remove.bind(run);
+  run.remove = name => {
+    removed.push(name);
+    remove(name);
+  };
+  run.discard();
+  expect([readdirSync(run.path), removed.at(-1)]).toEqual([['notes.txt'], 'config.json']);
+});
+
+it('keeps the best checkpoint that a later run starts from, by whatever path', () => {
+  for (const start of [run.file('best-ra.safetensors'), `${root}/deep/../deep/run/best-ra.safetensors`]) {
+    for (const name of ['best-ra.safetensors', 'best-sa.safetensors']) writeFileSync(run.file(name), 'of an earlier run');
+    run.discard(start);
+    expect(readdirSync(run.path)).toEqual(['best-ra.safetensors']);
+  }
+});
+
 it('keeps everything where a run goes on in its own folder, by whatever path', () => {
   for (const name of ['best-ra.safetensors', 'checkpoint.safetensors', 'config.json']) writeFileSync(run.file(name), 'its own');
   symlinkSync(run.path, join(root, 'link'));

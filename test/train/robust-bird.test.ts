@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { encodeSafetensors, type StoredTensor } from '../../src/data/safetensors.ts';
 import { shapes } from '../../src/data/shapes.ts';
 import { FileError, UsageError } from '../../src/errors.ts';
@@ -161,6 +161,8 @@ describe('stage 2', () => {
     }
     expect(result.density).toBe(ticket.filter(Boolean).length / ticket.length);
     const [one, two] = [first.loadResult()!, result];
+    const pgd = one.flops.formula.replace('(3)', '(3 + 2·attack steps)');
+    expect(two.flops.formula).toBe(`stage 1: ${one.flops.formula}; stage 2: ${pgd}; training is their sum`);
     expect(two.flops.trainingDense).toBe(one.flops.trainingDense + 2 * 16 * 7 * two.flops.inferenceDense);
     expect(two.flops.trainingReal).toBe(one.flops.trainingReal + 2 * 16 * 7 * two.flops.inferenceReal);
     expect(JSON.parse(readFileSync(second.file('result.json'), 'utf8'))).toEqual(result);
@@ -207,6 +209,22 @@ describe('stage 2', () => {
     const work = await layerWork(model, identityOf(metadata) as Checkpoint, path);
     expect([...work.values()].reduce((a, b) => a + b)).toBe(result.flops.inferenceReal);
   });
+});
+
+it('writes the result of each stage once, with the ticket, the work and the time of what was before; a lost one comes back', async () => {
+  const saves = vi.spyOn(RunFolder.prototype, 'saveResult');
+  const { saveDir, result, first, second } = await train({});
+  const written = saves.mock.calls.map(([what]) => what);
+  saves.mockRestore();
+  expect(written).toEqual([first.loadResult(), result]);
+  expect(result.flops.formula).toBe(first.loadResult()!.flops.formula); // both stages are sgd: one formula says all
+  const { emerged, epoch } = result.ticket;
+  expect([emerged, epoch, written[0]]).toEqual([false, 0, expect.objectContaining({ ticket: result.ticket })]);
+  for (const folder of [first, second]) folder.remove('result.json');
+  const again = await run({ saveDir, resume: true });
+  expect(again).toEqual({ interrupted: false, result: second.loadResult() });
+  expect({ ...second.loadResult(), seconds: 0 }).toEqual({ ...result, seconds: 0, firstStep: undefined });
+  expect(first.loadResult()).toMatchObject({ ticket: result.ticket });
 });
 
 /** Same bits after any interruption, in whichever stage. */

@@ -1,10 +1,10 @@
 /** Whole training runs on the real device: what a run leaves behind, masks over epochs, and resuming to the same bits. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { encodePth } from '../../src/data/pth-writer.ts';
 import type { StoredTensor } from '../../src/data/safetensors.ts';
 import { shapes } from '../../src/data/shapes.ts';
@@ -14,7 +14,7 @@ import { createModel } from '../../src/nn/models/index.ts';
 import { readState } from '../../src/nn/state.ts';
 import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import type { ColdStart, RunHooks } from '../../src/train/api.ts';
+import type { ColdStart, RunHooks, TrainResult } from '../../src/train/api.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
 import { RunFolder } from '../../src/train/folder.ts';
 import type { EpochMetrics } from '../../src/train/metrics.ts';
@@ -77,6 +77,7 @@ describe('a training run', () => {
     const result = JSON.parse(readFileSync(join(saveDir, 'result.json'), 'utf8'));
     expect(result.difference.ra).toBeCloseTo(result.best.testRa - result.final.testRa, 12);
     expect(result.flops.inferenceReal).toBeLessThan(result.flops.inferenceDense);
+    expect(rows.map(r => r.deathRate > 0)).toEqual([true, true]);
     const { seconds, opening, compiling } = result.firstStep;
     expect(starts).toEqual([result.firstStep]);
     expect(Math.min(opening, compiling)).toBeGreaterThan(0);
@@ -197,6 +198,7 @@ describe('a training run', () => {
     );
     const last = metrics(whole).reduce((n, { seconds }) => n + seconds, 0);
     expect(all).toBeGreaterThan(before + last);
+    for (const name of ['round-0', 'round-1', '']) expect(metrics(join(whole, name)).every(r => r.deathRate === 0)).toBe(true);
     for (const stop of [3, 12, 1000]) {
       let asked = 0;
       await run({ ...settings, saveDir, resume: stop > 3 }, { shouldStop: () => ++asked >= stop });
@@ -236,6 +238,36 @@ describe('a training run', () => {
         `cannot resume ${join(saveDir, 'round-0')} with other settings: --lr was 0.05, now 0.02`,
       );
     });
+  });
+
+  it('has its result on the disk whole or not at all: one that cannot be completed is not there, and --resume completes it', async () => {
+    const saveDir = newFolder();
+    const config = resolveConfig({ ...small, saveDir, mode: 'sgd', epochs: 1 });
+    const folder = new RunFolder(saveDir);
+    const killed = () => {
+      throw new Error('killed');
+    };
+    await expect(trainRun(config, {}, { device, data, complete: killed })).rejects.toThrow('killed');
+    expect([folder.loadResult(), folder.loadCheckpoint()!.epoch]).toEqual([undefined, 1]);
+    const complete = (result: TrainResult) => ({ ...result, label: 'completed' });
+    const outcome = await trainRun({ ...config, resume: true }, {}, { device, data, complete });
+    expect(outcome).toMatchObject({ interrupted: false, result: { label: 'completed' } });
+    expect(outcome).toEqual({ interrupted: false, result: folder.loadResult() });
+  });
+
+  it('writes the result of its rounds once, with the sums', async () => {
+    const [saveDir, saves] = [newFolder(), vi.spyOn(RunFolder.prototype, 'saveResult')];
+    const rounds = { imp: true, density: 0.5, impRate: 0.5, mode: 'sgd', epochs: 1 } as const;
+    const outcome = await run({ ...rounds, saveDir });
+    const written = saves.mock.calls.map(([result]) => result);
+    saves.mockRestore();
+    const [first, last] = ['round-0', ''].map(name => new RunFolder(join(saveDir, name)).loadResult()!);
+    expect(written).toEqual([first, last]);
+    expect(outcome).toEqual({ interrupted: false, result: last });
+    const passes = 3 * 56; // of sgd, over all images
+    expect(last.flops.trainingDense).toBe(first.flops.trainingDense + passes * last.flops.inferenceDense);
+    expect(last.flops.trainingReal).toBe(first.flops.trainingReal + passes * last.flops.inferenceReal);
+    expect(last.seconds).toBeGreaterThan(first.seconds);
   });
 
   it('prunes in rounds where another run has been: refused with --resume, begun anew without, which then goes on to its end', async () => {
@@ -316,6 +348,28 @@ describe('a training run', () => {
     const notices: string[] = [];
     await run({ saveDir: newFolder(), epochs: 1, mode: 'sgd', resume: true }, { onNotice: line => void notices.push(line) });
     expect(notices.join()).toMatch(/nothing to resume .* starting from the beginning/);
+  });
+
+  it('shows nothing of the run that it takes the place of: neither its images, nor its page, nor its best checkpoints', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, mode: 'sgd', epochs: 1 });
+    writeFileSync(join(saveDir, 'report.html'), 'its page');
+    const begun: string[][] = [];
+    const shouldStop = () => begun.push(readdirSync(saveDir).sort()) > 0;
+    await run({ saveDir, mode: 'sgd', epochs: 1, lr: 0.02 }, { shouldStop });
+    expect(begun[0]).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
+  });
+
+  it('starts from its folder’s own best checkpoint, also where it goes on before its first save', async () => {
+    const saveDir = newFolder();
+    const settings = { saveDir, mode: 'sgd', epochs: 1 } as const;
+    await run(settings);
+    const again = { ...settings, init: join(saveDir, 'best-ra.safetensors'), lr: 0.02 };
+    const killed = () => {
+      throw new Error('killed');
+    };
+    await expect(run(again, { onProgress: killed })).rejects.toThrow('killed');
+    expect((await run({ ...again, resume: true })).interrupted).toBe(false);
   });
 
   it.each<[string, boolean]>([

@@ -27,6 +27,8 @@ export interface Traces {
 export const sweepable: Readonly<Record<string, (command: Command, saveDir: string) => Traces>> = {
   train(command, saveDir) {
     const config = resolveConfig(givenFlags(command, trainFlags));
+    if (config.eval)
+      throw new UsageError('a sweep trains, and --eval does not: leave it out, or score checkpoints with sparrow eval');
     const end = new RunFolder(saveDir);
     return {
       end,

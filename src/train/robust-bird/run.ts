@@ -84,7 +84,7 @@ class Stages {
     const { settings, second } = this;
     for (const folder of settings.stage1 === undefined ? [second] : [this.first, second]) {
       folder.prepare();
-      if (!this.resuming) folder.discard();
+      if (!this.resuming) folder.discard(settings.init ?? settings.stage1Pretrained);
     }
     writeFileAtomic(second.file(settingsFile), `${JSON.stringify(settings, null, 2)}\n`);
   }
@@ -93,24 +93,24 @@ class Stages {
   private async stage1(): Promise<Beginning | undefined> {
     const { settings, first, hooks } = this;
     const watch = new EarlyBirdWatch(first, settings.pruning, settings.density);
+    const checkpoint = first.file('checkpoint.safetensors');
+    const ticketOf = ({ final: { epoch } }: TrainResult) => ({ emerged: watch.over, epoch, checkpoint });
+    const complete = (alone: TrainResult) => ({ ...alone, ticket: ticketOf(alone) });
     let result = this.resuming ? first.loadResult() : undefined;
     if (result) watch.begin(result.final.epoch + 1);
     else {
       hooks.onNotice?.(`stage 1: ${settings.stage1} until the ticket emerges, ${settings.epochs1} epochs at most`);
-      const outcome = await this.run(1, { watch, label: 'Robust Bird, stage 1' });
+      const outcome = await this.run(1, { watch, complete, label: 'Robust Bird, stage 1' });
       if (outcome.interrupted) return undefined;
       result = outcome.result;
     }
     watch.discardMasks();
-    const { epoch } = result.final;
-    const ticket = { emerged: watch.over, epoch, checkpoint: first.file('checkpoint.safetensors') };
+    const ticket = ticketOf(result);
     hooks.onNotice?.(
       ticket.emerged
-        ? `the ticket emerged in epoch ${epoch}: its mask is within ${watch.record().threshold} of those of the four epochs before`
-        : `no ticket emerged in ${epoch + 1} epochs: the network of the last is pruned`,
+        ? `the ticket emerged in epoch ${ticket.epoch}: its mask is within ${watch.record().threshold} of those of the four epochs before`
+        : `no ticket emerged in ${ticket.epoch + 1} epochs: the network of the last is pruned`,
     );
-    const withTicket = { ...result, ticket };
-    first.saveResult(withTicket);
     return { ticket, result };
   }
 
@@ -125,20 +125,17 @@ class Stages {
         : `stage 2: ${stage2} at density ${density}, ${epochs2} epochs`,
     );
     const start = drawn.channels ? second.file('ticket.safetensors') : ticket.checkpoint;
-    const outcome = await this.run(2, { start, label: pruning === 'channel' ? 'Robust Bird, channels' : 'Robust Bird' });
-    if (outcome.interrupted) return outcome;
-    const { flops, seconds } = outcome.result;
-    const trained = (key: 'trainingDense' | 'trainingReal') => flops[key] + (before?.flops[key] ?? 0);
-    const result: RobustBirdResult = {
-      ...outcome.result,
-      flops: { ...flops, trainingDense: trained('trainingDense'), trainingReal: trained('trainingReal') },
-      seconds: seconds + (before?.seconds ?? 0),
+    const complete = (alone: TrainResult): RobustBirdResult => ({
+      ...alone,
+      flops: before ? workOfBoth(before.flops, alone.flops) : alone.flops,
+      seconds: alone.seconds + (before?.seconds ?? 0),
       pruning,
       stage1: stage1 ?? null,
       ticket: drawn,
-    };
-    second.saveResult(result);
-    return { interrupted: false, result };
+    });
+    const label = pruning === 'channel' ? 'Robust Bird, channels' : 'Robust Bird';
+    const outcome = await this.run(2, { start, label, complete });
+    return outcome.interrupted ? outcome : { interrupted: false, result: outcome.result as RobustBirdResult }; // completed
   }
 
   /** Writes the pruned network, which stage 2 starts from, as `ticket.safetensors`. */
@@ -158,4 +155,17 @@ class Stages {
     const named: RunHooks = { ...hooks, onProgress: p => hooks.onProgress?.({ ...p, label: `stage ${stage}: ${p.label}` }) };
     return trainRun({ ...stageConfig(settings, stage), resume }, named, { ...options, device, data });
   }
+}
+
+/** The network of stage 2, and the training of both; the formula says which mode made how many passes. */
+function workOfBoth(first: TrainResult['flops'], second: TrainResult['flops']): TrainResult['flops'] {
+  return {
+    ...second,
+    trainingDense: first.trainingDense + second.trainingDense,
+    trainingReal: first.trainingReal + second.trainingReal,
+    formula:
+      first.formula === second.formula
+        ? second.formula
+        : `stage 1: ${first.formula}; stage 2: ${second.formula}; training is their sum`,
+  };
 }
