@@ -138,10 +138,16 @@ const beyondConfig: readonly (keyof RobustBirdSettings)[] = [
   'density',
 ];
 
-/** robust-bird.json of a stage's run, which lies in the folder of stage 2; a stage 1 that it did not train is another run's. */
+/**
+ * robust-bird.json of a stage's run, which lies in the folder of stage 2. A stage 1 that it did not train is another run's, and so is a
+ * finished run in the folder of stage 2 that pruned nothing: a `train` that took its place.
+ */
 function robustBirdOf(folder: string): Json | undefined {
-  const settings = readJson(join(stageFolder(folder, 2), settingsFile));
-  return stageName.exec(folder)?.[1] === '1' && settings?.stage1 === undefined ? undefined : settings;
+  const second = stageFolder(folder, 2);
+  const settings = readJson(join(second, settingsFile));
+  const isFirst = stageName.exec(folder)?.[1] === '1';
+  const result = isFirst ? undefined : readJson(join(second, 'result.json'));
+  return (isFirst && settings?.stage1 === undefined) || (result && result.pruning === undefined) ? undefined : settings;
 }
 
 /** What to give instead of a folder that is not there: Robust Bird has its runs beside its --save-dir. */

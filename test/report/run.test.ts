@@ -164,6 +164,16 @@ describe('loadRun', () => {
     expect(loadRun(join(root, 'rb_stage1')).config).toMatchObject({ ...both, mode: 'sgd', epochs: 7 });
   });
 
+  it('of a train that took the place of stage 2 knows nothing of Robust Bird', () => {
+    const second = writeRobustBird('rb');
+    const { pruning, stage1, ...result } = JSON.parse(readFileSync(join(second, 'result.json'), 'utf8'));
+    expect([pruning, stage1]).toEqual(['channel', 'sgd']);
+    writeFileSync(join(second, 'result.json'), JSON.stringify(result));
+    const run = loadRun(second);
+    expect(run.distances).toBeUndefined();
+    expect(run.config).not.toHaveProperty('pruning');
+  });
+
   it('keeps experiments of Robust Bird apart in the table, by any setting of either stage', () => {
     const fixed = { stage1: undefined, pruning: 'unstructured' } as const;
     const experiments: Partial<RobustBirdSettings>[] = [
