@@ -178,5 +178,7 @@ export function withPackedWeights(
     );
     return packed;
   };
-  device.derived(w, `conv ${[tile, outerTaps, per, channels, spare, half, s.flip, s.groups, ...taps]}`, make, use);
+  // views of one storage may have other channels
+  const sizes = [s.co, s.ci, s.groups];
+  device.derived(w, `conv ${[tile, outerTaps, per, channels, spare, half, s.flip, ...sizes, ...taps]}`, make, use);
 }

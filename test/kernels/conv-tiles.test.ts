@@ -5,6 +5,7 @@ import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../.
 import { convCandidates } from '../../src/kernels/conv-choices.ts';
 import { type GemmTile, gemmMemory } from '../../src/kernels/conv-gemm.ts';
 import type { MatrixTile, MatrixWeightTile } from '../../src/kernels/conv-matrix.ts';
+import type { SparseTile } from '../../src/kernels/conv-sparse.ts';
 import type { TapsTile, TapsWeightTile } from '../../src/kernels/conv-taps.ts';
 import {
   gemmTiles,
@@ -22,7 +23,19 @@ import { convShape } from '../../src/tensor/conv.ts';
 import { mul } from '../../src/tensor/elementwise.ts';
 import { copyInto } from '../../src/tensor/shape.ts';
 import { capture, empty, type Shape, type Tensor } from '../../src/tensor/tensor.ts';
-import { asGpu, between, checkForward, checkGradient, forAll, fromRef, random, run, seeds, testDevice } from '../engine.ts';
+import {
+  asGpu,
+  between,
+  checkForward,
+  checkGradient,
+  forAll,
+  fromRef,
+  random,
+  run,
+  seeds,
+  testDevice,
+  toRef,
+} from '../engine.ts';
 import type { Ref } from '../reference/array.ts';
 import { type ConvOptions, conv2d as reference } from '../reference/conv.ts';
 
@@ -260,6 +273,7 @@ describe.each(winogradTiles)('Winograd, tiles of $m', ({ m, kernel }) => {
       return [...outputs, pass()];
     });
     const labels = step.capture.programs().map(p => p.label);
+    expect(labels[0]).toBe(`winograd_input.main<M=${m}>`);
     for (const [label, times] of [
       ['winograd_weights', 2],
       ['winograd_input', 3],
@@ -321,6 +335,36 @@ describe.skipIf(!device.adapter.processor)('1x1 in registers', () => {
     }
   });
 });
+
+// a view shares its storage, which is what weights in a kernel's order are kept by
+const sparseTile: SparseTile = { kernel: 'sparse', tc: 4, tr: 2, ng: 1, nv: 1, g: 4, wy: 1, depth: 4, u: 4, slices: 1 };
+const gemmTile: GemmTile = { kernel: 'gemm', wx: 8, wy: 4, tm: 4, tn: 2, depth: 8 };
+const tapsTile: TapsTile = { kernel: 'taps', q: 2, v: 1, r: 1, lanes: 0 };
+it.each([tapsTile, gemmTile, sparseTile, ...winogradTiles].map(name))(
+  'in a captured step, one storage as weights of other sizes: $name',
+  async ({ tile }) => {
+    const sizes = [
+      [16, 8, 3, 3],
+      [8, 16, 3, 3],
+    ];
+    const w = fromRef(device, random(sizes[0], 1));
+    const inputs = sizes.map(([co, ci], i) => [ci, co].map(c => fromRef(device, random([1, c, 5, 5], 2 + i))));
+    const passes = () =>
+      inputs.flatMap(([x, g], i) => {
+        const weights = w.reshape(sizes[i]);
+        const shape = convShape(x.shape, sizes[i], { padding: 1 });
+        return [
+          result(x, weights, g.shape, shape, (s, p, q, out) => convForward(device, p.storage, q.storage, out.storage, s, tile)),
+          result(g, weights, x.shape, shape, (s, p, q, out) => convInputGrad(device, p.storage, q.storage, out.storage, s, tile)),
+        ];
+      });
+    const eager = await run(device, [], passes);
+    const step = capture(device, passes);
+    for (const [i, y] of step.run().entries()) expect((await toRef(y)).data).toEqual(eager[i].data);
+    step.dispose();
+    for (const t of [w, ...inputs.flat()]) t.dispose();
+  },
+);
 
 describe('slices and masks', () => {
   const { shape, x, w, y, gy, gw, pairs } = cases[1];
