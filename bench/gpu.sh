@@ -67,14 +67,14 @@ for batch in "${steps[@]}"; do bench "step-$batch-f16" 60 --suite step "${step[@
 for batch in "${batches[@]}"; do bench "conv-$batch-f16" 45 --suite conv "${conv[@]}" --batch-size "$batch" --precision f16; done
 bench "norm-${batches[1]}" 30 --suite norm --batch-size "${batches[1]}" --samples 5
 bench launch 30 --suite launch
+# the message for a kernel that is not there names those that are
+kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|winograd|matmul|norm|spread|pick|fill)[a-z0-9_]*')
+for name in $kernels; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
 # last, what the tuner chooses, Winograd's convolutions among it, in a cache of its own; and the step with that
 export SPARROW_CACHE=$out/cache
 bench tune 120 --tune "${tune[@]}" --batch-size "${steps[0]}"
 bench "step-${steps[0]}-tuned" 60 --suite step "${step[@]}" --batch-size "${steps[0]}" --profile
 unset SPARROW_CACHE
-# the message for a kernel that is not there names those that are
-kernels=$("${sparrow[@]}" bench --kernel '?' 2>&1 | grep -oE '\b(conv|winograd|matmul|norm|spread|pick|fill)[a-z0-9_]*')
-for name in $kernels; do bench "kernel-$name" 30 --kernel "$name" "${kernel[@]}"; done
 
 echo
 cat "$out/parts.tsv"

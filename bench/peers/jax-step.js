@@ -12,13 +12,13 @@ const crossEntropy = (logits, oneHot) => nn.logSoftmax(logits).mul(oneHot).sum(-
 
 /** Steps on one batch, as src/cli/bench/step-peers.ts describes them; the first two, which are compared, give the results. */
 export async function trainingStep({ parameters, images, labels, classes, attack, optimiser, input }) {
-  const { eps, stepSize, steps, comparedSteps } = attack;
+  const { eps, stepSize, steps, comparedSteps, comparedEps } = attack;
   const { lr, momentum, weightDecay } = optimiser;
 
-  const perturb = jit((p, x, adv, y) => {
+  const perturb = jit((p, x, adv, y, radius) => {
     const g = grad((a, q, t) => crossEntropy(resnet18(q, a, input), t).sum())(adv.ref, p, y);
     const moved = adv.add(np.sign(g).mul(stepSize));
-    return np.clip(np.clip(moved, x.ref.sub(eps), x.add(eps)), 0, 1);
+    return np.clip(np.clip(moved, x.ref.sub(radius.ref), x.add(radius)), 0, 1);
   });
   const start = jit((x, u) => np.clip(x.add(u.mul(2 * eps).sub(eps)), 0, 1));
   const lossOf = (p, adv, y) => {
@@ -43,12 +43,13 @@ export async function trainingStep({ parameters, images, labels, classes, attack
   };
   const x = np.array(images.values).reshape(images.shape);
   const y = nn.oneHot(np.array(labels, { dtype: np.int32 }), classes);
+  const [ball, comparedBall] = [np.array(eps), np.array(comparedEps)];
   let draws = 0;
 
   /** @returns the loss, on the device */
-  const step = (first, iterations) => {
+  const step = (first, radius, iterations) => {
     let adv = first;
-    for (let i = 0; i < iterations; i++) adv = perturb(tree.ref(state.p), x.ref, adv, y.ref);
+    for (let i = 0; i < iterations; i++) adv = perturb(tree.ref(state.p), x.ref, adv, y.ref, radius.ref);
     const [next, loss] = update(state, adv, y.ref);
     state = next;
     return loss;
@@ -56,14 +57,14 @@ export async function trainingStep({ parameters, images, labels, classes, attack
   const randomStart = () => start(x.ref, random.uniform(random.key(++draws), images.shape));
 
   const begun = performance.now();
-  const losses = [await step(x.ref, comparedSteps).jsAsync()];
+  const losses = [await step(x.ref, comparedBall, comparedSteps).jsAsync()];
   await blockUntilReady(state);
   const firstStepSeconds = (performance.now() - begun) / 1000;
-  losses.push(await step(x.ref, comparedSteps).jsAsync());
+  losses.push(await step(x.ref, comparedBall, comparedSteps).jsAsync());
   return {
     passes: {
       async step(runs) {
-        for (let i = 0; i < runs; i++) step(randomStart(), steps).dispose();
+        for (let i = 0; i < runs; i++) step(randomStart(), ball, steps).dispose();
         await blockUntilReady(state);
       },
     },

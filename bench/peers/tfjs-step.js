@@ -6,7 +6,7 @@ const MOMENTUM_OF_STATISTICS = 0.1;
 
 /** Steps on one batch, as src/cli/bench/step-peers.ts describes them; the first two, which are compared, give the results. */
 export async function trainingStep(tf, finished, { parameters, images, labels, classes, attack, optimiser, input }) {
-  const { eps, stepSize, steps, comparedSteps } = attack;
+  const { eps, stepSize, steps, comparedSteps, comparedEps } = attack;
   const { lr, momentum, weightDecay } = optimiser;
 
   const variable = ([name, t]) => {
@@ -17,7 +17,8 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   const p = Object.fromEntries(Object.entries(parameters).map(variable));
   const x = fromPlanes(tf, images, NHWC);
   const y = tf.tidy(() => tf.oneHot(tf.tensor1d(labels, 'int32'), classes).toFloat());
-  const [low, high] = tf.tidy(() => [x.sub(eps).maximum(0), x.add(eps).minimum(1)]);
+  const ballOf = radius => tf.tidy(() => [x.sub(radius).maximum(0), x.add(radius).minimum(1)]);
+  const [ball, comparedBall] = [ballOf(eps), ballOf(comparedEps)];
   const norms = Object.keys(p).filter(name => /bn\d?\.weight$/.test(name));
   const statistics = name => ({ mean: tf.zerosLike(p[name]), variance: tf.onesLike(p[name]) });
   const running = Object.fromEntries(norms.map(name => [name.replace('.weight', ''), statistics(name)]));
@@ -25,7 +26,7 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
 
   const crossEntropy = logits => tf.losses.softmaxCrossEntropy(y, logits);
   const gradient = tf.grad(a => crossEntropy(resnet18(tf, p, a, input)));
-  const perturb = adv => tf.tidy(() => adv.add(gradient(adv).sign().mul(stepSize)).maximum(low).minimum(high));
+  const perturb = (adv, [low, high]) => tf.tidy(() => adv.add(gradient(adv).sign().mul(stepSize)).maximum(low).minimum(high));
   const mix = (old, now) => {
     const mixed = tf.tidy(() => old.mul(1 - MOMENTUM_OF_STATISTICS).add(now.mul(MOMENTUM_OF_STATISTICS)));
     tf.dispose([old, now]);
@@ -33,10 +34,10 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   };
 
   /** Spends the first image. @returns the loss, on the device */
-  const step = (first, iterations) => {
+  const step = (first, ball, iterations) => {
     let adv = first;
     for (let i = 0; i < iterations; i++) {
-      const next = perturb(adv);
+      const next = perturb(adv, ball);
       adv.dispose();
       adv = next;
     }
@@ -57,7 +58,7 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   };
   const randomStart = () => tf.tidy(() => x.add(tf.randomUniform(x.shape, -eps, eps)).clipByValue(0, 1));
   const lossOf = async first => {
-    const value = step(first, comparedSteps);
+    const value = step(first, comparedBall, comparedSteps);
     const [loss] = await value.data();
     value.dispose();
     return loss;
@@ -71,7 +72,7 @@ export async function trainingStep(tf, finished, { parameters, images, labels, c
   return {
     passes: {
       async step(runs) {
-        for (let i = 0; i < runs; i++) step(randomStart(), steps).dispose();
+        for (let i = 0; i < runs; i++) step(randomStart(), ball, steps).dispose();
         await finished();
       },
     },

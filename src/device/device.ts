@@ -97,7 +97,10 @@ export class Device {
     this.profiler = new Profiler(gpu);
     gpu.addEventListener('uncapturederror', event => {
       const { error } = event as GPUUncapturedErrorEvent;
-      this.fail(error instanceof GPUOutOfMemoryError ? new OutOfMemoryError(error.message) : validationError(error.message));
+      if (error instanceof GPUOutOfMemoryError) {
+        this.rootPool.doubt();
+        this.fail(new OutOfMemoryError(error.message));
+      } else this.fail(validationError(error.message));
     });
     void gpu.lost.then(info => {
       if (!this.closed) this.fail(new DeviceLostError(`the device was lost (${info.reason}): ${info.message}`));
@@ -386,15 +389,18 @@ export class Device {
     if (this.closed) throw new DeviceLostError('the device is closed');
   }
 
+  /** The first error waits to be thrown; a loss, after which nothing runs any more, takes the place of any other. */
   private fail(error: Error): void {
-    this.failure ??= error;
+    if (error instanceof DeviceLostError) this.failure = error;
+    else this.failure ??= error;
   }
 
-  /** Throws the first error that the device reported, once. */
+  /** Throws the error that the device reported: once, but a loss every time. */
   throwIfFailed(): void {
     const error = this.failure;
     if (error && !(error instanceof DeviceLostError)) this.failure = undefined;
     if (error) throw error;
+    this.rootPool.trust();
   }
 
   /** Ends the device. Without this a process that used a device does not end by itself. */

@@ -61,6 +61,9 @@ type Idle = { buffer: GPUBuffer; id: number };
 export class BufferPool {
   private readonly idle = new Map<number, Idle[]>();
   private nextId = 0;
+  /** Of the root: buffers made since all was well, and those of which one is without memory. */
+  private fresh: number[] = [];
+  private readonly doubtful = new Set<number>();
   private ended = false;
   readonly stats: MemoryStats;
   private readonly device: GPUDevice;
@@ -116,13 +119,27 @@ export class BufferPool {
     this.idle.clear();
   }
 
+  /** The device reported nothing: all buffers are there. */
+  trust(): void {
+    this.fresh = [];
+  }
+
+  /** The device had no memory for a buffer, and does not say for which: none of those made since all was well is handed out again. */
+  doubt(): void {
+    for (const id of this.fresh) this.doubtful.add(id);
+  }
+
   private take(size: number): Idle | undefined {
     const own = this.idle.get(size)?.pop();
-    if (own) {
-      this.stats.pooled -= size;
-      return own;
-    }
-    return this.parent?.take(size);
+    if (!own) return this.parent?.take(size);
+    this.stats.pooled -= size;
+    if (!this.root.doubtful.delete(own.id)) return own;
+    own.buffer.destroy();
+    return this.take(size);
+  }
+
+  private get root(): BufferPool {
+    return this.parent?.root ?? this;
   }
 
   private put(size: number, entry: Idle): void {
@@ -136,6 +153,7 @@ export class BufferPool {
     if (this.parent) return this.parent.make(size);
     this.stats.buffersMade++;
     const id = this.nextId++;
+    this.fresh.push(id);
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     return { buffer: this.device.createBuffer({ label: `tensor ${size} B #${id}`, size, usage }), id };
   }

@@ -36,8 +36,16 @@ export function useChoices(device: Device, choices: Choices): void {
 
 // -- kept as text ------------------------------------------------------------------------------------------------------------------------
 
-/** Of the format, and of what keys and variants mean: rises with every change of theirs. */
-const VERSION = 1;
+/**
+ * Of the format, of what keys and variants mean, and of the defaults and candidates that were measured: rises with every change of theirs, for
+ * times of another version are no answer to what `tuneModel` asks. In 2, strided 1x1 convolutions are launched as pointwise ones.
+ */
+const VERSION = 2;
+/**
+ * What a run may have been started with: its tiles compute the same in this version, those that are no candidates any more excepted, for which the
+ * default runs.
+ */
+const READ_BESIDE_A_RUN: readonly unknown[] = [1, VERSION];
 /** The name of the cache's text. */
 const STORE = 'kernels';
 
@@ -55,8 +63,8 @@ function encode(tables: Tables): string {
   return `${JSON.stringify({ version: VERSION, adapters }, null, 2)}\n`;
 }
 
-/** @throws FileError, naming the source, for what is not such a text */
-function decode(text: string, source: string): Tables {
+/** @throws FileError, naming the source, for what is not such a text, or of none of the versions */
+function decode(text: string, source: string, versions: readonly unknown[]): Tables {
   let parsed: { version?: unknown; adapters?: unknown } | null;
   try {
     parsed = JSON.parse(text);
@@ -64,7 +72,7 @@ function decode(text: string, source: string): Tables {
     throw new FileError(`${source}: is not valid JSON (${(error as Error).message})`);
   }
   if (!isRecord(parsed) || !isRecord(parsed.adapters)) throw new FileError(`${source}: holds no measured kernels`);
-  if (parsed.version !== VERSION) throw new FileError(`${source}: was written by another version of sparrow`);
+  if (!versions.includes(parsed.version)) throw new FileError(`${source}: was written by another version of sparrow`);
   const tables: Tables = new Map();
   for (const [adapter, choices] of Object.entries(parsed.adapters)) {
     if (!isRecord(choices)) throw new FileError(`${source}: the entry of '${adapter}' is damaged`);
@@ -96,7 +104,7 @@ export function encodeChoices(device: Device): string {
  * @returns undefined where they were made for another adapter, driver or precision @throws FileError, naming the source, for a text that is none
  */
 export function decodeChoices(device: Device, text: string, source: string): Choices | undefined {
-  return decode(text, source).get(adapterKey(device));
+  return decode(text, source, READ_BESIDE_A_RUN).get(adapterKey(device));
 }
 
 // -- the cache ---------------------------------------------------------------------------------------------------------------------------
@@ -114,7 +122,7 @@ export function loadChoices(device: Device): string | undefined {
   if (!usesMeasured()) return undefined;
   try {
     const text = readStored(STORE);
-    if (text !== undefined) useChoices(device, decode(text, choicesPlace()).get(adapterKey(device)) ?? none);
+    if (text !== undefined) useChoices(device, decode(text, choicesPlace(), [VERSION]).get(adapterKey(device)) ?? none);
     return undefined;
   } catch (error) {
     if (error instanceof SparrowError)
@@ -134,7 +142,7 @@ export function saveChoices(device: Device): void {
 /** What the cache holds; nothing where it cannot be read, for then it is written anew. */
 function readTables(): Tables {
   try {
-    return decode(readStored(STORE) ?? encode(new Map()), choicesPlace());
+    return decode(readStored(STORE) ?? encode(new Map()), choicesPlace(), [VERSION]);
   } catch (error) {
     if (error instanceof SparrowError) return new Map();
     throw error;

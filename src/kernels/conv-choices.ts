@@ -1,7 +1,7 @@
 /** What was measured of convolutions, by pass and sizes; and which passes a piece of work meets, for the tuner to measure. */
 import type { Device } from '../device/index.ts';
 import { choicesOf, type Variant } from './choices.ts';
-import { type ConvShape, inputGradPasses, launchedForward } from './conv-pass.ts';
+import { type ConvShape, launchedForward, launchedInputGrad } from './conv-pass.ts';
 import {
   densityClass,
   type PassTile,
@@ -82,7 +82,7 @@ export function chosenWeightTile(device: Device, shape: ConvShape): WeightTile |
 /** What a pass may run with on a device instead of its default. */
 export function convCandidates(device: Device, { pass, shape }: ConvWork): (PassTile | WeightTile)[] {
   if (pass === 'weight gradient') return weightCandidates(device, shape);
-  const [first] = pass === 'forward' ? [launchedForward(device, shape)] : inputGradPasses(shape).passes;
+  const [first] = pass === 'forward' ? [launchedForward(device, shape)] : launchedInputGrad(shape).passes;
   if (!first) return [];
   if (densityClass(device, shape.density) === undefined) return passCandidates(device, first);
   return sparseCandidates(device, first, chosenForDense(device, pass, shape));

@@ -61,8 +61,8 @@ export interface ConvPass {
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);
 
 /**
- * Whether every output is a sum over the channels of the pixel in its place, as in a 1x1 convolution of stride 1. A phase of an input gradient does
- * not count: each has programs of its own already.
+ * Whether every output is a sum over the channels of the pixel in its place, as in a 1x1 convolution of stride 1. A phase of an input gradient that
+ * leaves gaps does not count: each has programs of its own already.
  */
 export const isPointwise = (s: ConvPass): boolean =>
   s.stride === 1 && s.ys === 1 && [s.rows, s.cols].every(taps => taps.count === 1 && taps.offset === 0);
@@ -115,6 +115,24 @@ export function inputGradPasses(s: ConvShape): { passes: ConvPass[]; complete: b
   return { passes, complete };
 }
 
+/** The passes that an input gradient is launched as. */
+export interface LaunchedInputGrad {
+  readonly passes: readonly ConvPass[];
+  /** Whether every element is written by one of them; what is not is 0. */
+  readonly complete: boolean;
+  /** Where a single phase has taps, the first row and column that it is of: it is computed without gaps, and its result is spread. */
+  readonly spread?: { readonly a: number; readonly b: number };
+}
+
+/** What an input gradient is launched as. */
+export function launchedInputGrad(s: ConvShape): LaunchedInputGrad {
+  const { passes, complete } = inputGradPasses(s);
+  if (complete || passes.length !== 1) return { passes, complete };
+  const [phase] = passes;
+  const dense = { ...phase, yh: phase.oh, yw: phase.ow, ys: 1, ya: 0, yb: 0 };
+  return { passes: [dense], complete, spread: { a: phase.ya, b: phase.yb } };
+}
+
 /**
  * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW/per, tile, per] (or [G, TILES, TH, TW/per, CI, tile, per] with `outerTaps`), zeros
  * past CO/G and TW. @param per columns of taps that are side by side, 1 by default @param channels input channels that are taken for the columns of
@@ -160,5 +178,7 @@ export function withPackedWeights(
     );
     return packed;
   };
-  device.derived(w, `conv ${[tile, outerTaps, per, channels, spare, half, s.flip, s.groups, ...taps]}`, make, use);
+  // views of one storage may have other channels
+  const sizes = [s.co, s.ci, s.groups];
+  device.derived(w, `conv ${[tile, outerTaps, per, channels, spare, half, s.flip, ...sizes, ...taps]}`, make, use);
 }

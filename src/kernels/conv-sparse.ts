@@ -132,6 +132,6 @@ function withLists(device: Device, w: Storage, s: ConvPass, tile: SparseTile, us
     );
     return packed;
   };
-  const taps = [s.rows.count, s.cols.count, s.rows.k0, s.rows.ks, s.cols.k0, s.cols.ks];
-  device.derived(w, `sparse ${[depth, u, tiles, ...steps, s.flip, s.groups, ...taps]}`, make, use);
+  const taps = [s.rows.count, s.cols.count, s.kw, s.rows.k0, s.rows.ks, s.cols.k0, s.cols.ks];
+  device.derived(w, `sparse ${[depth, u, tiles, ...steps, s.flip, s.co, s.ci, s.groups, ...taps]}`, make, use);
 }

@@ -94,9 +94,10 @@ const channelsAtOnce = (s: ConvPass): number => (isPointwise(s) && (s.ci / s.gro
 const WRITTEN_OUT = 8;
 
 /**
- * Which rows of x an invocation holds at once. KEEP: 0 those of one row of taps; else all that its outputs need, because they are neighbours.
- * STEPS: rows of taps written out. IN: of each row held, whether it lies in any image. SHARE: rows above and below a tile's own, which begin with
- * the OWN-th held, come from the neighbours in the subgroup, for it covers whole images.
+ * Which rows of x an invocation holds at once. KEEP: 0 those of one row of taps; else all that its outputs need, because they are neighbours: with 1
+ * rows of taps are a loop, from one to the next of which the rows held move up by one, with 2 every row of taps is written out. STEPS: rows of taps
+ * written out. IN: of each row held, whether it lies in any image. SHARE: rows above and below a tile's own, which begin with the OWN-th held, come
+ * from the neighbours in the subgroup, for it covers whole images.
  */
 function keptRows(s: ConvPass, { q, v, r, lanes }: TapsTile, tilesW: number, tilesH: number) {
   const { rows, oh, h } = s;

@@ -7,7 +7,7 @@ import type { Device, Storage } from '../device/index.ts';
 import { type ConvWork, chosenPassTile, chosenWeightTile } from './conv-choices.ts';
 import { convGemm, convGemmWeightGrad } from './conv-gemm.ts';
 import { convMatrix, convMatrixWeightGrad } from './conv-matrix.ts';
-import { type ConvPass, type ConvShape, gathersPixels, inputGradPasses, launchedForward } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, gathersPixels, launchedForward, launchedInputGrad } from './conv-pass.ts';
 import { convSparse } from './conv-sparse.ts';
 import { convTaps, convTapsWeightGrad } from './conv-taps.ts';
 import { defaultWeightTile, type PassTile, passTile, type WeightTile } from './conv-tiles.ts';
@@ -61,12 +61,13 @@ export function convInputGrad(
   tile: PassTile | null = chosenPassTile(device, 'input gradient', s),
   before: () => Storage | undefined = () => undefined,
 ): void {
-  const { passes, complete } = inputGradPasses(s);
-  if (!complete && passes.length === 1) {
-    const [{ ya: a, yb: b, oh: rows, ow: cols, ...pass }] = passes;
+  const { passes, complete, spread: phase } = launchedInputGrad(s);
+  if (phase) {
+    const [pass] = passes;
+    const [rows, cols] = [pass.oh, pass.ow];
     const dense = device.allocate(s.n * s.ci * rows * cols * 4);
-    run(device, g, w, dense, { ...pass, oh: rows, ow: cols, yh: rows, yw: cols, ys: 1, ya: 0, yb: 0 }, tile);
-    spread(device, dense, gx, { m: s.n * s.ci, rows, cols, h: s.h, w: s.w, stride: s.stride, a, b }, before());
+    run(device, g, w, dense, pass, tile);
+    spread(device, dense, gx, { m: s.n * s.ci, rows, cols, h: s.h, w: s.w, stride: s.stride, ...phase }, before());
     device.discard(dense);
     return;
   }
@@ -102,6 +103,6 @@ export function planConvolution(device: Device, { pass, shape }: ConvWork): Conv
     return { measured: chosen !== null, tiles: [chosen ?? defaultWeightTile(device, shape)] };
   }
   const chosen = chosenPassTile(device, pass, shape);
-  const passes = pass === 'forward' ? [launchedForward(device, shape)] : inputGradPasses(shape).passes;
+  const passes = pass === 'forward' ? [launchedForward(device, shape)] : launchedInputGrad(shape).passes;
   return { measured: chosen !== null, tiles: passes.map(s => passTile(device, s, chosen)) };
 }

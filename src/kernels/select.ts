@@ -18,7 +18,8 @@ export interface Selection {
 
 /**
  * y [n] = 1 for the k largest of `scores` among the eligible, else 0. Where fewer than k are eligible, all of them are taken.
- * The state buffer [4] (high key, low key of the k-th largest) is left in `state` for `kthKey`.
+ * The state buffer [4] (high key, low key of the k-th largest) is left in `state`, for what reads the element's value by it
+ * (select_value.wgsl).
  */
 export function selectMask(
   device: Device,

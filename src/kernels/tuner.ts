@@ -52,12 +52,16 @@ export async function choose(
   record: (variant: Variant | null) => Capture,
   repeats = 1,
 ): Promise<Contest> {
+  const captures: Capture[] = [];
   const entrants: Entrant[] = [];
   const refused: string[] = [];
   try {
     for (const variant of [null, ...candidates])
       await unlessRefused(variant, refused, async () => {
-        entrants.push({ variant, capture: record(variant), runs: 1, times: [] });
+        const capture = record(variant);
+        captures.push(capture);
+        await device.sync(); // tells of buffers without memory while it is known whose they are
+        entrants.push({ variant, capture, runs: 1, times: [] });
       });
     // all compile at once, and only then is anything timed
     await Promise.allSettled(entrants.map(e => e.capture.ready()));
@@ -74,7 +78,7 @@ export async function choose(
     useChoices(device, new Map([...choicesOf(device), [key, choice]]));
     return { ...choice, tried: ready.length - 1, refused };
   } finally {
-    for (const e of entrants) e.capture.dispose();
+    for (const capture of captures) capture.dispose();
   }
 }
 

@@ -160,10 +160,14 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   adapters.set(name, at);
   if (line.torch !== undefined) {
     fact(at, 'PyTorch', line.torch);
-    for (const [mode, shapes] of Object.entries(line.conv ?? {}))
-      for (const shape of shapes) if (!failedIn(at, shape)) addRates(at, 'conv', shape, torchModes[mode], shape.own);
-    for (const [mode, steps] of Object.entries(line.step ?? {}))
-      for (const step of steps) if (!failedIn(at, step)) addStep(at, step, torchModes[mode], step.timing!);
+    for (const [mode, shapes] of Object.entries(line.conv ?? {})) {
+      const label = ({ shape, sizes }: Shape) => `conv ${mode} batch ${batchOf(sizes)} ${shape}`;
+      for (const shape of shapes) if (measured(at, shape, label)) addRates(at, 'conv', shape, torchModes[mode], shape.own);
+    }
+    for (const [mode, steps] of Object.entries(line.step ?? {})) {
+      const label = ({ batchSize }: Line) => `step ${mode} batch ${batchSize}`;
+      for (const step of steps) if (measured(at, step, label)) addStep(at, step, torchModes[mode], step.timing!);
+    }
     return;
   }
   if (line.suite === undefined) return;
@@ -177,12 +181,14 @@ function addLine(adapters: Map<string, AdapterResults>, line: Line): void {
   for (const part of line.parts ?? [line]) addSuite(at, part, own);
 }
 
-/** Whether PyTorch failed at a measurement, which is noted then. Its label names the mode. */
-function failedIn(at: AdapterResults, result: object): result is Failed {
-  if (!('failed' in result)) return false;
-  const { failed, error } = result as Failed;
-  at.failures.set(`PyTorch, ${failed}`, error);
-  return true;
+/**
+ * Whether PyTorch could measure something. If not, its error is a failure until a later result of the same has none.
+ * @param label what measure.py calls it where it fails
+ */
+function measured<T extends object>(at: AdapterResults, result: T | Failed, label: (result: T) => string): result is T {
+  if ('failed' in result) at.failures.set(`PyTorch, ${result.failed}`, result.error);
+  else at.failures.delete(`PyTorch, ${label(result)}`);
+  return !('failed' in result);
 }
 
 /** The GPU's own name where the result has it: its driver may call it otherwise in WebGPU. */
@@ -246,13 +252,15 @@ function addRates(
   rates: Record<string, Rate>,
   ratio?: Peer['ratio'],
 ): BenchRow {
-  const row = rowOf(at, kind, `${shape}, batch ${Array.isArray(sizes) ? sizes[0] : sizes.n}`);
+  const row = rowOf(at, kind, `${shape}, batch ${batchOf(sizes)}`);
   if (!Array.isArray(sizes)) row.sizes = sizes;
   for (const [pass, { gflops, gbs, timing }] of Object.entries(rates)) {
     put(row, pass, { ...contestant, value: (gflops ?? gbs)!, ratio: ratio?.[pass]?.median }, timing);
   }
   return row;
 }
+
+const batchOf = (sizes: Shape['sizes']): number => (Array.isArray(sizes) ? sizes[0] : sizes.n);
 
 function addStep(at: AdapterResults, of: Line, by: Contestant, timing: Timing, ratio?: number): BenchRow {
   const name = `${of.arch}, width ${of.width}, batch ${of.batchSize}, PGD-${of.trainStep}`;

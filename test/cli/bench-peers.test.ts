@@ -8,6 +8,9 @@ import { benchNorm } from '../../src/cli/bench/norm.ts';
 import { benchPasses } from '../../src/cli/bench/passes.ts';
 import { installedPeers, preparePeer } from '../../src/cli/bench/peer.ts';
 import { benchStep } from '../../src/cli/bench/step.ts';
+import { enterStep } from '../../src/cli/bench/step-peers.ts';
+import { stepPeersText } from '../../src/cli/bench/text-contest.ts';
+import { attack, Training } from '../../src/cli/bench/training.ts';
 import type { Device } from '../../src/device/index.ts';
 import { elementwise } from '../../src/tensor/elementwise.ts';
 import { testDevice } from '../engine.ts';
@@ -19,6 +22,8 @@ beforeAll(async () => {
   device = await testDevice();
 });
 
+const nobody = () => ({ libraries: [], adapter: device.adapter, gpu: '' });
+
 /** States and arguments of this process's children that are peers. */
 function peerProcesses(): string[] {
   const children = execFileSync('ps', ['--ppid', String(process.pid), '-o', 'stat=,args='], { encoding: 'utf8' });
@@ -29,6 +34,32 @@ it('a library that does not start is an error with its reason, and leaves no pro
   const library = { module: 'none', name: 'none', version: '0' };
   await expect(preparePeer(library, 'conv', {}, device.adapter)).rejects.toThrow(/Cannot find module .*none\.js/);
   await expect.poll(peerProcesses).toEqual([]);
+});
+
+describe('the two equal steps', () => {
+  const tiny = { arch: 'resnet8', width: 2, batchSize: 2, attackSteps: 2 };
+
+  it('depend on the projection of the attack', async () => {
+    const { losses, entry } = await enterStep(device, tiny, nobody(), () => {});
+    entry.close();
+    const firstLoss = async (eps: number) => {
+      const training = new Training(device, { ...tiny, attackSteps: 1, repeatable: true, eps });
+      const loss = await training.lossOfStep();
+      training.dispose();
+      return loss;
+    };
+    expect(attack.stepSize).toBeGreaterThan(1 / 255);
+    expect(await firstLoss(1 / 255)).toBe(losses[0]);
+    expect(await firstLoss(attack.eps)).not.toBe(losses[0]);
+  });
+
+  it('are what first steps are told of', async () => {
+    const r = await benchStep(device, { ...tiny, samples: 1, profile: false, peers: nobody() });
+    expect(r.firstEqualStepSeconds).toBeGreaterThan(0);
+    const text = stepPeersText({ suite: 'step', ok: true, trainStep: 2, ...tiny, ...r, firstEqualStepSeconds: 12.34 });
+    expect(text).toMatch(/^in turns .* first equal step /);
+    expect(text).toMatch(/^Sparrow .* 12\.34 /m);
+  });
 });
 
 describe.skipIf(!installed)('with bench/peers installed', () => {

@@ -17,6 +17,7 @@ import {
 import { add, elementwise, mul } from '../../src/tensor/elementwise.ts';
 import { empty, ones, scope, tensor } from '../../src/tensor/tensor.ts';
 import { testDevice } from '../engine.ts';
+import { outOfMemory } from './out-of-memory.ts';
 
 const device = await testDevice();
 
@@ -177,6 +178,22 @@ describe('errors', () => {
     expect(() => empty(device, [elements])).toThrow(OutOfMemoryError);
   });
 
+  it('a buffer for which there was no memory is not handed out again', async () => {
+    const size = 12_345 * 4;
+    await device.sync();
+    const lost = device.allocate(size);
+    device.gpu.dispatchEvent(outOfMemory());
+    await expect(device.sync()).rejects.toThrow(OutOfMemoryError);
+    lost.release();
+    const other = device.allocate(size);
+    expect(other.buffer).not.toBe(lost.buffer);
+    await device.sync();
+    other.release();
+    const again = device.allocate(size);
+    expect(again.buffer).toBe(other.buffer);
+    again.release();
+  });
+
   it('an unknown adapter names the known ones', async () => {
     const error = openDevice({ adapter: 'vulcan' as 'gpu' });
     await expect(error).rejects.toThrow(NoAdapterError);
@@ -218,6 +235,16 @@ describe('several devices', () => {
     const reading = tensor(a, [1, 2]).data();
     a.close();
     await expect(reading).rejects.toThrow(DeviceLostError);
+  });
+
+  it('a loss is not forgotten because of an error before it', async () => {
+    const a = await open();
+    a.gpu.createBuffer({ size: 4, usage: 0 });
+    await a.gpu.queue.onSubmittedWorkDone();
+    a.gpu.destroy();
+    await a.gpu.lost;
+    await expect(a.sync()).rejects.toThrow('the device was lost');
+    await expect(a.sync()).rejects.toThrow(DeviceLostError);
   });
 
   it('a device that is lost says so at every await from then on', async () => {

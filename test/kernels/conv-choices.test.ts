@@ -1,6 +1,6 @@
 /** Convolutions run with the tile that was measured for their pass and sizes, and with the default where that is none of the candidates. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Capture } from '../../src/device/index.ts';
+import { type Capture, Device } from '../../src/device/index.ts';
 import { choicesOf, useChoices, type Variant } from '../../src/kernels/choices.ts';
 import { planConvolution } from '../../src/kernels/conv.ts';
 import { type ConvWork, convCandidates, convKey, convolutionsIn } from '../../src/kernels/conv-choices.ts';
@@ -166,6 +166,47 @@ describe('weights that are mostly 0', () => {
       expect(names(recordPass(gpu, dense, [tx, tw, ty], null))).toEqual(before);
     }
     for (const t of inputs) t.dispose();
+  });
+});
+
+describe.each([
+  ['this adapter', device],
+  ['lavapipe', new Device(device.gpu, { ...device.adapter, kind: 'lavapipe', processor: true, subgroupSize: 8 })],
+  ['a GPU', asGpu(device)],
+] as const)('on %s', (_, on) => {
+  /** The tile in a program's name, as far as all kernels have it. */
+  const sizes: Record<string, readonly string[]> = {
+    taps: ['q', 'v', 'r', 'lanes'],
+    gemm: ['wx', 'wy', 'tm', 'tn'],
+    matrix: ['wm', 'wn'],
+  };
+  const named = (kernel: string, value: (name: string) => unknown) =>
+    `${kernel} ${sizes[kernel].map(name => `${name}=${value(name)}`).join()}`;
+  const ofLabel = (label: string) => {
+    const [, kernel, list] = /^conv_(taps|gemm|matrix)\.main<(.*)>$/.exec(label)!;
+    return named(kernel, name => new RegExp(`\\b${name.toUpperCase()}=(\\d+)`).exec(list)![1]);
+  };
+
+  it.each([
+    { x: [8, 64, 32, 32], w: [128, 64, 1, 1], options: { stride: 2 } },
+    { x: [2, 12, 9, 7], w: [20, 12, 1, 1], options: { stride: 3 } },
+    { x: [2, 24, 9, 9], w: [24, 24, 3, 3], options: { stride: 2, dilation: 2 } },
+    { x: [2, 24, 9, 9], w: [40, 24, 3, 3], options: { stride: 2, padding: 1 } },
+    { x: [2, 24, 8, 8], w: [40, 24, 1, 1], options: {} },
+    { x: [2, 24, 8, 8], w: [40, 24, 3, 3], options: { padding: 1 } },
+  ])('plans name the tiles that are launched, and candidates are others: [$x] * [$w], $options', ({ x, w, options }) => {
+    const shape = convShape(x, w, options);
+    for (const pass of ['forward', 'input gradient'] as const) {
+      const [tx, tw, ty] = [x, w, [shape.n, shape.co, shape.oh, shape.ow]].map(sizes => empty(on, sizes));
+      const step = capture(on, () => (pass === 'forward' ? conv2d(tx, tw, options) : conv2dInputGrad(ty, tw, x, options)));
+      const launched = (step.capture as Capture).programs().map(p => p.label);
+      const { tiles } = planConvolution(on, { pass, shape });
+      const planned = tiles.map(tile => named(tile.kernel, name => tile[name as keyof typeof tile]));
+      expect(planned, pass).toEqual(launched.filter(label => /^conv_(?!pack)/.test(label)).map(ofLabel));
+      if (tiles.length === 1) expect(convCandidates(on, { pass, shape })).not.toContainEqual(tiles[0]);
+      step.dispose();
+      for (const t of [tx, tw, ty]) t.dispose();
+    }
   });
 });
 

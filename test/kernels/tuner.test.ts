@@ -6,6 +6,7 @@ import { choicesOf, useChoices, type Variant } from '../../src/kernels/choices.t
 import { fillFloat } from '../../src/kernels/fill.ts';
 import { program } from '../../src/kernels/kernel.ts';
 import { beats, choose } from '../../src/kernels/tuner.ts';
+import { outOfMemory } from '../device/out-of-memory.ts';
 import { testDevice } from '../engine.ts';
 
 const device = await testDevice();
@@ -52,6 +53,8 @@ describe('choose', () => {
     ['does not compile', 'fill', () => device.dispatch(broken, [device.allocate(4)], undefined, [1, 1, 1])],
     ['exceeds a limit', 'fill', () => device.dispatch(fill, [device.allocate(4)], uniform(), [1e9, 1, 1])],
     ['needs too large a buffer', 'for one buffer', () => device.allocate(2 ** 50)],
+    ['finds no memory left', 'no room', () => void device.gpu.dispatchEvent(outOfMemory())],
+    ['makes a buffer that the device refuses', 'usage', () => void device.gpu.createBuffer({ size: 4, usage: 0 })],
   ])('leaves a candidate out that %s', async (_, reason, launch) => {
     const before = device.stats.live;
     const some = (variant: Variant | null) => (variant?.refuse ? device.capture(launch, () => []).capture : record(variant));

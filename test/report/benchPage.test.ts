@@ -155,6 +155,23 @@ describe('results in several files', () => {
     expect(failures.get('PyTorch, conv amp batch 8 64ch 8²')).toBe('CUDA out of memory');
   });
 
+  it('forget what PyTorch could not do once it could, and nothing else', () => {
+    const failed = (label: string) => ({ failed: label, error: 'CUDA out of memory' });
+    const labels = ['conv amp batch 8 64ch 8²', 'conv amp batch 128 64ch 8²', 'step amp batch 512', 'step fp32 batch 512'];
+    const torch = { torch: '2.11.0', gpu: 'a GPU' };
+    const first = {
+      ...torch,
+      conv: { amp: labels.slice(0, 2).map(failed) },
+      step: { amp: [failed(labels[2])], fp32: [failed(labels[3])] },
+    };
+    const shapes = [{ shape: '64ch 8²', sizes: sizes(64), own: rates(30) }];
+    const step = { arch: 'resnet18', width: 64, batchSize: 512, trainStep: 10, timing: timing(500) };
+    const second = { ...torch, conv: { amp: shapes }, step: { amp: [step] } };
+    const failures = (...lines: object[]) => [...readBenchResults([fileOf(...lines)])[0].failures.keys()];
+    expect(failures(second, first)).toEqual(labels.map(label => `PyTorch, ${label}`));
+    expect(failures(first, second)).toEqual([`PyTorch, ${labels[1]}`, `PyTorch, ${labels[3]}`]);
+  });
+
   it('name the line that cannot be read', () => {
     const broken = join(folder, 'broken.jsonl');
     writeFileSync(broken, `${JSON.stringify(conv)}\n\n{"suite":\n`);

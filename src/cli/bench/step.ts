@@ -36,7 +36,7 @@ export interface StepResult {
   readonly gflops: { readonly dense: number; readonly real: number };
   /** Active share of the weights that a mask applies to; 1 without one. */
   readonly density: number;
-  /** Seconds from nothing on the device to the first finished step: weights, capture, compilation, the step itself. */
+  /** Seconds from nothing on the device to the first finished step: weights, capture, the step itself, and compilation where no equal steps were before. */
   readonly firstStepSeconds: number;
   /** Bytes: of tensors at most during a step and between steps; of all buffers, those that wait in the pool included. */
   readonly peak: number;
@@ -48,8 +48,9 @@ export interface StepResult {
   readonly buffersMade: number;
   /** Of one step. */
   readonly profile?: readonly KernelTime[];
-  /** Beside other libraries: the losses that they have to come to, and what they gave. */
+  /** Beside other libraries: the losses that they have to come to, the seconds to the first of these, compilation included, and what they gave. */
   readonly losses?: Losses;
+  readonly firstEqualStepSeconds?: number;
   readonly peers?: readonly PeerResult<StepPeer>[];
 }
 
@@ -61,9 +62,9 @@ const PROFILED = 3;
 /** Times steps, alone or in turns with other libraries. */
 export async function benchStep(device: Device, options: StepOptions): Promise<StepResult> {
   if (!options.peers) return timeSteps(device, options);
-  const { losses, entry } = await enterStep(device, options, options.peers, part => options.onStep?.(part, 0, 1));
+  const { entry, ...own } = await enterStep(device, options, options.peers, part => options.onStep?.(part, 0, 1));
   try {
-    return { ...(await timeSteps(device, options, entry)), losses };
+    return { ...(await timeSteps(device, options, entry)), ...own };
   } finally {
     entry.close();
   }

@@ -91,9 +91,10 @@ function librariesText(found: readonly { peer: PeerResult<PassPeer<string, unkno
 }
 
 /** The libraries' steps beside Sparrow's, which the table above tells more of. */
-export function stepPeersText({ timing, firstStepSeconds, losses, peers }: StepOutcome): string {
+export function stepPeersText({ timing, firstEqualStepSeconds, losses, peers }: StepOutcome): string {
   const seconds = (ms: number) => (ms / 1000).toPrecision(4);
-  const own = ['Sparrow', seconds(timing.median), '', firstStepSeconds.toFixed(2), losses!.map(l => l.toFixed(5)).join(', '), ''];
+  const lossesText = (two: readonly number[] | undefined) => two?.map(l => l.toFixed(5)).join(', ') ?? '-';
+  const own = ['Sparrow', seconds(timing.median), '', firstEqualStepSeconds!.toFixed(2), lossesText(losses), ''];
   const rows = peers!.map(peer => {
     const name = `${peer.name} ${peer.version}`.trim();
     if ('error' in peer) return [name, 'failed', '', '', '', ''];
@@ -103,12 +104,12 @@ export function stepPeersText({ timing, firstStepSeconds, losses, peers }: StepO
       seconds(peer.timing.median),
       `${ratio.median.toFixed(2)}x (${ratio.min.toFixed(2)} - ${ratio.max.toFixed(2)})`,
       peer.firstStepSeconds?.toFixed(2) ?? '-',
-      theirs?.map(l => l.toFixed(5)).join(', ') ?? '-',
+      lossesText(theirs),
       difference?.toExponential(1) ?? '-',
     ];
   });
   const table = formatTable(
-    ['in turns', 'seconds a step', 'times as long', 'first step', 'losses of two equal steps', 'difference'],
+    ['in turns', 'seconds a step', 'times as long', 'first equal step', 'losses of two equal steps', 'difference'],
     [own, ...rows],
   );
   const failures = peers!.flatMap(peer => ('error' in peer ? [`${peer.name} failed: ${peer.error}`] : []));

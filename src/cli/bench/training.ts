@@ -18,6 +18,8 @@ export interface TrainingOptions {
   /** Share of the weights that a random mask keeps; dense without it. */
   readonly density?: number | undefined;
   readonly sparseInit?: Initialiser;
+  /** Radius of the attack's ball; that of `attack` by default. */
+  readonly eps?: number;
   /** Neither augmentation nor a random start: who begins with the same weights comes to the same losses. */
   readonly repeatable?: boolean;
 }
@@ -43,7 +45,7 @@ export class Training {
   private done = 0;
 
   constructor(device: Device, options: TrainingOptions) {
-    const { arch, width, batchSize, attackSteps, density, sparseInit = 'igq', repeatable = false } = options;
+    const { arch, width, batchSize, attackSteps, density, sparseInit = 'igq', eps = attack.eps, repeatable = false } = options;
     this.device = device;
     this.batchSize = batchSize;
     const random = new Random(1, Stream.data);
@@ -62,7 +64,7 @@ export class Training {
     this.split = new DeviceSplit(device, { images, labels, count: batchSize }, imageShape, 1);
     this.trainer = new Trainer(device, this.model, this.optimiser, this.split, {
       mode: 'pgd',
-      attack: { norm: 'linf', ...attack, steps: attackSteps, randomInit: !repeatable },
+      attack: { norm: 'linf', ...attack, eps, steps: attackSteps, randomInit: !repeatable },
       augment: repeatable ? undefined : { crop: 4, flip: true, rotate: 0 },
       seed: 1,
       keepGradients: [],

@@ -7,7 +7,8 @@
 //
 // One invocation: $(TM) output x $(TC) input channels x $(TH) rows and all $(TW) columns of the kernel. It walks down its strips with vec4
 // loads along columns and dot products, and keeps the rows of x that the next row of g needs again. Neighbouring invocations take
-// neighbouring input channels. Where a strip is a whole row (EDGE), what is left and right of it is 0 and not loaded.
+// neighbouring input channels. Of the vec4s that a row of taps covers, those from K0 to K1 - 1 are loaded: where a strip is a whole row,
+// what is left and right of it is 0.
 //% if LANES
 // A workgroup is one subgroup, and its invocations need the same g: each loads every $(LANES)th vec4 of it and tells the others.
 enable subgroups;
