@@ -70,7 +70,7 @@ type Begun = Record<string, TrainConfig>;
 function begunIn(options: DemoOptions): Begun {
   const path = marker(options);
   if (!existsSync(path)) return {};
-  const entries = Object.entries(readFileJson(path) as Record<string, unknown>);
+  const entries = Object.entries((readFileJson(path) ?? {}) as Record<string, unknown>);
   return Object.fromEntries(entries.map(([name, config]) => [name, decodeConfig(JSON.stringify(config), path)]));
 }
 

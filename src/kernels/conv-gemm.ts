@@ -51,6 +51,7 @@ export function convGemm(device: Device, x: Storage, w: Storage, y: Storage, s: 
     TW: cols.count,
     OUTER: outer,
     TAIL: k % depth !== 0,
+    BLOCKS: s.blocks ?? false,
   };
   const tiles = ceil(s.co / s.groups, bm);
   const [gx, gz] = gridFor(ceil(s.n * s.oh * s.ow, bn), 1);

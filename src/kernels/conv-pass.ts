@@ -56,6 +56,8 @@ export interface ConvPass {
   kw: number;
   flip: boolean;
   density?: number | undefined;
+  /** On GPUs in f32: terms are summed in blocks, whose sums are added, which rounds less. Kernels in registers do that anyway. */
+  blocks?: boolean;
 }
 
 export const ceil = (a: number, b: number): number => Math.ceil(a / b);

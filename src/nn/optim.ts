@@ -10,7 +10,7 @@ export interface SgdOptions {
   nesterov?: boolean;
 }
 
-/** The optimiser. What it updates, with which momentum, under which masks. */
+/** SGD over parameters by name, under masks where there are some; its steps are by the formula above. */
 export class Sgd {
   /** Momentum by parameter name. */
   readonly velocity = new Map<string, Tensor>();

@@ -102,7 +102,7 @@ ul.samples li { padding: 10px 12px 12px; background: var(--raised); border-radiu
 
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 0 32px; margin: 0; font-size: .9rem; }
 .facts div { display: flex; justify-content: space-between; gap: 16px; padding: 4px 0; border-bottom: 1px solid var(--rule); }
-.facts dt { color: var(--muted); }
+.facts dt { flex: none; max-width: 60%; color: var(--muted); }
 .facts dd { margin: 0; text-align: right; }
 pre { margin: 0 0 12px; padding: 12px 14px; background: var(--raised); border-radius: 8px; white-space: pre-wrap; overflow-wrap: anywhere; font: .85rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 

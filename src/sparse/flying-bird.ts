@@ -58,6 +58,9 @@ export function decide(history: readonly EpochSigns[], range: number, threshold:
   };
 }
 
+/** What Flying Bird+'s decisions add to what an update drops and grows, as fractions of it, where nothing else is said. */
+export const decisionRatios = { prune: 0.4, grow: 0.05 } as const;
+
 export interface UpdateCounts {
   drop: number;
   grow: number;

@@ -14,7 +14,7 @@ import { ones, scope, type Tensor } from '../tensor/tensor.ts';
 import { apportion } from './apportion.ts';
 import { type Death, type DeathRule, deathRules } from './death/index.ts';
 import { type Initialiser, keptCount, layerDensities, type MaskedLayer } from './densities.ts';
-import { type Decisions, type UpdateCounts, updateCounts } from './flying-bird.ts';
+import { type Decisions, decisionRatios, type UpdateCounts, updateCounts } from './flying-bird.ts';
 import { type Growth, type GrowthRule, growthRules } from './growth/index.ts';
 import type { LayerState } from './layer.ts';
 import { measureLayers } from './measure.ts';
@@ -162,7 +162,8 @@ export class Masks {
       death.measure && (l => death.measure!(l, options.deathThreshold ?? 0)),
       redistribution?.measure,
     ]);
-    const { decisions = { prune: false, grow: false }, pruneRatio = 0.4, growthRatio = 0.05 } = options;
+    const { decisions = { prune: false, grow: false } } = options;
+    const { pruneRatio = decisionRatios.prune, growthRatio = decisionRatios.grow } = options;
     const counts = layers.map((layer, i) => {
       const amount = death.amount?.(layer, dying[i]) ?? options.rate * layer.nnz;
       return updateCounts(layer.nnz, layer.size, amount, decisions, { pruneRatio, growthRatio });

@@ -7,6 +7,7 @@ import { dataSetAliases, dataSetNames } from '../data/index.ts';
 import type { OpenOptions, Precision } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import { architectures } from '../nn/models/names.ts';
+import { decisionRatios } from '../sparse/flying-bird.ts';
 import { type Method, methods } from '../sparse/methods/index.ts';
 import {
   assertSameSettings,
@@ -196,8 +197,12 @@ export const sparseFlags = {
   secondFrequency: integer({ help: 'optimiser steps between mask updates with --dynamic-fre', default: 1200, min: 1 }),
   dynamicEpoch: integer({ help: 'first epoch of the decisions of Flying Bird+', default: 100, min: 0 }),
   epochRange: integer({ help: 'epoch-to-epoch differences a decision looks at', default: 4, min: 1 }),
-  pruneRatio: number({ help: 'further fraction of the dropped that a prune decision drops', default: 0.4, min: 0 }),
-  growthRatio: number({ help: 'further fraction of the grown that a grow decision grows', default: 0.05, min: 0 }),
+  pruneRatio: number({
+    help: 'further fraction of the dropped that a prune decision drops',
+    default: decisionRatios.prune,
+    min: 0,
+  }),
+  growthRatio: number({ help: 'further fraction of the grown that a grow decision grows', default: decisionRatios.grow, min: 0 }),
   updateThreshold: number({ help: 'fraction of the differences that makes a decision', default: 0.5, min: 0, max: 1 }),
   impRate: number({ help: 'fraction of the weights that a round of --imp prunes', default: 0.2, above: 0, below: 1 }),
   rewindEpoch: integer({ help: 'epoch whose weights --imp rewinds to', default: 0, min: 0 }),

@@ -263,8 +263,7 @@ describe.each(winogradTiles)('Winograd, tiles of $m', ({ m, kernel }) => {
     const [forward] = await run(on, [x, weights], (tx, tw) =>
       result(tx, tw, wanted.shape, shape, (s, p, q, out) => convForward(on, p.storage, q.storage, out.storage, s, tile)),
     );
-    const bound = m === 2 ? 5e-7 : on.adapter.processor ? 2e-6 : 3e-6;
-    checkForward(`conv2d, Winograd F(${m}x${m})`, forward, wanted, bound);
+    checkForward(`conv2d, Winograd F(${m}x${m})`, forward, wanted, m === 2 ? 5e-7 : 2e-6);
   });
 
   it('in a captured step, transforms weights once until they change', async () => {

@@ -7,7 +7,8 @@
 // x [N, CI, H, W], w packed [G, TILES, K, $(BM)], y [N, CO, YH, YW].
 //
 // A workgroup of $(WX) x $(WY) invocations: $(BM) channels x $(BN) positions; an invocation $(TM) x $(TN) of them. Each step of $(BK) terms is
-// staged in workgroup memory, and the next one is loaded while it is worked on. Invocations along x have neighbouring positions.
+// staged in workgroup memory, and the next one is loaded while it is worked on. Invocations along x have neighbouring positions. With BLOCKS the
+// terms of a step are summed on their own: a few more additions, much less rounding.
 struct Params {
   n: u32, ci: u32, h: u32, w: u32,
   co: u32, oh: u32, ow: u32, yh: u32,
@@ -106,6 +107,14 @@ fn main(
     if (step > 0u) {
       let a_at = ((step - 1u) & 1u) * $(BK*BM/4)u + l.y;
       let b_at = ((step - 1u) & 1u) * $(BK*BN/4)u + l.x;
+//% if BLOCKS
+//% for j in 0..TN
+//% for m in 0..TM/4
+      let sum$(j)_$(m) = acc$(j)_$(m);
+      acc$(j)_$(m) = vec4f();
+//% end
+//% end
+//% end
 //% for q in 0..BK/4
       {
 //% for c in 0..4
@@ -122,6 +131,13 @@ fn main(
 //% end
 //% end
       }
+//% end
+//% if BLOCKS
+//% for j in 0..TN
+//% for m in 0..TM/4
+      acc$(j)_$(m) += sum$(j)_$(m);
+//% end
+//% end
 //% end
     }
 

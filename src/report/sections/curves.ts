@@ -72,7 +72,7 @@ export function curves(runs: StyledRun[]): Section | undefined {
     decided && ' Triangles mark the epochs in which Flying Bird+ decided to prune or to grow further.',
     runs.length > 1 && ' Figures of the same accuracy share their scale.',
     adversarial &&
-      ' RA on train, and with it the gap of an epoch, is that of the training batches as training saw them: augmented, and under the training attack. The table’s gap is that of the final model, by the same attack on both sets.',
+      ' RA on train, and with it the gap of an epoch, is that of the training batches as training saw them: augmented, where a run augments, and under the training attack. The table’s gap is that of the final model, by the same attack on both sets.',
   ];
   return section(
     'curves',
