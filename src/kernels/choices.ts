@@ -38,14 +38,15 @@ export function useChoices(device: Device, choices: Choices): void {
 
 /**
  * Of the format, of what keys and variants mean, and of the defaults and candidates that were measured: rises with every change of theirs, for
- * times of another version are no answer to what `tuneModel` asks. In 2, strided 1x1 convolutions are launched as pointwise ones.
+ * times of another version are no answer to what `tuneModel` asks. In 2, strided 1x1 convolutions are launched as pointwise ones; in 3,
+ * lavapipe's weight gradients of images eight wide take whole rows.
  */
-const VERSION = 2;
+const VERSION = 3;
 /**
  * What a run may have been started with: its tiles compute the same in this version, those that are no candidates any more excepted, for which the
  * default runs.
  */
-const READ_BESIDE_A_RUN: readonly unknown[] = [1, VERSION];
+const READ_BESIDE_A_RUN: readonly unknown[] = [1, 2, VERSION];
 /** The name of the cache's text. */
 const STORE = 'kernels';
 
@@ -104,7 +105,12 @@ export function encodeChoices(device: Device): string {
  * @returns undefined where they were made for another adapter, driver or precision @throws FileError, naming the source, for a text that is none
  */
 export function decodeChoices(device: Device, text: string, source: string): Choices | undefined {
-  return decode(text, source, READ_BESIDE_A_RUN).get(adapterKey(device));
+  try {
+    return decode(text, source, READ_BESIDE_A_RUN).get(adapterKey(device));
+  } catch (error) {
+    if (error instanceof FileError) throw new FileError(`${error.message}; delete it to go on with the default kernels`);
+    throw error;
+  }
 }
 
 // -- the cache ---------------------------------------------------------------------------------------------------------------------------

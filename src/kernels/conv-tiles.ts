@@ -155,7 +155,8 @@ export function defaultWeightTile(device: Device, s: ConvShape): WeightTile {
   const ci = s.ci / s.groups;
   if (device.adapter.processor) {
     const { kind, subgroupSize: lanes } = device.adapter;
-    const wide = kind === 'swiftshader' && s.kh * s.kw > 1 && s.stride === 1 && s.ow > 4;
+    // eight columns at a time: everywhere on SwiftShader, on lavapipe where they are whole rows, beside which is nothing to load
+    const wide = s.kh * s.kw > 1 && s.stride === 1 && s.ow > 4 && (kind === 'swiftshader' || (kind === 'lavapipe' && s.ow <= 8));
     return {
       kernel: 'taps',
       tm: co > 8 && !wide ? 16 : co > 4 ? 8 : 4,

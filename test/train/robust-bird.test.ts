@@ -265,6 +265,7 @@ describe('a run that is stopped anywhere and resumed gives the same bits', () =>
       throw new Error('killed');
     };
     await expect(run({ seed: 7, saveDir }, { onProgress: killed })).rejects.toThrow('killed');
+    for (const { path } of [older.first, older.second]) expect(readFileSync(join(path, 'metrics.jsonl'), 'utf8')).toBe('');
     await run({ seed: 7, saveDir, resume: true });
     expect([sha(older.first), sha(older.second)]).toEqual([sha(fresh.first), sha(fresh.second)]);
   });

@@ -101,7 +101,7 @@ function stepText(r: StepOutcome): string {
     ['seconds a step', `${seconds(timing.median)} (${seconds(timing.min)} - ${seconds(timing.max)}, ${timing.samples} steps)`],
     ['images/s', significant(r.imagesPerSecond)],
     ['GFLOP/s', significant(gflops.dense) + (r.density < 1 ? ` as if dense, ${significant(gflops.real)} of active weights` : '')],
-    ['first step', `${r.firstStepSeconds.toFixed(2)} s`],
+    [r.peers ? 'first step, kernels compiled' : 'first step', `${r.firstStepSeconds.toFixed(2)} s`],
     ['memory', `${mib(r.peak)} at most, ${mib(r.live)} between steps, ${mib(r.held)} of buffers`],
     ['of a step', `${r.dispatches} dispatches, ${significant(r.submits)} submits, ${significant(r.buffersMade)} buffers made`],
   ];

@@ -84,7 +84,9 @@ class Stages {
     const { settings, second } = this;
     for (const folder of settings.stage1 === undefined ? [second] : [this.first, second]) {
       folder.prepare();
-      if (!this.resuming) folder.discard(settings.init ?? settings.stage1Pretrained);
+      if (this.resuming) continue;
+      folder.discard(settings.init ?? settings.stage1Pretrained);
+      folder.restoreMetrics([]);
     }
     writeFileAtomic(second.file(settingsFile), `${JSON.stringify(settings, null, 2)}\n`);
   }
