@@ -89,11 +89,12 @@ describe('the cache', () => {
   it.each<[string, string, string]>([
     ['is cut off', '{ "version": 1, "adap', 'is not valid JSON'],
     ['is something else', '[1, 2]', 'holds no measured kernels'],
-    ['is of a later version', JSON.stringify({ version: 3, adapters: {} }), 'was written by another version of sparrow'],
+    ['is of a later version', JSON.stringify({ version: 4, adapters: {} }), 'was written by another version of sparrow'],
     ['is of version 1', JSON.stringify({ version: 1, adapters: {} }), 'was written by another version of sparrow'],
-    ['has no choices', JSON.stringify({ version: 2, adapters: { a: 3 } }), "the entry of 'a' is damaged"],
-    ['has no times', JSON.stringify({ version: 2, adapters: { a: { k: { variant: null } } } }), "the entry 'k' is damaged"],
-    ['has a wrong variant', JSON.stringify({ version: 2, adapters: { a: { k: { ...valid, variant: { q: [] } } } } }), 'damaged'],
+    ['is of version 2', JSON.stringify({ version: 2, adapters: {} }), 'was written by another version of sparrow'],
+    ['has no choices', JSON.stringify({ version: 3, adapters: { a: 3 } }), "the entry of 'a' is damaged"],
+    ['has no times', JSON.stringify({ version: 3, adapters: { a: { k: { variant: null } } } }), "the entry 'k' is damaged"],
+    ['has a wrong variant', JSON.stringify({ version: 3, adapters: { a: { k: { ...valid, variant: { q: [] } } } } }), 'damaged'],
   ])('is told of and left alone where it %s, and written anew by the next tuning', (_, text, problem) => {
     writeFileSync(file(), text);
     const told = loadChoices(device);
