@@ -22,15 +22,22 @@ async function printed(code: string, name: string): Promise<string> {
   }
 }
 
-it('has two examples', () => expect(examples).toHaveLength(2));
+it('has three examples', () => expect(examples).toHaveLength(3));
 
 it('gradients: what the comment says', async () => {
   const said = /console\.log\(.*\); \/\/ (.*)$/m.exec(examples[0])?.[1];
   expect((await printed(examples[0], `.example-0-${process.pid}.ts`)).trim()).toBe(said);
 }, 120_000);
 
-it('adversarial training under a mask: ten finite losses', async () => {
+it('a network of one\'s own: its loss falls', async () => {
   const lines = (await printed(examples[1], `.example-1-${process.pid}.ts`)).trim().split('\n');
+  const losses = lines.map(line => Number(line.split(' ')[1]));
+  expect(losses).toHaveLength(20);
+  expect(losses.at(-1)!).toBeLessThan(losses[0] / 2);
+}, 120_000);
+
+it('adversarial training under a mask: ten finite losses', async () => {
+  const lines = (await printed(examples[2], `.example-2-${process.pid}.ts`)).trim().split('\n');
   const losses = lines.map(line => Number(line.split(' ')[1]));
   expect(lines.map(line => line.split(' ')[0])).toEqual(Array.from({ length: 10 }, (_, i) => `${i}`));
   for (const loss of losses) expect(loss).toBeLessThan(4);
