@@ -121,6 +121,7 @@ export class Device {
   /** Memory that belongs to the innermost scope, or to the caller where there is none. */
   allocate(bytes: number): Storage {
     const storage = this.pool.acquire(bytes);
+    this.recording?.made(storage);
     this.adopt(storage);
     return storage;
   }
@@ -354,6 +355,7 @@ export class Device {
     } finally {
       for (const source of [...this.derivations.keys()]) this.forget(source);
       this.closeScope();
+      capture.seal();
       this.recording = undefined;
       this.pool = this.rootPool;
     }

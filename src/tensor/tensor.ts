@@ -174,7 +174,8 @@ export interface Step<T> {
 
 /**
  * Captures the kernels that `work` launches, for replay with fixed buffers. Nothing runs until `run()`. Numbers that change between
- * replays (learning rate, batch, random draw) have to be read from tensors.
+ * replays (learning rate, batch, random draw) have to be read from tensors. What `work` uses has to live as long as the step is run: `run`
+ * throws a ValidationError where a tensor of it was disposed or left its scope.
  */
 export function capture<T>(device: Device, work: () => T): Step<T> {
   const made = device.capture(work, result => [...tensorsIn(result)].map(t => t.storage));
