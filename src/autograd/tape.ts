@@ -27,6 +27,8 @@ interface Node {
   id: number;
   op: string;
   inputs: readonly Tensor[];
+  /** The versions of the inputs' memory, see `checkUnwritten`. */
+  versions: readonly number[];
   backward: Backward;
   attributes: Attributes;
 }
@@ -66,7 +68,10 @@ export function record(
   backward: Backward,
   attributes: Attributes = {},
 ): Tensor {
-  if (recording && inputs.some(isTracked)) nodes.set(output, { id: nextId++, op, inputs, backward, attributes });
+  if (recording && inputs.some(isTracked)) {
+    const versions = inputs.map(t => t.storage.version);
+    nodes.set(output, { id: nextId++, op, inputs, versions, backward, attributes });
+  }
   return output;
 }
 
@@ -130,9 +135,18 @@ function pathTo(y: Tensor, wanted: ReadonlySet<Tensor>): { output: Tensor; node:
   return found.sort((a, b) => b.node.id - a.node.id);
 }
 
+/** A backward pass reads its inputs: where a tracked one was written since, as a weight by the optimiser, its gradients would be wrong. */
+function checkUnwritten({ op, inputs, versions }: Node): void {
+  const i = inputs.findIndex((t, at) => leaves.has(t) && t.storage.version !== versions[at]);
+  if (i >= 0)
+    throw new Error(
+      `grad: a tensor of shape [${inputs[i].shape}] was written after ${op} used it: call grad before weights change, or compute the result again`,
+    );
+}
+
 /**
  * The gradients of y by each tensor of `wanted`, in their order and shapes. Each is its own to dispose.
- * @throws Error where y does not depend on one of them, or the seed has not y's shape
+ * @throws Error where y does not depend on one of them, where a tracked tensor on the way was written since, or the seed has not y's shape
  */
 export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions = {}): Tensor[] {
   if (seed && !sameShape(seed, y)) throw new Error(`grad: a seed of shape [${seed.shape}] for a result of shape [${y.shape}]`);
@@ -142,6 +156,7 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
   const missing = wanted.findIndex(t => !reached.has(t) && t !== y);
   if (missing >= 0)
     throw new Error(`grad: the result does not depend on tensor ${missing} of shape [${wanted[missing].shape}] (is it tracked?)`);
+  for (const { node } of path) checkUnwritten(node);
   const onPath = new Set(path.map(p => p.output));
   const needed = (t: Tensor) => targets.has(t) || onPath.has(t);
 

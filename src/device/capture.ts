@@ -22,8 +22,9 @@ export class Capture {
   private owned: Storage[] = [];
   /** While it is recorded: what it allocated. */
   private readonly allocated = new Set<Storage>();
-  /** What has to be there at a replay, all buffers but those that came and went while it was recorded. */
+  /** What has to be there at a replay, all buffers but those that came and went while it was recorded; and what of it a replay writes. */
   private needed: readonly Storage[] = [];
+  private written: readonly Storage[] = [];
   private disposed = false;
 
   constructor(device: Device, pool: BufferPool) {
@@ -42,11 +43,16 @@ export class Capture {
 
   /** Ends the recording. */
   seal(): void {
-    const needed = new Set<Storage>();
-    for (const { buffers } of this.records)
-      for (const b of buffers) if (!b.freed || !this.allocated.has(b)) needed.add(b);
+    const [needed, written] = [new Set<Storage>(), new Set<Storage>()];
+    for (const { program, buffers } of this.records)
+      for (const [i, b] of buffers.entries()) {
+        if (b.freed && this.allocated.has(b)) continue;
+        needed.add(b);
+        if (program.bindings[i] === 'write') written.add(b);
+      }
     this.allocated.clear();
     this.needed = [...needed];
+    this.written = [...written];
   }
 
   /** Outputs stay alive as long as the capture. */
@@ -100,6 +106,7 @@ export class Capture {
     const device = this.device;
     device.refuseInCapture('a captured step cannot run another: run that before it or after it');
     for (const storage of this.needed) if (storage.freed) throw this.missing(storage);
+    for (const storage of this.written) storage.version++;
     for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.grid);
   }
 
@@ -123,5 +130,6 @@ export class Capture {
     this.records = [];
     this.launches = [];
     this.needed = [];
+    this.written = [];
   }
 }

@@ -190,6 +190,7 @@ export class Device {
     }
     checkAliases(program, buffers);
     checkGrid(program, grid, this.limits.maxComputeWorkgroupsPerDimension);
+    for (let i = 0; i < buffers.length; i++) if (program.bindings[i] === 'write') buffers[i].version++;
     if (this.recording) {
       this.recording.record(program, buffers, params, grid);
       for (const [i, access] of program.bindings.entries()) if (access === 'write') this.forget(buffers[i]);
@@ -279,6 +280,7 @@ export class Device {
   write(storage: Storage, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
     this.checkOpen();
     this.refuseInCapture('host data cannot be written inside a captured step: write it before the replay');
+    storage.version++;
     if (this.pending > 0) this.flush();
     const padded = data.byteLength % 4 === 0 ? data : padToWords(data);
     this.gpu.queue.writeBuffer(storage.buffer, byteOffset, padded);
