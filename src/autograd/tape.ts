@@ -84,18 +84,25 @@ function withRecording<T>(on: boolean, work: () => T): T {
   const before = recording;
   recording = on;
   try {
-    return work();
+    const result = work();
+    if (result instanceof Promise)
+      throw new Error(
+        `${on ? 'enableGrad' : 'noGrad'} is synchronous: what follows an await is outside of it, so await before or after`,
+      );
+    return result;
   } finally {
     recording = before;
   }
 }
 
-/** Runs `work` without recording: for evaluation, statistics and updates. */
+/** Runs `work` without recording: for evaluation, statistics and updates. Synchronous only. */
 export function noGrad<T>(work: () => T): T {
   return withRecording(false, work);
 }
 
-/** Runs `work` with recording on, inside of `noGrad` too: for what needs gradients of its own, such as an attack during evaluation. */
+/**
+ * Runs `work` with recording on, inside of `noGrad` too: for what needs gradients of its own, such as an attack during evaluation. Synchronous only.
+ */
 export function enableGrad<T>(work: () => T): T {
   return withRecording(true, work);
 }
@@ -154,8 +161,15 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
   const path = pathTo(y, targets);
   const reached = new Set(path.flatMap(p => [p.output, ...p.node.inputs]));
   const missing = wanted.findIndex(t => !reached.has(t) && t !== y);
-  if (missing >= 0)
-    throw new Error(`grad: the result does not depend on tensor ${missing} of shape [${wanted[missing].shape}] (is it tracked?)`);
+  if (missing >= 0) {
+    const { shape } = wanted[missing];
+    const why = isTracked(wanted[missing])
+      ? 'nothing that was recorded leads from it to the result'
+      : 'track it before it is used';
+    throw new Error(
+      `grad: the result does not depend on tensor ${missing} of shape [${shape}], wanted[${missing}] of ${wanted.length}: ${why}`,
+    );
+  }
   for (const { node } of path) checkUnwritten(node);
   const onPath = new Set(path.map(p => p.output));
   const needed = (t: Tensor) => targets.has(t) || onPath.has(t);
@@ -211,7 +225,7 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
     const given = new Set<Tensor>();
     return wanted.map(t => {
       const g = gradients.get(t);
-      if (!g) throw new Error(`grad: no gradient reached a tensor of shape [${t.shape}]`);
+      if (!g) throw new Error(`grad: no gradient reached tensor ${wanted.indexOf(t)} of shape [${t.shape}]`);
       if (given.has(g) && !createGraph) return detach(g);
       given.add(g);
       return g;

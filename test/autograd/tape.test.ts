@@ -129,6 +129,8 @@ describe('what a gradient is by', () => {
     expect(() => F.grad(y, [x, other])).toThrow(/does not depend on tensor 1 of shape \[3,4\]/);
     const untracked = tensor(device, [1, 2]);
     expect(() => F.grad(F.square(untracked), [untracked])).toThrow(/does not depend on tensor 0 of shape \[2\]/);
+    expect(() => F.grad(y, [x, other])).toThrow('wanted[1] of 2: nothing that was recorded leads from it to the result');
+    expect(() => F.grad(y, [x, x, untracked])).toThrow('wanted[2] of 3: track it before it is used');
   });
 });
 
@@ -217,6 +219,12 @@ describe('recording', () => {
     ).toThrow('inside');
     expect(F.isRecording()).toBe(true);
     expect(F.isTracked(F.square(x))).toBe(true);
+  });
+
+  it('refuses asynchronous work, which would record again after its first await', () => {
+    expect(() => F.noGrad(async () => 1)).toThrow('noGrad is synchronous');
+    expect(() => F.enableGrad(async () => 1)).toThrow('enableGrad is synchronous');
+    expect(F.isRecording()).toBe(true);
   });
 
   it('is on inside enableGrad, in noGrad too', async () => {
