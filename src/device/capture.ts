@@ -25,6 +25,9 @@ export class Capture {
   /** What has to be there at a replay, all buffers but those that came and went while it was recorded; and what of it a replay writes. */
   private needed: readonly Storage[] = [];
   private written: readonly Storage[] = [];
+  /** Where it is read, a uint32 that holds the number of the replay. */
+  private number: Storage | undefined;
+  private runs = 0;
   private disposed = false;
 
   constructor(device: Device, pool: BufferPool) {
@@ -39,6 +42,11 @@ export class Capture {
   /** Told of every allocation while it is recorded. */
   made(storage: Storage): void {
     this.allocated.add(storage);
+  }
+
+  /** Has every replay write its number, from 0, into `storage`. */
+  numberInto(storage: Storage): void {
+    this.number = storage;
   }
 
   /** Ends the recording. */
@@ -106,6 +114,7 @@ export class Capture {
     const device = this.device;
     device.refuseInCapture('a captured step cannot run another: run that before it or after it');
     for (const storage of this.needed) if (storage.freed) throw this.missing(storage);
+    if (this.number) device.write(this.number, Uint32Array.of(this.runs++));
     for (const storage of this.written) storage.version++;
     for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.grid);
   }

@@ -67,6 +67,7 @@ export class Device {
   /** Buffers of captured steps. They replay one after another, so what one uses only while it runs, another may use too. */
   private capturePool: BufferPool | undefined;
   private captures = 0;
+  private number: Storage | undefined;
   private failure: Error | undefined;
   private closed = false;
   private readonly constants = new Map<string, Storage>();
@@ -361,6 +362,14 @@ export class Device {
       this.recording = undefined;
       this.pool = this.rootPool;
     }
+  }
+
+  /** While a step is recorded: a uint32 that holds the number of the replay, from 0, so that what is drawn with it is drawn anew by each. */
+  replayNumber(): Storage | undefined {
+    if (!this.recording) return undefined;
+    this.number ??= this.rootPool.acquire(4); // one for all steps: they replay one after another
+    this.recording.numberInto(this.number);
+    return this.number;
   }
 
   /** Throws while a step is recorded: for what would happen once, then, and be missing from every replay. */
