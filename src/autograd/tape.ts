@@ -27,6 +27,8 @@ interface Node {
   id: number;
   op: string;
   inputs: readonly Tensor[];
+  /** The versions of the inputs' memory, see `checkUnwritten`. */
+  versions: readonly number[];
   backward: Backward;
   attributes: Attributes;
 }
@@ -66,7 +68,10 @@ export function record(
   backward: Backward,
   attributes: Attributes = {},
 ): Tensor {
-  if (recording && inputs.some(isTracked)) nodes.set(output, { id: nextId++, op, inputs, backward, attributes });
+  if (recording && inputs.some(isTracked)) {
+    const versions = inputs.map(t => t.storage.version);
+    nodes.set(output, { id: nextId++, op, inputs, versions, backward, attributes });
+  }
   return output;
 }
 
@@ -79,18 +84,25 @@ function withRecording<T>(on: boolean, work: () => T): T {
   const before = recording;
   recording = on;
   try {
-    return work();
+    const result = work();
+    if (result instanceof Promise)
+      throw new Error(
+        `${on ? 'enableGrad' : 'noGrad'} is synchronous: what follows an await is outside of it, so await before or after`,
+      );
+    return result;
   } finally {
     recording = before;
   }
 }
 
-/** Runs `work` without recording: for evaluation, statistics and updates. */
+/** Runs `work` without recording: for evaluation, statistics and updates. Synchronous only. */
 export function noGrad<T>(work: () => T): T {
   return withRecording(false, work);
 }
 
-/** Runs `work` with recording on, inside of `noGrad` too: for what needs gradients of its own, such as an attack during evaluation. */
+/**
+ * Runs `work` with recording on, inside of `noGrad` too: for what needs gradients of its own, such as an attack during evaluation. Synchronous only.
+ */
 export function enableGrad<T>(work: () => T): T {
   return withRecording(true, work);
 }
@@ -130,9 +142,18 @@ function pathTo(y: Tensor, wanted: ReadonlySet<Tensor>): { output: Tensor; node:
   return found.sort((a, b) => b.node.id - a.node.id);
 }
 
+/** A backward pass reads its inputs: where a tracked one was written since, as a weight by the optimiser, its gradients would be wrong. */
+function checkUnwritten({ op, inputs, versions }: Node): void {
+  const i = inputs.findIndex((t, at) => leaves.has(t) && t.storage.version !== versions[at]);
+  if (i >= 0)
+    throw new Error(
+      `grad: a tensor of shape [${inputs[i].shape}] was written after ${op} used it: call grad before weights change, or compute the result again`,
+    );
+}
+
 /**
  * The gradients of y by each tensor of `wanted`, in their order and shapes. Each is its own to dispose.
- * @throws Error where y does not depend on one of them, or the seed has not y's shape
+ * @throws Error where y does not depend on one of them, where a tracked tensor on the way was written since, or the seed has not y's shape
  */
 export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions = {}): Tensor[] {
   if (seed && !sameShape(seed, y)) throw new Error(`grad: a seed of shape [${seed.shape}] for a result of shape [${y.shape}]`);
@@ -140,8 +161,16 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
   const path = pathTo(y, targets);
   const reached = new Set(path.flatMap(p => [p.output, ...p.node.inputs]));
   const missing = wanted.findIndex(t => !reached.has(t) && t !== y);
-  if (missing >= 0)
-    throw new Error(`grad: the result does not depend on tensor ${missing} of shape [${wanted[missing].shape}] (is it tracked?)`);
+  if (missing >= 0) {
+    const { shape } = wanted[missing];
+    const why = isTracked(wanted[missing])
+      ? 'nothing that was recorded leads from it to the result'
+      : 'track it before it is used';
+    throw new Error(
+      `grad: the result does not depend on tensor ${missing} of shape [${shape}], wanted[${missing}] of ${wanted.length}: ${why}`,
+    );
+  }
+  for (const { node } of path) checkUnwritten(node);
   const onPath = new Set(path.map(p => p.output));
   const needed = (t: Tensor) => targets.has(t) || onPath.has(t);
 
@@ -196,7 +225,7 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
     const given = new Set<Tensor>();
     return wanted.map(t => {
       const g = gradients.get(t);
-      if (!g) throw new Error(`grad: no gradient reached a tensor of shape [${t.shape}]`);
+      if (!g) throw new Error(`grad: no gradient reached tensor ${wanted.indexOf(t)} of shape [${t.shape}]`);
       if (given.has(g) && !createGraph) return detach(g);
       given.add(g);
       return g;

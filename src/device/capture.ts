@@ -20,6 +20,14 @@ export class Capture {
   private launches: Launch[] | undefined;
   private params: GPUBuffer | undefined;
   private owned: Storage[] = [];
+  /** While it is recorded: what it allocated. */
+  private readonly allocated = new Set<Storage>();
+  /** What has to be there at a replay, all buffers but those that came and went while it was recorded; and what of it a replay writes. */
+  private needed: readonly Storage[] = [];
+  private written: readonly Storage[] = [];
+  /** Where it is read, a uint32 that holds the number of the replay. */
+  private number: Storage | undefined;
+  private runs = 0;
   private disposed = false;
 
   constructor(device: Device, pool: BufferPool) {
@@ -29,6 +37,30 @@ export class Capture {
 
   record(program: Program, buffers: readonly Storage[], params: UniformWriter | undefined, grid: Grid): void {
     this.records.push({ program, buffers: [...buffers], params: params?.data.slice(), grid });
+  }
+
+  /** Told of every allocation while it is recorded. */
+  made(storage: Storage): void {
+    this.allocated.add(storage);
+  }
+
+  /** Has every replay write its number, from 0, into `storage`. */
+  numberInto(storage: Storage): void {
+    this.number = storage;
+  }
+
+  /** Ends the recording. */
+  seal(): void {
+    const [needed, written] = [new Set<Storage>(), new Set<Storage>()];
+    for (const { program, buffers } of this.records)
+      for (const [i, b] of buffers.entries()) {
+        if (b.freed && this.allocated.has(b)) continue;
+        needed.add(b);
+        if (program.bindings[i] === 'write') written.add(b);
+      }
+    this.allocated.clear();
+    this.needed = [...needed];
+    this.written = [...written];
   }
 
   /** Outputs stay alive as long as the capture. */
@@ -72,12 +104,27 @@ export class Capture {
     return this.launches;
   }
 
-  /** Issues every dispatch once more. @throws ValidationError after `dispose`, and while a step is recorded, which cannot hold another */
+  /**
+   * Issues every dispatch once more.
+   * @throws ValidationError after `dispose`; where a tensor that it uses was given back, whose memory may be another's by now; and while a
+   *   step is recorded, which cannot hold another
+   */
   run(): void {
     if (this.disposed) throw new ValidationError('a captured step was run after it was disposed');
     const device = this.device;
     device.refuseInCapture('a captured step cannot run another: run that before it or after it');
+    for (const storage of this.needed) if (storage.freed) throw this.missing(storage);
+    if (this.number) device.write(this.number, Uint32Array.of(this.runs++));
+    for (const storage of this.written) storage.version++;
     for (const l of this.prepare()) device.replay(l.label, l.pipeline, l.group, l.grid);
+  }
+
+  private missing(storage: Storage): ValidationError {
+    const { program, buffers } = this.records.find(r => r.buffers.includes(storage))!;
+    return new ValidationError(
+      `a captured step uses a tensor that was disposed or left its scope: keep() it (argument ${buffers.indexOf(storage)} of ${program.label})`,
+      program.label,
+    );
   }
 
   /** Gives its buffers back. @throws ValidationError while a step is recorded, which may use the same pool of buffers */
@@ -91,5 +138,7 @@ export class Capture {
     this.params?.destroy();
     this.records = [];
     this.launches = [];
+    this.needed = [];
+    this.written = [];
   }
 }

@@ -67,6 +67,7 @@ export class Device {
   /** Buffers of captured steps. They replay one after another, so what one uses only while it runs, another may use too. */
   private capturePool: BufferPool | undefined;
   private captures = 0;
+  private number: Storage | undefined;
   private failure: Error | undefined;
   private closed = false;
   private readonly constants = new Map<string, Storage>();
@@ -121,6 +122,7 @@ export class Device {
   /** Memory that belongs to the innermost scope, or to the caller where there is none. */
   allocate(bytes: number): Storage {
     const storage = this.pool.acquire(bytes);
+    this.recording?.made(storage);
     this.adopt(storage);
     return storage;
   }
@@ -189,6 +191,7 @@ export class Device {
     }
     checkAliases(program, buffers);
     checkGrid(program, grid, this.limits.maxComputeWorkgroupsPerDimension);
+    for (let i = 0; i < buffers.length; i++) if (program.bindings[i] === 'write') buffers[i].version++;
     if (this.recording) {
       this.recording.record(program, buffers, params, grid);
       for (const [i, access] of program.bindings.entries()) if (access === 'write') this.forget(buffers[i]);
@@ -278,6 +281,7 @@ export class Device {
   write(storage: Storage, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
     this.checkOpen();
     this.refuseInCapture('host data cannot be written inside a captured step: write it before the replay');
+    storage.version++;
     if (this.pending > 0) this.flush();
     const padded = data.byteLength % 4 === 0 ? data : padToWords(data);
     this.gpu.queue.writeBuffer(storage.buffer, byteOffset, padded);
@@ -354,9 +358,18 @@ export class Device {
     } finally {
       for (const source of [...this.derivations.keys()]) this.forget(source);
       this.closeScope();
+      capture.seal();
       this.recording = undefined;
       this.pool = this.rootPool;
     }
+  }
+
+  /** While a step is recorded: a uint32 that holds the number of the replay, from 0, so that what is drawn with it is drawn anew by each. */
+  replayNumber(): Storage | undefined {
+    if (!this.recording) return undefined;
+    this.number ??= this.rootPool.acquire(4); // one for all steps: they replay one after another
+    this.recording.numberInto(this.number);
+    return this.number;
   }
 
   /** Throws while a step is recorded: for what would happen once, then, and be missing from every replay. */

@@ -6,7 +6,7 @@ import { convShape } from '../tensor/conv.ts';
 import { elementwise } from '../tensor/elementwise.ts';
 import { gatherRows } from '../tensor/index.ts';
 import { type Random, Random as RandomStream, Stream } from '../tensor/philox.ts';
-import { randomUniform } from '../tensor/random.ts';
+import { randomUniform, replayNumber } from '../tensor/random.ts';
 import { permute } from '../tensor/shape.ts';
 import { ones, type Shape, scope, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { defaultBound, uniformInit } from './init.ts';
@@ -204,8 +204,8 @@ export class Flatten extends Module {
 
 /**
  * In train mode zeroes each element with probability p and scales the rest by 1/(1-p). Every layer has a random stream of its own, of which each pass
- * takes the next draw. With `step` the draw is a function of seed, layer and step alone: all passes of a step drop the same elements, and so does the
- * step when it is captured again, as in a resumed run.
+ * takes the next draw; in a captured step every replay draws anew. With `step` the draw is a function of seed, layer and step alone: all passes of a step
+ * drop the same elements, and so does the step when it is captured again, as in a resumed run.
  */
 export class Dropout extends Module {
   readonly p: number;
@@ -225,7 +225,7 @@ export class Dropout extends Module {
     const { random, step } = this;
     const draw = step
       ? randomUniform(x.device, x.shape, new RandomStream(random.seed, random.stream), 0, 1, { step })
-      : randomUniform(x.device, x.shape, random);
+      : randomUniform(x.device, x.shape, random, 0, 1, { step: replayNumber(x.device) });
     const mask = elementwise('affine', [elementwise('inRange', [draw], [this.p, 1])], [1 / (1 - this.p), 0]);
     return F.mul(x, mask);
   }

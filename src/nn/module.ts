@@ -25,9 +25,16 @@ export class StateBuffer extends Tensor {
   }
 }
 
+type Member = Parameter | StateBuffer | Module;
+const isMember = (value: unknown): value is Member =>
+  value instanceof Parameter || value instanceof StateBuffer || value instanceof Module;
+
 const joinName = (prefix: string, key: string) => (prefix ? `${prefix}.${key}` : key);
 
-/** A part of a network: its fields that are parameters, buffers or modules are found by name. */
+/**
+ * A part of a network: its fields that are parameters, buffers or modules, or arrays of these, are found by name. Fields whose names begin with # are not:
+ * JavaScript hides them.
+ */
 export abstract class Module {
   /** Train mode: batch statistics, dropout. Set through `train` and `eval`. */
   training = true;
@@ -35,17 +42,19 @@ export abstract class Module {
   abstract forward(x: Tensor): Tensor;
 
   /** Parameters, buffers and submodules by field name, one level deep. */
-  private *members(): Generator<[string, Parameter | StateBuffer | Module]> {
+  private *members(): Generator<[string, Member]> {
     for (const [key, value] of Object.entries(this)) {
-      if (value instanceof Parameter || value instanceof StateBuffer || value instanceof Module) yield [key, value];
-      else if (Array.isArray(value)) for (const [i, v] of value.entries()) if (v instanceof Module) yield [`${key}.${i}`, v];
+      if (isMember(value)) yield [key, value];
+      else if (Array.isArray(value)) for (const [i, v] of value.entries()) if (isMember(v)) yield [`${key}.${i}`, v];
     }
   }
 
-  /** This module and all below it, with their names (the root's is empty). */
-  *modules(prefix = ''): Generator<[string, Module]> {
+  /** This module and all below it, with their names (the root's is empty): each once, under its first name. */
+  *modules(prefix = '', seen = new Set<Module>()): Generator<[string, Module]> {
+    if (seen.has(this)) return;
+    seen.add(this);
     yield [prefix, this];
-    for (const [key, value] of this.members()) if (value instanceof Module) yield* value.modules(joinName(prefix, key));
+    for (const [key, value] of this.members()) if (value instanceof Module) yield* value.modules(joinName(prefix, key), seen);
   }
 
   private *tensors(prefix = ''): Generator<[string, Parameter | StateBuffer]> {
@@ -55,12 +64,15 @@ export abstract class Module {
     }
   }
 
-  /** Trained tensors by state_dict name, in the order of the network. */
+  /** Trained tensors by state_dict name, in the order of the network. One that has several names (tied weights) is there once, under its first. */
   parameters(): Map<string, Parameter> {
-    return new Map([...this.tensors()].filter((e): e is [string, Parameter] => e[1] instanceof Parameter));
+    const found = new Set<Parameter>();
+    const isFirst = (e: [string, Parameter | StateBuffer]): e is [string, Parameter] =>
+      e[1] instanceof Parameter && !found.has(e[1]) && !!found.add(e[1]);
+    return new Map([...this.tensors()].filter(isFirst));
   }
 
-  /** Parameters and buffers by state_dict name. */
+  /** Parameters and buffers by state_dict name, under every name that they have. */
   state(): Map<string, Parameter | StateBuffer> {
     return new Map(this.tensors());
   }

@@ -5,13 +5,10 @@ import { capture, empty, type Tensor } from '../tensor/tensor.ts';
 import { BatchNorm2d } from './layers.ts';
 import type { Module } from './module.ts';
 
-/** The methods that run a module: batch normalisation has a second one, fused with ReLU. */
-const methods = ['forward', 'relu'] as const;
-
 /**
  * Runs `work`, and shows `see` every output of the given modules in the order in which they are done: the tensors themselves, so that
- * gradients by them can be asked for. Each module gets methods of its own for that time, which hide those of its class; a network that
- * nobody observes pays nothing.
+ * gradients by them can be asked for. Each module gets methods of its own for that time, which hide those that it has; a network that
+ * nobody observes pays nothing. `work` is synchronous, and may observe in turn.
  */
 export function observe<T>(modules: Iterable<Module>, see: (module: Module, output: Tensor) => void, work: () => T): T {
   const seen = (module: Module, output: Tensor) => {
@@ -21,22 +18,30 @@ export function observe<T>(modules: Iterable<Module>, see: (module: Module, outp
   return replaceOutputs(modules, seen, work);
 }
 
-/** Runs `work` as `observe` does; what `replace` makes of an output takes its place in the network. */
+/**
+ * Runs `work` as `observe` does; what `replace` makes of an output takes its place in the network. Batch normalisation is run by two methods: by itself,
+ * and fused with ReLU.
+ */
 export function replaceOutputs<T>(
   modules: Iterable<Module>,
   replace: (module: Module, output: Tensor) => Tensor,
   work: () => T,
 ): T {
-  const watched = [...new Set(modules)];
-  for (const module of watched) {
-    const replaced = (run: Module['forward']) => (x: Tensor) => replace(module, run.call(module, x));
-    module.forward = replaced(module.forward);
-    if (module instanceof BatchNorm2d) module.relu = replaced(module.relu);
-  }
+  const watched: { module: Module; method: string; own: PropertyDescriptor | undefined }[] = [];
   try {
+    for (const module of new Set(modules))
+      for (const method of module instanceof BatchNorm2d ? ['forward', 'relu'] : ['forward']) {
+        const run: (...args: unknown[]) => Tensor = Reflect.get(module, method);
+        const own = Object.getOwnPropertyDescriptor(module, method);
+        const value = (...args: unknown[]) => replace(module, run.apply(module, args));
+        Object.defineProperty(module, method, { value, configurable: true, writable: true });
+        watched.push({ module, method, own });
+      }
     return work();
   } finally {
-    for (const module of watched) for (const method of methods) Reflect.deleteProperty(module, method);
+    for (const { module, method, own } of watched)
+      if (own) Object.defineProperty(module, method, own);
+      else Reflect.deleteProperty(module, method);
   }
 }
 

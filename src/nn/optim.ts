@@ -1,4 +1,5 @@
 /** Stochastic gradient descent with momentum, as PyTorch's: g += wd·w; v = mu·v + g; w -= lr·v (nesterov: w -= lr·(g + mu·v)). */
+import { SparrowError } from '../errors.ts';
 import { sgdStep } from '../kernels/optim.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Parameter } from './module.ts';
@@ -22,7 +23,11 @@ export class Sgd {
   private readonly parameters: ReadonlyMap<string, Parameter>;
   private readonly options: { momentum: number; weightDecay: number; nesterov: boolean };
 
+  /** @throws SparrowError where there are no parameters, and for numbers that PyTorch refuses: negative or NaN, or nesterov without momentum */
   constructor(parameters: ReadonlyMap<string, Parameter>, { lr, momentum = 0, weightDecay = 0, nesterov = false }: SgdOptions) {
+    if (parameters.size === 0) throw new SparrowError('Sgd: no parameters: are the weights fields of the model, as Parameter?');
+    for (const [name, value] of Object.entries({ lr, momentum, weightDecay })) checkNumber(name, value);
+    if (nesterov && momentum === 0) throw new SparrowError('Sgd: nesterov needs a momentum above 0');
     this.parameters = parameters;
     this.options = { momentum, weightDecay, nesterov };
     const { device } = [...parameters.values()][0];
@@ -31,21 +36,32 @@ export class Sgd {
     this.setLr(lr);
   }
 
-  /** Keeps a momentum that ignores the masks for these parameters. */
+  /** Keeps a momentum that ignores the masks for these parameters. @throws SparrowError for a name that is none of them */
   keepDenseVelocity(names: Iterable<string>): void {
     for (const name of names) {
-      const v = this.velocity.get(name)!;
+      const v = this.velocity.get(name);
+      if (!v) throw unknown(name);
       this.denseVelocity.set(name, zeros(v.device, v.shape).keep());
     }
   }
 
-  /** Takes effect for everything launched afterwards, replays of captured steps included. */
+  /** Takes effect for everything launched afterwards, replays of captured steps included. @throws SparrowError where it is negative or NaN */
   setLr(lr: number): void {
+    checkNumber('lr', lr);
     this.hyper.write([lr]);
   }
 
-  /** One update in place. @param gradients by parameter name; parameters without one are left alone */
+  /**
+   * One update in place.
+   * @param gradients by parameter name; parameters without one are left alone
+   * @throws SparrowError for a name that is no parameter's, or a gradient of another shape; then nothing was changed
+   */
   step(gradients: ReadonlyMap<string, Tensor>): void {
+    for (const [name, g] of gradients) {
+      const p = this.parameters.get(name);
+      if (!p) throw unknown(name);
+      if (`${g.shape}` !== `${p.shape}`) throw new SparrowError(`Sgd: ${name} is [${p.shape}], and its gradient [${g.shape}]`);
+    }
     for (const [name, g] of gradients) {
       const p = this.parameters.get(name)!;
       const storages = { mask: this.masks.get(name)?.storage, dense: this.denseVelocity.get(name)?.storage };
@@ -67,3 +83,9 @@ export class Sgd {
     this.hyper.dispose();
   }
 }
+
+function checkNumber(name: string, value: number): void {
+  if (!(value >= 0)) throw new SparrowError(`Sgd: ${name} ${value}: a number of at least 0 is wanted`);
+}
+
+const unknown = (name: string) => new SparrowError(`Sgd: ${name} is no parameter of this optimiser`);

@@ -2,11 +2,20 @@
 import type { Device } from '../device/index.ts';
 import { randomFill, sortIndices } from '../kernels/random.ts';
 import type { Random } from './philox.ts';
-import { empty, type Shape, slice1, type Tensor } from './tensor.ts';
+import { empty, type Shape, slice1, Tensor } from './tensor.ts';
 
 export interface RandomOptions {
-  /** uint32 [1] added to the counter, so that a captured step draws anew at every replay. */
-  step?: Tensor;
+  /** uint32 [1] added to the counter: raised between replays, it has a captured step draw anew. Without it every replay repeats the draw. */
+  step?: Tensor | undefined;
+}
+
+/**
+ * A `step` that counts the replays of the step that is being captured, from 0, and undefined outside of one: for draws that are to differ from replay to
+ * replay, and need not come again when the step is captured anew.
+ */
+export function replayNumber(device: Device): Tensor | undefined {
+  const storage = device.replayNumber();
+  return storage && new Tensor(device, storage, [1], 'u32');
 }
 
 /** Uniform in [lo, hi). */

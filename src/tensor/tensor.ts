@@ -26,6 +26,7 @@ export class Tensor {
   readonly dtype: Dtype;
   readonly size: number;
   readonly storage: Storage;
+  private disposed = false;
 
   /** For operations; to make one from data use `tensor`, `zeros`, ... */
   constructor(device: Device, storage: Storage, shape: Shape, dtype: Dtype) {
@@ -49,9 +50,10 @@ export class Tensor {
     return new arrays[this.dtype](await this.read());
   }
 
-  /** The elements of a float tensor. */
+  /** The elements as float32; integers are converted, exactly up to 2^24. */
   async floats(): Promise<Float32Array<ArrayBuffer>> {
-    return new Float32Array(await this.read());
+    const data = await this.data();
+    return data instanceof Float32Array ? data : Float32Array.from(data);
   }
 
   /** The bytes. A disposed tensor's memory may already be another's. */
@@ -96,9 +98,14 @@ export class Tensor {
     return this;
   }
 
-  /** Gives the memory back. Using the tensor afterwards is an error: of the next launch, read, write or view of it. */
+  /**
+   * Gives the memory back, or the share in it where there are views; a second time does nothing. Using the tensor afterwards is an error: of the next
+   * launch, read, write, view or replay of it.
+   */
   dispose(): void {
-    if (!this.storage.freed) this.device.discard(this.storage);
+    if (this.disposed || this.storage.freed) return;
+    this.disposed = true;
+    this.device.discard(this.storage);
   }
 }
 
@@ -107,8 +114,16 @@ export function empty(device: Device, shape: Shape, dtype: Dtype = 'f32'): Tenso
   return new Tensor(device, device.allocate(Math.max(1, sizeOf(shape)) * 4), [...shape], dtype);
 }
 
-/** A tensor with the given elements, row-major; the shape defaults to one dimension. */
-export function tensor(device: Device, values: ArrayLike<number>, shape: Shape = [values.length], dtype: Dtype = 'f32'): Tensor {
+/**
+ * A tensor with the given elements, row-major. The shape defaults to one dimension, the type to i32 for an Int32Array, u32 for a Uint32Array and f32 for
+ * all else.
+ */
+export function tensor(
+  device: Device,
+  values: ArrayLike<number>,
+  shape: Shape = [values.length],
+  dtype: Dtype = values instanceof Int32Array ? 'i32' : values instanceof Uint32Array ? 'u32' : 'f32',
+): Tensor {
   return empty(device, shape, dtype).write(values);
 }
 
@@ -141,16 +156,17 @@ export function fill(t: Tensor, value: number): void {
   (t.dtype === 'f32' ? fillFloat : fillInt)(t.device, t.storage, t.size, value);
 }
 
-/** What a scope may return: tensors, alone or inside arrays and plain objects; each once. */
+/** What a scope may return: tensors, alone or inside arrays, plain objects, maps and sets; each once. */
 function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
   if (value instanceof Tensor) found.add(value);
-  else if (Array.isArray(value)) for (const v of value) tensorsIn(v, found);
+  else if (Array.isArray(value) || value instanceof Map || value instanceof Set) for (const v of value) tensorsIn(v, found);
   else if (value && Object.getPrototypeOf(value) === Object.prototype) for (const v of Object.values(value)) tensorsIn(v, found);
   return found;
 }
 
 /**
- * Runs `work` and gives back every tensor made in it, except those it returns. Synchronous only: read results after the scope.
+ * Runs `work` and gives back every tensor made in it, except those it returns, also in arrays, plain objects, maps and sets. Synchronous only: read
+ * results after the scope.
  */
 export function scope<T>(device: Device, work: () => T): T {
   device.openScope();
@@ -174,7 +190,8 @@ export interface Step<T> {
 
 /**
  * Captures the kernels that `work` launches, for replay with fixed buffers. Nothing runs until `run()`. Numbers that change between
- * replays (learning rate, batch, random draw) have to be read from tensors.
+ * replays (learning rate, batch, random draw) have to be read from tensors. What `work` uses has to live as long as the step is run: `run`
+ * throws a ValidationError where a tensor of it was disposed or left its scope.
  */
 export function capture<T>(device: Device, work: () => T): Step<T> {
   const made = device.capture(work, result => [...tensorsIn(result)].map(t => t.storage));

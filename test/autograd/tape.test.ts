@@ -1,6 +1,9 @@
 /** What `grad` promises: which gradients, by what, at which cost, and the errors where there is none. */
 import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
+import { Parameter } from '../../src/nn/module.ts';
+import { Sgd } from '../../src/nn/optim.ts';
+import { copyInto } from '../../src/tensor/shape.ts';
 import { capture, ones, type Tensor, tensor, zeros } from '../../src/tensor/tensor.ts';
 import { testDevice } from '../engine.ts';
 
@@ -126,6 +129,51 @@ describe('what a gradient is by', () => {
     expect(() => F.grad(y, [x, other])).toThrow(/does not depend on tensor 1 of shape \[3,4\]/);
     const untracked = tensor(device, [1, 2]);
     expect(() => F.grad(F.square(untracked), [untracked])).toThrow(/does not depend on tensor 0 of shape \[2\]/);
+    expect(() => F.grad(y, [x, other])).toThrow('wanted[1] of 2: nothing that was recorded leads from it to the result');
+    expect(() => F.grad(y, [x, x, untracked])).toThrow('wanted[2] of 3: track it before it is used');
+  });
+});
+
+describe('a tensor that was written between its use and the gradient', () => {
+  const message = (shape: string, op: string) => `grad: a tensor of shape [${shape}] was written after ${op} used it`;
+
+  it('is refused, whoever wrote it', () => {
+    const writers: [string, (w: Tensor) => void][] = [
+      ['the host', w => void w.write([1, 1])],
+      ['the host, through a view', w => void w.reshape([2, 1]).write([1, 1])],
+      ['a kernel', w => copyInto(tensor(device, [1, 1]), w)],
+      ['an optimiser', w => new Sgd(new Map([['w', w as Parameter]]), { lr: 1 }).step(new Map([['w', ones(device, [2])]]))],
+      ['a replay', w => void capture(device, () => copyInto(F.mul(w, 2), w)).run()],
+    ];
+    for (const [who, write] of writers) {
+      const [w, x] = [new Parameter(tensor(device, [3, 4])), leaf(1, 2)];
+      const y = F.mul(F.exp(x), w);
+      write(w);
+      for (const wanted of [w, x]) expect(() => F.grad(y, [wanted]), who).toThrow(message('2', 'mul'));
+    }
+  });
+
+  it('is refused where it is recorded', () => {
+    const x = leaf(1, 2);
+    const build = () => {
+      const y = F.square(x);
+      copyInto(y, x);
+      return F.grad(y, [x]);
+    };
+    expect(() => capture(device, build)).toThrow(message('2', 'square'));
+  });
+
+  it('is none where it lies on no path, was written before or after, or was computed with again', async () => {
+    const [w, x, other] = [leaf(3, 4), leaf(1, 2), leaf(5, 6)];
+    w.write([2, 2]);
+    const y = F.add(F.mul(x, w), F.exp(other));
+    other.write([0, 0]);
+    expect(await grads(y, [x])).toEqual([[2, 2]]);
+    w.write([7, 7]);
+    expect(await grads(F.mul(x, w), [x, w])).toEqual([
+      [7, 7],
+      [1, 2],
+    ]);
   });
 });
 
@@ -171,6 +219,12 @@ describe('recording', () => {
     ).toThrow('inside');
     expect(F.isRecording()).toBe(true);
     expect(F.isTracked(F.square(x))).toBe(true);
+  });
+
+  it('refuses asynchronous work, which would record again after its first await', () => {
+    expect(() => F.noGrad(async () => 1)).toThrow('noGrad is synchronous');
+    expect(() => F.enableGrad(async () => 1)).toThrow('enableGrad is synchronous');
+    expect(F.isRecording()).toBe(true);
   });
 
   it('is on inside enableGrad, in noGrad too', async () => {

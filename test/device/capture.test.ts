@@ -171,6 +171,75 @@ describe('capture', () => {
     x.dispose();
   });
 
+  describe('refuses to run, and leaves all memory alone, where a tensor was given back', () => {
+    type Made = ReturnType<typeof capture>;
+    const cases: [string, () => Made][] = [
+      ['that left its scope', () => scope(device, () => captured(zeros(device, [32])))],
+      [
+        'that was disposed after an earlier run',
+        () => {
+          const x = zeros(device, [32]);
+          const step = captured(x);
+          step.run();
+          x.dispose();
+          return step;
+        },
+      ],
+      [
+        'that was disposed while it was recorded',
+        () => {
+          const x = zeros(device, [32]);
+          return capture(device, () => {
+            const y = mul(x, 2);
+            x.dispose();
+            return y;
+          });
+        },
+      ],
+      [
+        'that is its result',
+        () => {
+          const step = captured(zeros(device, [32]));
+          step.result.dispose();
+          return step;
+        },
+      ],
+      [
+        'that is the result of a disposed step',
+        () => {
+          const first = captured(zeros(device, [32]));
+          const second = captured(first.result);
+          first.dispose();
+          return second;
+        },
+      ],
+    ];
+    /** Reads x, and writes it too. */
+    const captured = (x: Tensor) =>
+      capture(device, () => {
+        const y = mul(x, 2);
+        copyInto(add(y, 1), x);
+        return y;
+      });
+
+    it.each(cases)('%s', async (_, make) => {
+      const step = make();
+      const others = Array.from({ length: 20 }, () => full(device, [32], 7));
+      expect(() => step.run()).toThrow(ValidationError);
+      expect(() => step.run()).toThrow(/uses a tensor that was disposed or left its scope: keep\(\) it \(argument \d of \w+/);
+      for (const t of others) expect(new Set(await t.data())).toEqual(new Set([7]));
+      step.dispose();
+      for (const t of others) t.dispose();
+    });
+
+    it('but not where that came and went while it was recorded, or was kept', async () => {
+      const step = scope(device, () => captured(zeros(device, [32]).keep()));
+      step.run();
+      expect([...(await step.run().data())]).toEqual(Array(32).fill(2));
+      step.dispose();
+    });
+  });
+
   it('inside a scope, results belong to the step', async () => {
     const x = ones(device, [3]);
     const step = scope(device, () => {

@@ -195,6 +195,18 @@ describe('Dropout', () => {
     step.dispose();
   });
 
+  it('in a captured step without a counter draws anew in every replay, the first as outside of it', async () => {
+    const [layer, eager] = [new Dropout(maker(), p), new Dropout(maker(), p)];
+    const input = x();
+    const step = capture(device, () => layer.forward(input));
+    const first = await step.run().floats();
+    expect(first).toEqual(await eager.forward(input).floats());
+    const second = await step.run().floats();
+    expect(second).not.toEqual(first);
+    expect(await step.run().floats()).not.toEqual(second);
+    step.dispose();
+  });
+
   it('in a step that is captured again drops what it dropped before', async () => {
     const layer = new Dropout(maker(), p);
     layer.step = zeros(device, [1], 'u32');

@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
 import { SparrowError } from '../../src/errors.ts';
 import { BatchNorm2d, ChannelNorm, Conv2d, Dropout, Linear, ReLU, Sequential } from '../../src/nn/layers.ts';
-import { Module, Parameter } from '../../src/nn/module.ts';
+import { layerMacs } from '../../src/nn/macs.ts';
+import { Module, Parameter, StateBuffer } from '../../src/nn/module.ts';
+import { Sgd } from '../../src/nn/optim.ts';
 import { type HostTensor, readState, writeState } from '../../src/nn/state.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import { scope, type Tensor, zeros } from '../../src/tensor/tensor.ts';
+import { ones, scope, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { testDevice } from '../engine.ts';
 
 const device = await testDevice();
@@ -56,6 +58,67 @@ describe('names', () => {
     expect([...long.parameters()].map(([name, p]) => [name, p.shape[0]])).toEqual(
       Array.from({ length: 12 }, (_, i) => [`${i}.weight`, i + 1]),
     );
+  });
+
+  it('of parameters and buffers in arrays are their positions', () => {
+    class Mixture extends Module {
+      readonly scales = [new Parameter(zeros(device, [1])), new Parameter(zeros(device, [2]))];
+      readonly counts = [new StateBuffer(zeros(device, [3]))];
+      forward(x: Tensor): Tensor {
+        return x;
+      }
+    }
+    const mixture = new Mixture();
+    expect([...mixture.parameters()].map(([name, p]) => [name, p.shape[0]])).toEqual([
+      ['scales.0', 1],
+      ['scales.1', 2],
+    ]);
+    expect([...mixture.state().keys()]).toEqual(['scales.0', 'scales.1', 'counts.0']);
+  });
+
+  describe('of what a network has twice', () => {
+    /** A layer that is in a list too, and a weight that two layers share. */
+    class Shared extends Module {
+      readonly fc1 = new Linear(maker(), 2, 2, false);
+      readonly fc2 = new Linear(maker(), 2, 2, false);
+      readonly layers = [this.fc1, this.fc2];
+      readonly tied = new Linear(maker(), 2, 2);
+      constructor() {
+        super();
+        this.tied.weight.dispose();
+        this.tied.weight = this.fc1.weight;
+      }
+      forward(x: Tensor): Tensor {
+        return this.tied.forward(this.layers.reduce((h, layer) => layer.forward(h), x));
+      }
+    }
+
+    it('parameters and modules have the first, a state has all', () => {
+      const net = new Shared();
+      expect([...net.parameters().keys()]).toEqual(['fc1.weight', 'fc2.weight', 'tied.bias']);
+      expect([...net.modules()].map(([name]) => name)).toEqual(['', 'fc1', 'fc2', 'tied']);
+      const both = ['fc1.weight', 'fc2.weight', 'layers.0.weight', 'layers.1.weight', 'tied.weight', 'tied.bias'];
+      expect([...net.state().keys()]).toEqual(both);
+      expect(layerMacs(device, net, [2])).toEqual(
+        new Map([
+          ['fc1.weight', 8],
+          ['fc2.weight', 4],
+        ]),
+      );
+    });
+
+    it('a step moves each once, and all memory goes back', async () => {
+      const before = device.stats.live;
+      const net = new Shared();
+      const w = net.fc1.weight;
+      const was = await w.floats();
+      const optimiser = new Sgd(net.parameters(), { lr: 1 });
+      optimiser.step(new Map([...net.parameters().keys()].map(name => [name, ones(device, net.state().get(name)!.shape)])));
+      expect(await w.floats()).toEqual(was.map(v => v - 1));
+      optimiser.dispose();
+      net.dispose();
+      expect(device.stats.live - before).toBeLessThanOrEqual(3 * 256); // the three gradients
+    });
   });
 
   it('parameters are tracked, buffers are not', () => {

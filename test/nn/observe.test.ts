@@ -4,7 +4,7 @@ import * as F from '../../src/autograd/index.ts';
 import { BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential } from '../../src/nn/layers.ts';
 import { layerMacs } from '../../src/nn/macs.ts';
 import { createModel, type ModelOptions } from '../../src/nn/models/index.ts';
-import type { Module } from '../../src/nn/module.ts';
+import { Module } from '../../src/nn/module.ts';
 import { featureMaps, observe, replaceOutputs, sections } from '../../src/nn/observe.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import { ones, scope, type Tensor } from '../../src/tensor/tensor.ts';
@@ -55,6 +55,42 @@ describe('observe', () => {
     expect(Object.keys(bn)).not.toContain('forward');
     expect(bn.forward).toBe(BatchNorm2d.prototype.forward);
     bn.dispose();
+  });
+});
+
+describe('observe, of modules that are made otherwise', () => {
+  it('gives a method that is a field back, and hands on every argument', async () => {
+    class Scaled extends Module {
+      forward = (x: Tensor, by = 1): Tensor => F.mul(x, by);
+    }
+    const net = new Scaled();
+    const { forward } = net;
+    const seen: Tensor[] = [];
+    const x = ones(device, [1]);
+    const y = observe(
+      [net],
+      (_, t) => seen.push(t),
+      () => net.forward(x, 3),
+    );
+    expect(seen).toEqual([y]);
+    expect(await y.item()).toBe(3);
+    expect(net.forward).toBe(forward);
+    expect(await net.forward(x, 2).item()).toBe(2);
+  });
+
+  it('one within another: both see, and the outer one sees on', () => {
+    const net = new ReLU();
+    const x = ones(device, [1]);
+    const seen: string[] = [];
+    const look = (who: string, work: () => Tensor) => observe([net], () => seen.push(who), work);
+    look('outer', () => {
+      look('inner', () => net.forward(x));
+      return net.forward(x);
+    });
+    expect(seen).toEqual(['outer', 'inner', 'outer']);
+    expect(Object.keys(net)).not.toContain('forward');
+    net.forward(x);
+    expect(seen).toHaveLength(3);
   });
 });
 

@@ -1,12 +1,14 @@
 /** SGD, learning rates and initialisation: PyTorch's numbers, and exact zeros under a mask. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SparrowError } from '../../src/errors.ts';
 import { defaultBound, uniformInit } from '../../src/nn/init.ts';
 import { Conv2d, Linear } from '../../src/nn/layers.ts';
 import { Parameter } from '../../src/nn/module.ts';
 import { Sgd, type SgdOptions } from '../../src/nn/optim.ts';
 import { cosine, cyclic, multiStep, type Schedule } from '../../src/nn/schedule.ts';
 import { Random } from '../../src/tensor/philox.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { between, checkForward, forAll, fromRef, random, rounded, seeds, testDevice, toRef } from '../engine.ts';
 import { map, type Ref, ref, zip } from '../reference/array.ts';
 import { readFixture } from '../reference/fixture.ts';
@@ -29,12 +31,14 @@ describe('SGD', () => {
     }
   });
 
-  const options = fc.record({
-    lr: fc.constantFrom(0.1, 0.5),
-    momentum: fc.constantFrom(0, 0.9),
-    weightDecay: fc.constantFrom(0, 0.05),
-    nesterov: fc.boolean(),
-  });
+  const options = fc
+    .record({
+      lr: fc.constantFrom(0.1, 0.5),
+      momentum: fc.constantFrom(0, 0.9),
+      weightDecay: fc.constantFrom(0, 0.05),
+      nesterov: fc.boolean(),
+    })
+    .filter(o => !o.nesterov || o.momentum > 0); // refused, as by PyTorch
 
   it('with masks: weights and momentum are exactly 0 there and as without elsewhere; dense momentum ignores the mask', async () => {
     await forAll(
@@ -84,6 +88,40 @@ describe('SGD', () => {
     optimiser.step(new Map([['a', g]]));
     expect([...(await a.data())]).toEqual([0.625, 1.5]);
     expect([...(await b.data())]).toEqual([3, 4]);
+  });
+
+  it.each<[string, SgdOptions]>([
+    ['lr NaN', { lr: Number.NaN }],
+    ['lr -0.1', { lr: -0.1 }],
+    ['momentum -1', { lr: 0.1, momentum: -1 }],
+    ['weightDecay NaN', { lr: 0.1, weightDecay: Number.NaN }],
+    ['nesterov needs a momentum above 0', { lr: 0.1, nesterov: true }],
+  ])('refuses numbers that PyTorch refuses: %s', (message, o) => {
+    const w = new Parameter(fromRef(device, ref([2])));
+    const before = device.stats.live;
+    expect(() => new Sgd(new Map([['w', w]]), o)).toThrow(SparrowError);
+    expect(() => new Sgd(new Map([['w', w]]), o)).toThrow(`Sgd: ${message}`);
+    expect(device.stats.live).toBe(before);
+    w.dispose();
+  });
+
+  it('refuses no parameters, names that are none of them, gradients of other shapes, and a later rate that is no rate', async () => {
+    expect(() => new Sgd(new Map(), { lr: 0.1 })).toThrow('Sgd: no parameters');
+    const [a, b] = [new Parameter(fromRef(device, ref([2, 1], 1))), new Parameter(fromRef(device, ref([2], 1)))];
+    const parameters = new Map([
+      ['a', a],
+      ['b', b],
+    ]);
+    const optimiser = new Sgd(parameters, { lr: 0.1 });
+    const gradient = (...shape: number[]) => fromRef(device, ref(shape, 1));
+    const step = (...gradients: [string, Tensor][]) => optimiser.step(new Map(gradients));
+    expect(() => step(['a', gradient(2, 1)], ['c', gradient(2)])).toThrow('Sgd: c is no parameter of this optimiser');
+    expect(() => step(['a', gradient(2, 1)], ['b', gradient(3)])).toThrow('Sgd: b is [2], and its gradient [3]');
+    expect(() => step(['a', gradient(2)])).toThrow('Sgd: a is [2,1], and its gradient [2]');
+    expect(() => optimiser.keepDenseVelocity(['c'])).toThrow('Sgd: c is no parameter');
+    expect(() => optimiser.setLr(Number.NaN)).toThrow('Sgd: lr NaN');
+    expect(() => step(['a', gradient(2, 1)], ['b', gradient(3)])).toThrow(SparrowError);
+    expect([...(await a.data()), ...(await b.data())]).toEqual([1, 1, 1, 1]);
   });
 
   it('gives its memory back', () => {

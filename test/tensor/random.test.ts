@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random, Stream } from '../../src/tensor/philox.ts';
-import { randomNormal, randomPermutation, randomUniform, randomWords } from '../../src/tensor/random.ts';
-import { scope, type Tensor, tensor } from '../../src/tensor/tensor.ts';
+import { randomNormal, randomPermutation, randomUniform, randomWords, replayNumber } from '../../src/tensor/random.ts';
+import { capture, scope, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { between, forAll, testDevice } from '../engine.ts';
 
 const device = await testDevice();
@@ -86,6 +86,19 @@ describe('random tensors', () => {
     // the low word of the draw number is counter word 1: step is added to word 2, the high one
     expect(got).toEqual(Random.from({ ...state, draw: 3 * 2 ** 32 }).words(10));
     step.dispose();
+  });
+
+  it('the number of the replay as step: each replay of each captured step draws anew, and the same as in another run', async () => {
+    expect(replayNumber(device)).toBeUndefined();
+    const state = { seed: 7, stream: 1, draw: 5 };
+    const made = () => capture(device, () => randomWords(device, [10], Random.from(state), { step: replayNumber(device) }));
+    const steps = [made(), made()];
+    for (let replay = 0; replay < 3; replay++) {
+      const expected = Random.from({ ...state, draw: 5 + replay * 2 ** 32 }).words(10);
+      for (const step of steps) step.run(); // the numbers of replays that wait together are kept apart
+      for (const step of steps) expect(await step.result.data()).toEqual(expected);
+    }
+    for (const step of steps) step.dispose();
   });
 
   it('permutations are those of the CPU', async () => {

@@ -1,7 +1,7 @@
 /** Making and reading tensors, views, scopes. */
 import { describe, expect, it } from 'vitest';
 import { add } from '../../src/tensor/elementwise.ts';
-import { empty, fill, full, ones, packedBytes, scope, tensor, zeros } from '../../src/tensor/tensor.ts';
+import { capture, empty, fill, full, ones, packedBytes, scope, tensor, zeros } from '../../src/tensor/tensor.ts';
 import { testDevice } from '../engine.ts';
 
 const device = await testDevice();
@@ -32,6 +32,28 @@ describe('tensors', () => {
       ['u32', [2], [0x04030201, 5]],
     ]);
     for (const t of made) t.dispose();
+  });
+
+  it('take their type from an array of integers, and read integers as floats', async () => {
+    const made = [Int32Array.of(-1, 2), Uint32Array.of(4e9, 2), Float32Array.of(-1, 2), Uint8Array.of(1, 2)].map(values =>
+      tensor(device, values),
+    );
+    expect(made.map(t => t.dtype)).toEqual(['i32', 'u32', 'f32', 'f32']);
+    expect(await Promise.all(made.map(async t => [...(await t.data())]))).toEqual([
+      [-1, 2],
+      [4e9, 2],
+      [-1, 2],
+      [1, 2],
+    ]);
+    expect(await Promise.all(made.map(t => t.floats()))).toEqual([
+      Float32Array.of(-1, 2),
+      Float32Array.of(4e9, 2),
+      Float32Array.of(-1, 2),
+      Float32Array.of(1, 2),
+    ]);
+    const converted = tensor(device, Int32Array.of(-1, 2), [2], 'f32');
+    expect(await converted.data()).toEqual(Float32Array.of(-1, 2));
+    for (const t of [...made, converted]) t.dispose();
   });
 
   it('write, fill and item', async () => {
@@ -86,7 +108,36 @@ describe('tensors', () => {
   });
 });
 
+describe('dispose', () => {
+  it('twice takes nothing from a view', async () => {
+    const before = live();
+    const x = tensor(device, [1, 2, 3]);
+    const view = x.reshape([3, 1]);
+    x.dispose();
+    x.dispose();
+    const another = tensor(device, [4, 5, 6]);
+    expect([...(await view.data())]).toEqual([1, 2, 3]);
+    for (const t of [view, another]) t.dispose();
+    expect(live()).toBe(before);
+  });
+});
+
 describe('scopes', () => {
+  it('may return maps and sets, and so may captured steps', async () => {
+    const before = live();
+    const { map, set } = scope(device, () => ({
+      map: new Map([['a', ones(device, [300])]]),
+      set: new Set([[ones(device, [300])]]),
+    }));
+    const [inSet] = [...set][0];
+    expect(await map.get('a')!.floats()).toEqual(await inSet.floats());
+    const step = capture(device, () => new Map([['sum', add(inSet, 1)]]));
+    expect((await step.run().get('sum')!.floats())[299]).toBe(2);
+    step.dispose();
+    for (const t of [...map.values(), inSet]) t.dispose();
+    expect(live()).toBe(before);
+  });
+
   it('give everything back but what they return', async () => {
     const before = live();
     const kept = scope(device, () => {
