@@ -46,6 +46,23 @@ describe('Conv2d', () => {
   });
 });
 
+describe('Conv2d refuses', () => {
+  it.each([
+    [3, 4, 3, { groups: 2 }, 'Conv2d of 3 to 4 channels: 2 groups do not divide both channels'],
+    [4, 3, 3, { groups: 2 }, 'Conv2d of 4 to 3 channels: 2 groups do not divide both channels'],
+    [4, 4, 3, { groups: 0 }, 'groups 0, where a whole number of 1 or more is wanted'],
+    [4, 4, 3, { stride: 0 }, 'Conv2d of 4 to 4 channels: stride 0, where a whole number of 1 or more is wanted'],
+    [4, 4, 3, { stride: 1.5 }, 'stride 1.5, where'],
+    [4, 4, 3, { padding: 0.5 }, 'padding 0.5, where a whole number of 0 or more is wanted'],
+    [4, 4, 3, { dilation: 0 }, 'dilation 0, where'],
+    [4, 4, 0, {}, 'kernel 0, where'],
+    [0, 4, 3, {}, 'inputs 0, where'],
+    [4, 1.5, 3, {}, 'outputs 1.5, where'],
+  ])('%i to %f channels, kernel %i, %j', (inputs, outputs, kernel, options, message) => {
+    expect(() => new Conv2d(maker(), inputs, outputs, kernel, options)).toThrow(message);
+  });
+});
+
 describe('Linear', () => {
   it.each([true, false])('bias %s', async bias => {
     const layer = new Linear(maker(), 7, 5, bias);
