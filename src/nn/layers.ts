@@ -103,8 +103,15 @@ export class Linear extends Module {
   }
 }
 
+export interface BatchNorm2dOptions {
+  /** Added to the variance; 1e-5 by default. */
+  eps?: number;
+  /** How far the running statistics move towards those of a batch; .1 by default. */
+  momentum?: number;
+}
+
 /**
- * Batch normalisation over N, H, W: biased batch variance in train mode, running statistics with momentum .1 and unbiased variance.
+ * Batch normalisation over N, H, W: biased batch variance in train mode, running statistics with momentum and unbiased variance.
  * `forward(x)` is the plain layer, `relu(x)` the same fused with ReLU.
  */
 export class BatchNorm2d extends Module {
@@ -112,11 +119,15 @@ export class BatchNorm2d extends Module {
   bias: Parameter;
   running_mean: StateBuffer;
   running_var: StateBuffer;
-  readonly eps = 1e-5;
-  readonly momentum = 0.1;
+  readonly eps: number;
+  readonly momentum: number;
 
-  constructor({ device }: Maker, channels: number) {
+  constructor({ device }: Maker, channels: number, { eps = 1e-5, momentum = 0.1 }: BatchNorm2dOptions = {}) {
     super();
+    if (!(eps >= 0)) throw new Error(`BatchNorm2d: eps ${eps}, where 0 or more is wanted`);
+    if (!(momentum >= 0 && momentum <= 1)) throw new Error(`BatchNorm2d: momentum ${momentum}, where 0 to 1 is wanted`);
+    this.eps = eps;
+    this.momentum = momentum;
     this.weight = new Parameter(ones(device, [channels]));
     this.bias = new Parameter(zeros(device, [channels]));
     this.running_mean = new StateBuffer(zeros(device, [channels]));
