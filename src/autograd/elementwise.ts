@@ -1,6 +1,7 @@
 /** Elementwise operations with their derivatives. Broadcast inputs get their gradient summed back to their own shape. */
+import { wantFloat } from '../tensor/checks.ts';
 import { elementwise as raw, type TensorOrNumber } from '../tensor/elementwise.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { ones, type Tensor } from '../tensor/tensor.ts';
 import { sumTo } from './reduce.ts';
 import { record } from './tape.ts';
 
@@ -43,9 +44,23 @@ export function div(a: Tensor, b: TensorOrNumber): Tensor {
   ]);
 }
 
-/** a^b for a > 0; b a number, or a tensor. */
+/**
+ * a^b. For a number b as in PyTorch: a may be 0, and negative where b is whole (else NaN); the gradient b·a^(b-1) is 0 for b = 0. For a tensor b only
+ * a > 0: the gradient by it has log a.
+ */
 export function pow(a: Tensor, b: TensorOrNumber): Tensor {
-  return exp(mul(log(a), b));
+  if (typeof b !== 'number') return exp(mul(log(a), b));
+  return record('pow', [a], rawPow(a, b), g => [mul(g, b === 0 ? 0 : mul(pow(a, b - 1), b))]);
+}
+
+/** a^b, exact for 0, 1 and 2. */
+function rawPow(a: Tensor, b: number): Tensor {
+  wantFloat('pow', a);
+  if (b === 0) return ones(a.device, a.shape);
+  if (b < 0) return raw('reciprocal', [rawPow(a, -b)]);
+  if (b === 1) return raw('copy', [a]);
+  if (b === 2) return raw('square', [a]);
+  return raw('powScalar', [a], [b, Number.isInteger(b) ? (b % 2 === 0 ? 1 : -1) : Number.NaN]);
 }
 
 /** The larger of two; where they are equal each gets half of the gradient. */

@@ -3,19 +3,20 @@ import * as raw from '../tensor/index.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { record } from './tape.ts';
 
-/** y[..., j, ...] = x[..., at[..., j, ...], ...] along `axis`; `at` int32 with x's shape except along it. */
+/**
+ * y[..., j, ...] = x[..., at[..., j, ...], ...] along `axis`, of x's type; `at` int32 with x's shape except along it.
+ * @throws Error for other shapes, naming both, and for indices that are no integers, in all of this file
+ */
 export function gather(x: Tensor, at: Tensor, axis: number): Tensor {
-  const d = axis < 0 ? axis + x.rank : axis;
-  return record('gather', [x], raw.gather(x, at, d), g => [scatterAdd(g, at, d, x.shape[d])]);
+  return record('gather', [x], raw.gather(x, at, axis), g => [scatterAdd(g, at, axis, x.shape.at(axis)!)]);
 }
 
-/** Elements of x added up by index along `axis`, which gets `total` elements. */
+/** Elements of x added up by int32 indices of its shape along `axis`, which gets `total` elements. */
 export function scatterAdd(x: Tensor, at: Tensor, axis: number, total: number): Tensor {
-  const d = axis < 0 ? axis + x.rank : axis;
-  return record('scatterAdd', [x], raw.scatterAdd(x, at, d, total), g => [gather(g, at, d)]);
+  return record('scatterAdd', [x], raw.scatterAdd(x, at, axis, total), g => [gather(g, at, axis)]);
 }
 
-/** Rows of x [R, ...] by int32 index [N]. */
+/** Rows of x [R, ...] by int32 index [N], of x's type. */
 export function gatherRows(x: Tensor, at: Tensor): Tensor {
   return record('gatherRows', [x], raw.gatherRows(x, at), g => [scatterAddRows(g, at, x.shape[0])]);
 }

@@ -24,7 +24,7 @@ export interface NormOptions {
   relu?: boolean;
 }
 
-/** x [N, C, ...], gamma and beta [C]. */
+/** x [N, C, ...], gamma and beta [C]. @throws Error where the channels do not fit, naming both shapes */
 export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions): Tensor {
   const relu = o.relu ?? false;
   const { y, stats } = o.train
@@ -50,6 +50,7 @@ export function batchNorm(x: Tensor, gamma: Tensor, beta: Tensor, o: NormOptions
 }
 
 function byRunning(x: Tensor, gamma: Tensor, beta: Tensor, { eps, running, relu = false }: NormOptions) {
+  raw.wantChannels(x, gamma, beta, running);
   const stats = raw.runningStats(gamma, beta, running.mean, running.var, eps);
   return { stats, y: raw.normalise(x, stats, relu) };
 }

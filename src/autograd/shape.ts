@@ -1,6 +1,6 @@
 /** Rearrangements with their derivatives: each one's gradient is the opposite rearrangement. */
 import * as raw from '../tensor/shape.ts';
-import type { Shape, Tensor } from '../tensor/tensor.ts';
+import { type Shape, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { sumTo } from './reduce.ts';
 import { record } from './tape.ts';
 
@@ -11,7 +11,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** [N, ...] to [N, product of the rest]. */
 export function flatten(x: Tensor): Tensor {
-  return reshape(x, [x.shape[0], -1]);
+  const [n, ...rest] = x.shape;
+  return reshape(x, [n, sizeOf(rest)]); // not -1, which an empty tensor leaves open
 }
 
 /** Dimensions in another order: y.shape[i] = x.shape[order[i]]. @throws Error unless `order` has each once */
@@ -20,12 +21,12 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   return record('permute', [x], raw.permute(x, order), g => [permute(g, inverse)]);
 }
 
-/** Exchanges two dimensions, the last two by default. */
+/** Exchanges two dimensions, the last two by default. @throws Error where there is no such dimension */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   return record('transpose', [x], raw.transpose(x, a, b), g => [transpose(g, a, b)]);
 }
 
-/** Reverses the given axes. */
+/** Reverses the given axes. @throws Error for one that x does not have, or twice */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
   return record('flip', [x], raw.flip(x, axes), g => [flip(g, axes)]);
 }
@@ -46,10 +47,10 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   return record('expand', [x], raw.expand(x, shape), g => [sumTo(g, x.shape)]);
 }
 
-/** Joins tensors along an axis. @throws Error if their other dimensions differ */
+/** Joins tensors, at least one, along an axis. @throws Error if their other dimensions differ */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
-  const d = axis < 0 ? axis + parts[0].rank : axis;
-  return record('concat', parts, raw.concat(parts, d), (g, needs) => {
+  return record('concat', parts, raw.concat(parts, axis), (g, needs) => {
+    const d = axis < 0 ? axis + g.rank : axis;
     let at = 0;
     return parts.map((t, i) => {
       const start = t.shape.map((_, k) => (k === d ? at : 0));

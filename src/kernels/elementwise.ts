@@ -8,6 +8,11 @@ import { type Layout, mergeDims } from './layout.ts';
 
 const truth = (condition: string) => `select(T(0.0), T(1.0), ${condition})`;
 
+/** tanh of a small number by its series, whose next term is 0.009·a¹¹: of 1 - 2/(e^2a + 1) only what 1 rounds to would be left. */
+const smallTanh = [1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835]
+  .map(c => `T(${c})`)
+  .reduceRight((rest, c) => `${c} + a * a * (${rest})`);
+
 export const expressions = {
   // one input
   copy: 'a',
@@ -23,12 +28,14 @@ export const expressions = {
   square: 'a * a',
   reciprocal: 'T(1.0) / a',
   sigmoid: 'T(1.0) / (T(1.0) + exp(-a))',
-  tanh: 'T(1.0) - T(2.0) / (exp(clamp(T(2.0) * a, T(-40.0), T(40.0))) + T(1.0))',
+  tanh: `select(T(1.0) - T(2.0) / (exp(clamp(T(2.0) * a, T(-40.0), T(40.0))) + T(1.0)), a * (${smallTanh}), abs(a) < T(0.25))`,
   floor: 'floor(a)',
   ceil: 'ceil(a)',
   addScalar: 'a + T(p.s0)',
   mulScalar: 'a * T(p.s0)',
   affine: 'a * T(p.s0) + T(p.s1)',
+  /** a^s0 for s0 > 0 by |a|, and times s1 where a < 0: 1 for an even exponent, -1 for an odd one, NaN for one that is not whole. */
+  powScalar: 'select(pow(abs(a), T(p.s0)), T(0.0), a == T(0.0)) * select(T(1.0), T(p.s1), a < T(0.0))',
   clamp: 'clamp(a, T(p.s0), T(p.s1))',
   inRange: truth('(a >= T(p.s0)) & (a <= T(p.s1))'),
   isZero: truth('a == T(0.0)'),

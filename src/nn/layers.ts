@@ -1,8 +1,8 @@
 /** Layers with PyTorch's semantics and parameter names. */
 import * as F from '../autograd/index.ts';
 import type { Device } from '../device/index.ts';
-import type { ConvOptions } from '../tensor/conv.ts';
-import { convShape } from '../tensor/conv.ts';
+import { notWhole } from '../tensor/checks.ts';
+import { type ConvOptions, convShape, wrongOption } from '../tensor/conv.ts';
 import { elementwise } from '../tensor/elementwise.ts';
 import { gatherRows } from '../tensor/index.ts';
 import { type Random, Random as RandomStream, Stream } from '../tensor/philox.ts';
@@ -40,7 +40,10 @@ function keepSlices(t: Tensor, inputs: readonly number[] | undefined, outputs: r
   return kept;
 }
 
-/** x [N, IN, H, W] -> [N, OUT, OH, OW]; weight [OUT, IN/groups, K, K], bias [OUT]. */
+/**
+ * x [N, IN, H, W] -> [N, OUT, OH, OW]; weight [OUT, IN/groups, K, K], bias [OUT].
+ * @throws Error where the groups do not divide both channels, and for sizes that are not whole numbers in range
+ */
 export class Conv2d extends Module {
   weight: Parameter;
   bias?: Parameter;
@@ -50,7 +53,13 @@ export class Conv2d extends Module {
     super();
     const { bias = true, init, ...conv } = options;
     this.options = conv;
-    const shape = [outputs, inputs / (conv.groups ?? 1), kernel, kernel];
+    const { groups = 1 } = conv;
+    const bad =
+      notWhole(['inputs', inputs, 1], ['outputs', outputs, 1], ['kernel', kernel, 1]) ??
+      wrongOption(conv) ??
+      (inputs % groups || outputs % groups ? `${groups} groups do not divide both channels` : undefined);
+    if (bad) throw new Error(`Conv2d of ${inputs} to ${outputs} channels: ${bad}`);
+    const shape = [outputs, inputs / groups, kernel, kernel];
     const uniform = (of: Shape) => uniformInit(device, of, defaultBound(shape), random);
     this.weight = new Parameter(init ? tensor(device, init(shape, random), shape) : uniform(shape));
     if (bias) this.bias = new Parameter(uniform([outputs]));
@@ -94,8 +103,15 @@ export class Linear extends Module {
   }
 }
 
+export interface BatchNorm2dOptions {
+  /** Added to the variance; 1e-5 by default. */
+  eps?: number;
+  /** How far the running statistics move towards those of a batch; .1 by default. */
+  momentum?: number;
+}
+
 /**
- * Batch normalisation over N, H, W: biased batch variance in train mode, running statistics with momentum .1 and unbiased variance.
+ * Batch normalisation over N, H, W: biased batch variance in train mode, running statistics with momentum and unbiased variance.
  * `forward(x)` is the plain layer, `relu(x)` the same fused with ReLU.
  */
 export class BatchNorm2d extends Module {
@@ -103,11 +119,15 @@ export class BatchNorm2d extends Module {
   bias: Parameter;
   running_mean: StateBuffer;
   running_var: StateBuffer;
-  readonly eps = 1e-5;
-  readonly momentum = 0.1;
+  readonly eps: number;
+  readonly momentum: number;
 
-  constructor({ device }: Maker, channels: number) {
+  constructor({ device }: Maker, channels: number, { eps = 1e-5, momentum = 0.1 }: BatchNorm2dOptions = {}) {
     super();
+    if (!(eps >= 0)) throw new Error(`BatchNorm2d: eps ${eps}, where 0 or more is wanted`);
+    if (!(momentum >= 0 && momentum <= 1)) throw new Error(`BatchNorm2d: momentum ${momentum}, where 0 to 1 is wanted`);
+    this.eps = eps;
+    this.momentum = momentum;
     this.weight = new Parameter(ones(device, [channels]));
     this.bias = new Parameter(zeros(device, [channels]));
     this.running_mean = new StateBuffer(zeros(device, [channels]));

@@ -1,5 +1,6 @@
 /** conv2d and its two gradients. All three are bilinear, and each one's gradients are the other two: second derivatives need nothing else. */
 import { type ConvShape, convForward, convInputGrad, convWeightGrad } from '../kernels/conv.ts';
+import { notWhole, wantFloat } from './checks.ts';
 import { empty, type Shape, type Tensor } from './tensor.ts';
 
 export interface ConvOptions {
@@ -11,14 +12,22 @@ export interface ConvOptions {
   density?: number;
 }
 
-/** Sizes of a convolution. @throws Error where the shapes do not fit, naming both */
+/** What is wrong with the options, whatever the shapes are, if anything is. */
+export function wrongOption({ stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions): string | undefined {
+  return notWhole(['stride', stride, 1], ['padding', padding, 0], ['dilation', dilation, 1], ['groups', groups, 1]);
+}
+
+/** Sizes of a convolution. @throws Error where the shapes do not fit, naming both, and for options out of range */
 export function convShape(x: Shape, w: Shape, options: ConvOptions = {}): ConvShape {
   const { stride = 1, padding = 0, dilation = 1, groups = 1, density } = options;
   const wrong = (what: string) => new Error(`conv2d of x [${x}] with w [${w}]: ${what}`);
+  const bad = wrongOption(options);
+  if (bad) throw wrong(bad);
   if (x.length !== 4 || w.length !== 4) throw wrong('x is [N, C, H, W] and w is [CO, CI/groups, KH, KW]');
   const [n, ci, h, width] = x;
   const [co, cg, kh, kw] = w;
-  if (ci !== cg * groups || co % groups !== 0) throw wrong(`channels do not fit ${groups} group${groups > 1 ? 's' : ''}`);
+  if (ci !== cg * groups || ci % groups !== 0 || co % groups !== 0)
+    throw wrong(`channels do not fit ${groups} group${groups > 1 ? 's' : ''}`);
   const oh = Math.floor((h + 2 * padding - dilation * (kh - 1) - 1) / stride) + 1;
   const ow = Math.floor((width + 2 * padding - dilation * (kw - 1) - 1) / stride) + 1;
   if (oh < 1 || ow < 1) throw wrong('the kernel is larger than the padded input');
@@ -27,6 +36,7 @@ export function convShape(x: Shape, w: Shape, options: ConvOptions = {}): ConvSh
 
 /** y [N, CO, OH, OW] = conv2d(x [N, CI, H, W], w [CO, CI/groups, KH, KW]), cross-correlation as in PyTorch. */
 export function conv2d(x: Tensor, w: Tensor, options?: ConvOptions): Tensor {
+  wantFloat('conv2d', x, w);
   const s = convShape(x.shape, w.shape, options);
   const y = empty(x.device, [s.n, s.co, s.oh, s.ow]);
   convForward(x.device, x.storage, w.storage, y.storage, s);
@@ -44,6 +54,7 @@ export function conv2dInputGrad(
   options?: ConvOptions,
   before?: () => Tensor | undefined,
 ): Tensor {
+  wantFloat('conv2dInputGrad', g, w);
   const s = convShape(xShape, w.shape, options);
   const gx = empty(g.device, xShape);
   convInputGrad(g.device, g.storage, w.storage, gx.storage, s, undefined, () => before?.()?.storage);
@@ -52,6 +63,7 @@ export function conv2dInputGrad(
 
 /** The gradient of sum(conv2d(x, w) · g) by w, of shape `wShape`. */
 export function conv2dWeightGrad(x: Tensor, g: Tensor, wShape: Shape, options?: ConvOptions): Tensor {
+  wantFloat('conv2dWeightGrad', x, g);
   const s = convShape(x.shape, wShape, options);
   const gw = empty(x.device, wShape);
   convWeightGrad(x.device, x.storage, g.storage, gw.storage, s);

@@ -1,6 +1,7 @@
 /** Elementwise operations with NumPy broadcasting, on float tensors. */
 import { type Elementwise, elementwise as launch } from '../kernels/elementwise.ts';
 import { broadcastStrides } from '../kernels/layout.ts';
+import { wantFloat } from './checks.ts';
 import { empty, type Shape, type Tensor } from './tensor.ts';
 
 /** The shape that two shapes broadcast to. @throws Error where they do not */
@@ -21,7 +22,7 @@ export function broadcastShape(...shapes: Shape[]): number[] {
 /** op of one to four tensors, broadcast; `scalars` are the numbers its expression uses (see kernels/elementwise.ts). */
 export function elementwise(op: Elementwise, inputs: readonly Tensor[], scalars: readonly number[] = []): Tensor {
   const shape = inputs.length === 1 ? inputs[0].shape : broadcastShape(...inputs.map(t => t.shape));
-  for (const t of inputs) if (t.dtype !== 'f32') throw new Error(`${op} of a tensor of type ${t.dtype}: f32 is wanted`);
+  wantFloat(op, ...inputs);
   const { device } = inputs[0];
   const y = empty(device, shape);
   const operands = inputs.map(t => ({ storage: t.storage, strides: broadcastStrides(t.shape, shape), size: t.size }));

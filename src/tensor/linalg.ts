@@ -1,5 +1,6 @@
 /** Matrix products. */
 import { matmul as launch } from '../kernels/matmul.ts';
+import { wantFloat } from './checks.ts';
 import { empty, sizeOf, type Tensor } from './tensor.ts';
 
 export interface MatmulOptions {
@@ -12,6 +13,7 @@ export interface MatmulOptions {
  * are equal, or absent in one of the two.
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
+  wantFloat('matmul', a, b);
   if (a.rank < 2 || b.rank < 2) throw new Error(`matmul of [${a.shape}] and [${b.shape}]: both need two dimensions or more`);
   const [ar, ac] = a.shape.slice(-2);
   const [br, bc] = b.shape.slice(-2);

@@ -1,5 +1,6 @@
 /** Batch normalisation, optionally with ReLU, over [N, C, ...]. */
 import * as kernel from '../kernels/norm.ts';
+import { wantFloat } from './checks.ts';
 import { empty, sizeOf, type Tensor } from './tensor.ts';
 
 export type { NormPlan } from '../kernels/norm.ts';
@@ -14,6 +15,17 @@ export interface Running {
   momentum: number;
 }
 
+/** @throws Error unless x is [N, C, ...] and everything else has C elements, naming both shapes */
+export function wantChannels(x: Tensor, gamma: Tensor, beta: Tensor, running?: Running): void {
+  if (x.rank < 2) throw new Error(`batch norm of [${x.shape}]: [N, C, ...] is wanted`);
+  const given = { gamma, beta, ...(running && { 'running mean': running.mean, 'running variance': running.var }) };
+  wantFloat('batchNorm', x, ...Object.values(given));
+  const c = x.shape[1];
+  for (const [name, t] of Object.entries(given))
+    if (t.size !== c)
+      throw new Error(`batch norm of [${x.shape}] with ${name} [${t.shape}]: ${c} elements are wanted, one a channel`);
+}
+
 export function normShape(x: Tensor): kernel.NormShape {
   return { n: x.shape[0], c: x.shape[1], hw: sizeOf(x.shape.slice(2)) };
 }
@@ -26,7 +38,11 @@ export interface TrainNorm {
   running?: Running | undefined;
 }
 
-/** y = [relu](x·scale + shift) with the statistics of the batch (biased variance). @param plan by default what suits the adapter, here and below */
+/**
+ * y = [relu](x·scale + shift) with the statistics of the batch (biased variance).
+ * @throws Error where the channels do not fit, naming both shapes
+ * @param plan by default what suits the adapter, here and below
+ */
 export function normTrain(
   x: Tensor,
   gamma: Tensor,
@@ -34,6 +50,7 @@ export function normTrain(
   { eps, relu, running }: TrainNorm,
   plan?: kernel.NormPlan,
 ): { y: Tensor; stats: NormStats } {
+  wantChannels(x, gamma, beta, running);
   const s = normShape(x);
   const y = empty(x.device, x.shape);
   const stats = empty(x.device, [4, s.c]);

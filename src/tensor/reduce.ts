@@ -1,5 +1,6 @@
 /** Reductions over any axes. */
 import { reduce as launch, type Reduction } from '../kernels/reduce.ts';
+import { wantFloat } from './checks.ts';
 import { empty, sizeOf, type Tensor } from './tensor.ts';
 
 export interface ReduceOptions {
@@ -19,6 +20,7 @@ export function normaliseAxes(axes: readonly number[] | undefined, rank: number)
 }
 
 export function reduce(kind: Reduction, x: Tensor, options: ReduceOptions = {}, scale = 1): Tensor {
+  wantFloat(kind, x);
   const axes = normaliseAxes(options.axes, x.rank);
   const shape = x.shape.flatMap((s, d) => (axes.includes(d) ? (options.keepDims ? [1] : []) : [s]));
   const y = empty(x.device, shape, kind.startsWith('arg') ? 'i32' : 'f32');
@@ -35,6 +37,7 @@ export const min = (x: Tensor, options?: ReduceOptions): Tensor => reduce('min',
 export const argmax = (x: Tensor, options?: ReduceOptions): Tensor => reduce('argmax', x, options);
 
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+  wantFloat('mean', x);
   const count = sizeOf(normaliseAxes(options.axes, x.rank).map(d => x.shape[d]));
   return reduce('sum', x, options, 1 / count);
 }

@@ -2,6 +2,7 @@
 
 import { program } from '../kernels/kernel.ts';
 import { selectMask as launch, type Selection } from '../kernels/select.ts';
+import { wantFloat } from './checks.ts';
 import { empty, type Tensor } from './tensor.ts';
 
 export interface SelectOptions {
@@ -15,6 +16,7 @@ export interface SelectOptions {
  * Where fewer than k are eligible, all of these are chosen. -0 counts as 0; NaN ranks first.
  */
 export function selectMask(x: Tensor, k: number, { by = 'value', among }: SelectOptions = {}): Tensor {
+  wantFloat('selectMask', x, ...(among ? [among.mask] : []));
   if (!Number.isInteger(k) || k < 0) throw new Error(`a choice of ${k} elements: a count is wanted`);
   if (among && among.mask.size !== x.size)
     throw new Error(`a choice from [${x.shape}] among a mask of shape [${among.mask.shape}]`);
@@ -28,6 +30,7 @@ export function selectMask(x: Tensor, k: number, { by = 'value', among }: Select
 
 /** The exact k-th largest element (k from 1), [1]. */
 export function kthLargest(x: Tensor, k: number): Tensor {
+  wantFloat('kthLargest', x);
   if (!Number.isInteger(k) || k < 1 || k > x.size) throw new Error(`the ${k}-th largest of ${x.size} elements`);
   const mask = empty(x.device, x.shape);
   const state = empty(x.device, [4], 'u32');

@@ -1,6 +1,7 @@
 /** Operations that rearrange: permute, flip, slice, pad, expand, concat. */
 import { contiguousStrides } from '../kernels/layout.ts';
 import { type Axis, place, stridedCopy } from '../kernels/shape.ts';
+import { axisOf } from './checks.ts';
 import { empty, type Shape, sizeOf, type Tensor } from './tensor.ts';
 
 function rearrange(x: Tensor, axes: readonly Axis[], base: number, bits = 0): Tensor {
@@ -26,20 +27,21 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   );
 }
 
-/** Exchanges two dimensions (default: the last two). */
+/** Exchanges two dimensions (default: the last two). @throws Error where there is no such dimension */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   const order = x.shape.map((_, d) => d);
-  const i = a < 0 ? a + x.rank : a;
-  const j = b < 0 ? b + x.rank : b;
+  const what = `transpose of [${x.shape}] along ${a} and ${b}`;
+  const [i, j] = [axisOf(what, x.shape, a), axisOf(what, x.shape, b)];
   [order[i], order[j]] = [order[j], order[i]];
   return permute(x, order);
 }
 
-/** Reverses the given axes. */
+/** Reverses the given axes. @throws Error for one that x does not have, or twice */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
   const strides = contiguousStrides(x.shape);
-  const turned = axes.map(a => (a < 0 ? a + x.rank : a));
-  if (turned.some(d => !(d in x.shape))) throw new Error(`flip of [${x.shape}] along [${axes}]: there is no such dimension`);
+  const what = `flip of [${x.shape}] along [${axes}]`;
+  const turned = axes.map(a => axisOf(what, x.shape, a));
+  if (new Set(turned).size < turned.length) throw new Error(`${what}: a dimension is given twice`);
   const base = turned.reduce((n, d) => n + strides[d] * (x.shape[d] - 1), 0);
   return rearrange(
     x,
@@ -89,11 +91,11 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   return rearrange(x, axes, 0);
 }
 
-/** Joins tensors along an axis. */
+/** Joins tensors, at least one, along an axis. @throws Error where types or other dimensions differ */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   const [first] = parts;
-  const d = axis < 0 ? axis + first.rank : axis;
-  if (!(d in first.shape)) throw new Error(`concat along ${axis} of [${first.shape}]: there is no such dimension`);
+  if (!first) throw new Error('concat of no tensors: at least one is wanted');
+  const d = axisOf(`concat along ${axis} of [${first.shape}]`, first.shape, axis);
   const total = parts.reduce((n, t) => n + t.shape[d], 0);
   for (const t of parts) {
     if (t.rank !== first.rank || t.dtype !== first.dtype || t.shape.some((s, i) => i !== d && s !== first.shape[i])) {

@@ -77,6 +77,45 @@ describe('one input', () => {
   });
 });
 
+describe('pow with a number', () => {
+  it.each([-3, -2, 2, 3])('%i, bases of either sign', async exponent => {
+    const op: Operation = {
+      name: 'pow',
+      device: a => F.pow(a, exponent),
+      forward: x => map(x, v => v ** exponent),
+      backward: (g, x) => zip(x, g, (v, d) => d * exponent * v ** (exponent - 1)),
+    };
+    await forAll(
+      fc.tuple(shapes({ maxRank: 3 }), seeds),
+      ([shape, seed]) => checkOperation(device, op, [oneSided(shape, seed, 0.5, 1.5)], seed),
+      4,
+    );
+  });
+
+  it.each([0, 1, 2, 3, 4, 5, 0.75, 2.5, -1, -3, -0.5])('%f: value and gradient of each element', async exponent => {
+    const whole = Number.isInteger(exponent);
+    const bases = [0.1, 0.3, 1, 1.7, 4].map(Math.fround);
+    const x = ref([11], [...bases, ...bases.map(v => (whole ? -v : v)), exponent < 1 && exponent !== 0 ? 1 : 0]);
+    const [y, g] = await run(device, [x], t => {
+      const out = F.pow(F.track(t), exponent);
+      return [out, ...F.grad(out, [t])];
+    });
+    x.data.forEach((v, i) => {
+      const close = (found: number, wanted: number, what: string) =>
+        expect(Math.abs(found - wanted), `${what} of ${v}^${exponent}: ${found} for ${wanted}`).toBeLessThanOrEqual(
+          1e-5 * Math.abs(wanted),
+        );
+      close(y.data[i], v ** exponent, 'value');
+      close(g.data[i], exponent === 0 ? 0 : exponent * v ** (exponent - 1), 'gradient');
+    });
+  });
+
+  it('of a negative base and no whole exponent is NaN', async () => {
+    const [y] = await run(device, [ref([2], [-2, 2])], t => F.pow(t, 0.5));
+    expect([...y.data].map(Number.isNaN)).toEqual([true, false]);
+  });
+});
+
 /** Shapes that broadcast: each drops leading dimensions or has 1 in places. */
 function broadcasting(count: number): fc.Arbitrary<number[][]> {
   return shapes({ maxRank: 4, maxSize: 5 }).chain(shape =>

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
-import { type Tensor, tensor } from '../../src/tensor/tensor.ts';
+import { scope, type Tensor, tensor, zeros } from '../../src/tensor/tensor.ts';
 import { between, forAll, random, rounded, run, seeds, testDevice } from '../engine.ts';
 import { map, type Ref, ref } from '../reference/array.ts';
 import * as reference from '../reference/loss.ts';
@@ -59,6 +59,29 @@ describe('cross-entropy', () => {
     });
     expect([...loss.data]).toEqual([0, 2000]);
     expect([...g.data]).toEqual([0, 0, 0, -1, 1, 0]);
+  });
+});
+
+describe('labels', () => {
+  it('that are no class make their rows of the gradient NaN, recorded or not, and no others', async () => {
+    for (const createGraph of [false, true]) {
+      const [loss, g] = await run(device, [random([3, 4], 1)], z => {
+        const y = F.crossEntropy(F.track(z), onDevice([1, 4, 0]), { reduction: 'none', smoothing: 0.1 });
+        return [y, ...F.grad(y, [z], { createGraph })];
+      });
+      expect([...loss.data].map(Number.isNaN)).toEqual([false, true, false]);
+      expect([...g.data].map(Number.isNaN)).toEqual(Array.from({ length: 12 }, (_, i) => Math.floor(i / 4) === 1));
+    }
+  });
+
+  it.each([F.crossEntropy, F.labelLogit, F.margin])('$name refuses what are none, and another number of them', loss => {
+    const { name } = loss;
+    const of = (z: Tensor, labels: Tensor) => () => scope(device, () => loss(z, labels));
+    const z = zeros(device, [32, 10]);
+    const wanted = "int32 class indices [32] are wanted, tensor(device, values, [32], 'i32')";
+    expect(of(z, zeros(device, [32]))).toThrow(`${name} of logits [32,10] with f32 labels [32]: ${wanted}`);
+    expect(of(z, zeros(device, [10], 'i32'))).toThrow(`${name} of logits [32,10] with i32 labels [10]: ${wanted}`);
+    expect(of(zeros(device, [32]), zeros(device, [32], 'i32'))).toThrow('logits of shape [32]: [N, K] is wanted');
   });
 });
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
-import { ones, type Tensor, zeros } from '../../src/tensor/tensor.ts';
+import { ones, scope, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkGradient, forAll, fromRef, random, rounded, run, seeds, testDevice } from '../engine.ts';
 import { map, type Ref, zip } from '../reference/array.ts';
 import * as norm from '../reference/norm.ts';
@@ -36,6 +36,22 @@ describe('batchNorm', () => {
   ];
 
   const bounds = { gradient: 5e-5, second: 2e-4 };
+
+  it.each([true, false])('refuses another number of channels, train %s, naming both shapes', train => {
+    const norm = (shape: number[], sizes: Record<string, number> = {}) => {
+      const { gamma = 4, beta = 4, mean = 4, variance = 4 } = sizes;
+      const t = (n: number) => zeros(device, [n]);
+      const options = { train, eps, running: { mean: t(mean), var: t(variance), momentum: 0.1 } };
+      return () => scope(device, () => F.batchNorm(zeros(device, shape), t(gamma), t(beta), options));
+    };
+    const wanted = (name: string) => `batch norm of [2,4,3,3] with ${name} [3]: 4 elements are wanted, one a channel`;
+    expect(norm([2, 4, 3, 3], { gamma: 3 })).toThrow(wanted('gamma'));
+    expect(norm([2, 4, 3, 3], { beta: 3 })).toThrow(wanted('beta'));
+    expect(norm([2, 4, 3, 3], { mean: 3 })).toThrow(wanted('running mean'));
+    expect(norm([2, 4, 3, 3], { variance: 3 })).toThrow(wanted('running variance'));
+    expect(norm([8])).toThrow('batch norm of [8]: [N, C, ...] is wanted');
+    expect(norm([2, 4, 3, 3])).not.toThrow();
+  });
 
   /** No derivative where the ReLU bends: whether every value is well away from there. */
   const awayFromKinks = (y: Ref) => y.data.every(v => Math.abs(v) > 5e-4);

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as F from '../../src/autograd/index.ts';
+import { scope, zeros } from '../../src/tensor/tensor.ts';
 import { between, forAll, random, rounded, run, seeds, shapes, testDevice } from '../engine.ts';
 import { type Ref, ref } from '../reference/array.ts';
 import { broadcastTo, unbroadcast } from '../reference/elementwise.ts';
@@ -180,6 +181,17 @@ describe('moving values', () => {
       },
     );
     await check('expand', examples);
+  });
+
+  it('flatten of an empty tensor keeps its sizes', () => {
+    scope(device, () => {
+      expect(F.flatten(zeros(device, [0, 3, 4])).shape).toEqual([0, 12]);
+      expect(F.flatten(zeros(device, [2, 0, 4])).shape).toEqual([2, 0]);
+    });
+  });
+
+  it('concat of nothing is refused, along any axis', () => {
+    for (const axis of [0, -1]) expect(() => F.concat([], axis)).toThrow('concat of no tensors: at least one is wanted');
   });
 
   it('concat', async () => {

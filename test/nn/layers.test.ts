@@ -14,7 +14,7 @@ import {
 } from '../../src/nn/layers.ts';
 import { writeState } from '../../src/nn/state.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import { capture, ones, zeros } from '../../src/tensor/tensor.ts';
+import { capture, ones, scope, zeros } from '../../src/tensor/tensor.ts';
 import { checkForward, checkGradient, random, run, testDevice, toRef } from '../engine.ts';
 import { map, type Ref, ref } from '../reference/array.ts';
 import { conv2d } from '../reference/conv.ts';
@@ -43,6 +43,23 @@ describe('Conv2d', () => {
   it('has a bias unless told otherwise, as in PyTorch', () => {
     expect([...new Conv2d(maker(), 2, 3, 3).parameters().keys()]).toEqual(['weight', 'bias']);
     expect([...new Conv2d(maker(), 2, 3, 3, { bias: false }).parameters().keys()]).toEqual(['weight']);
+  });
+});
+
+describe('Conv2d refuses', () => {
+  it.each([
+    [3, 4, 3, { groups: 2 }, 'Conv2d of 3 to 4 channels: 2 groups do not divide both channels'],
+    [4, 3, 3, { groups: 2 }, 'Conv2d of 4 to 3 channels: 2 groups do not divide both channels'],
+    [4, 4, 3, { groups: 0 }, 'groups 0, where a whole number of 1 or more is wanted'],
+    [4, 4, 3, { stride: 0 }, 'Conv2d of 4 to 4 channels: stride 0, where a whole number of 1 or more is wanted'],
+    [4, 4, 3, { stride: 1.5 }, 'stride 1.5, where'],
+    [4, 4, 3, { padding: 0.5 }, 'padding 0.5, where a whole number of 0 or more is wanted'],
+    [4, 4, 3, { dilation: 0 }, 'dilation 0, where'],
+    [4, 4, 0, {}, 'kernel 0, where'],
+    [0, 4, 3, {}, 'inputs 0, where'],
+    [4, 1.5, 3, {}, 'outputs 1.5, where'],
+  ])('%i to %f channels, kernel %i, %j', (inputs, outputs, kernel, options, message) => {
+    expect(() => new Conv2d(maker(), inputs, outputs, kernel, options)).toThrow(message);
   });
 });
 
@@ -83,6 +100,29 @@ describe('BatchNorm2d', () => {
       y,
       map(x, v => v / Math.sqrt(1 + 1e-5)),
     );
+  });
+
+  it('takes eps and momentum, by default those of PyTorch', async () => {
+    const layer = new BatchNorm2d(maker(), 2, { eps: 0.5, momentum: 0.25 });
+    const x = random([3, 2, 2, 2], 4);
+    const [y] = await run(device, [x], t => layer.forward(t));
+    checkForward('BatchNorm2d', y, norm.batchNormTrain.forward(x, ref([2], 1), ref([2], 0), { eps: 0.5 }));
+    const after = norm.updateRunning(x, { mean: ref([2], 0), variance: ref([2], 1) }, 0.25);
+    checkForward('BatchNorm2d', await toRef(layer.running_mean), after.mean);
+    checkForward('BatchNorm2d', await toRef(layer.running_var), after.variance);
+    const { eps, momentum } = new BatchNorm2d(maker(), 2);
+    expect([eps, momentum]).toEqual([1e-5, 0.1]);
+    expect(() => new BatchNorm2d(maker(), 2, { eps: -1 })).toThrow('eps -1, where 0 or more is wanted');
+    expect(() => new BatchNorm2d(maker(), 2, { momentum: 2 })).toThrow('momentum 2, where 0 to 1 is wanted');
+  });
+
+  it('of another number of channels leaves its running statistics alone', async () => {
+    const layer = new BatchNorm2d(maker(), 3);
+    for (const mode of [true, false])
+      expect(() => scope(device, () => layer.train(mode).forward(zeros(device, [2, 5, 4, 4])))).toThrow(
+        'batch norm of [2,5,4,4] with gamma [3]: 5 elements are wanted, one a channel',
+      );
+    expect([...(await layer.running_mean.floats()), ...(await layer.running_var.floats())]).toEqual([0, 0, 0, 1, 1, 1]);
   });
 
   it('moves its running statistics once for every forward pass in train mode', async () => {

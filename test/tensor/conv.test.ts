@@ -205,5 +205,20 @@ describe('conv2d', () => {
     );
     expect(() => convShape([1, 3, 2, 2], [4, 3, 3, 3])).toThrow('the kernel is larger than the padded input');
     expect(() => convShape([3, 8, 8], [4, 3, 3, 3])).toThrow('x is [N, C, H, W]');
+    expect(() => convShape([1, 3, 8, 8], [4, 1.5, 3, 3], { groups: 2 })).toThrow('channels do not fit 2 groups');
+  });
+
+  it.each([
+    ['stride', 0, 1],
+    ['stride', 1.5, 1],
+    ['padding', -1, 0],
+    ['padding', 0.5, 0],
+    ['dilation', 0, 1],
+    ['groups', 0, 1],
+    ['groups', Number.NaN, 1],
+  ])('refuses %s %f', (name, value, least) => {
+    expect(() => convShape([1, 2, 8, 8], [4, 2, 3, 3], { [name]: value })).toThrow(
+      `conv2d of x [1,2,8,8] with w [4,2,3,3]: ${name} ${value}, where a whole number of ${least} or more is wanted`,
+    );
   });
 });

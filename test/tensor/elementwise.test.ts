@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { type Elementwise, expressions } from '../../src/kernels/elementwise.ts';
 import { add, broadcastShape, div, elementwise, mul, sub } from '../../src/tensor/elementwise.ts';
 import { scope, tensor, zeros } from '../../src/tensor/tensor.ts';
-import { between, checkForward, forAll, random, run, seeds, shapes, testDevice } from '../engine.ts';
-import { map, type Ref } from '../reference/array.ts';
+import { between, checkForward, forAll, random, rounded, run, seeds, shapes, testDevice } from '../engine.ts';
+import { map, type Ref, ref } from '../reference/array.ts';
 import * as reference from '../reference/elementwise.ts';
 
 const device = await testDevice();
@@ -51,6 +51,7 @@ const table: Record<Elementwise, Row> = {
   addScalar: { ...one((x, [s]) => x + s), scalars: [0.75] },
   mulScalar: { ...one((x, [s]) => x * s), scalars: [-1.25] },
   affine: { ...one((x, [s, t]) => x * s + t), scalars: [1.5, -0.5] },
+  powScalar: { ...one((x, [s, t]) => Math.abs(x) ** s * (x < 0 ? t : 1)), scalars: [3, -1] },
   clamp: { ...one((x, [s, t]) => Math.min(Math.max(x, s), t)), scalars: [-0.5, 0.75] },
   inRange: { ...one((x, [s, t]) => (x >= s && x <= t ? 1 : 0)), scalars: [-0.5, 0.75] },
   isZero: { ...one(x => (x === 0 ? 1 : 0)), low: 0, high: 1 },
@@ -133,6 +134,14 @@ describe('elementwise', () => {
       },
       12,
     );
+  });
+
+  it('tanh keeps the digits of small numbers', async () => {
+    const x = ref([14], [1e-30, 1e-7, -1e-7, 3e-5, -0.002, 0.01, 0.1, -0.2, 0.2499, 0.25, -0.2501, 0.3, 0.5, 1]);
+    const [y] = await run(device, [rounded(x)], t => elementwise('tanh', [t]));
+    rounded(x).data.forEach((v, i) => {
+      expect(Math.abs(y.data[i] / Math.tanh(v) - 1), `tanh ${v}: ${y.data[i]}`).toBeLessThan(2e-6);
+    });
   });
 
   it('numbers as the second operand', async () => {

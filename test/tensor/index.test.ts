@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gather, gatherRows, oneHot, scatterAdd, scatterAddRows } from '../../src/tensor/index.ts';
+import { type Dtype, scope, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkForward, checkGradient, forAll, random, run, seeds, shapes, testDevice } from '../engine.ts';
 import { type Ref, ref, sizeOf } from '../reference/array.ts';
 import * as reference from '../reference/index.ts';
@@ -74,5 +75,68 @@ describe('index operations', () => {
     expect([...y.data]).toEqual([0, random([3], 1).data[0], 0, 0]);
     expect([...back.data]).toEqual([1, 0, 0]);
     expect([...hot.data]).toEqual([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  it.each(['i32', 'u32'] as const)('gather and gatherRows move %s as they are, by indices of either sign', async dtype => {
+    const values = ref(
+      [3, 2],
+      dtype === 'i32' ? [1, -2, 2 ** 24 + 1, -(2 ** 31), 5, 2 ** 31 - 1] : [1, 2, 3, 4e9, 5, 2 ** 32 - 1],
+    );
+    const at = ref([2, 2], [2, 0, 1, 1]);
+    const types = new Set<Dtype>();
+    for (const indices of ['i32', 'u32'] as const) {
+      const [y, rows] = await run(
+        device,
+        [
+          { values, dtype },
+          { values: at, dtype: indices },
+          { values: ref([2], [2, 1]), dtype: indices },
+        ],
+        (x, ti, tr) => {
+          const found = [gather(x, ti, 0), gatherRows(x, tr)];
+          for (const t of found) types.add(t.dtype);
+          return found;
+        },
+      );
+      checkForward('gather', y, reference.gather.forward(values, 0, at), 0);
+      checkForward(
+        'gatherRows',
+        rows,
+        ref(
+          [2, 2],
+          [4, 5, 2, 3].map(i => values.data[i]),
+        ),
+        0,
+      );
+    }
+    expect([...types]).toEqual([dtype]);
+  });
+
+  it('refuses indices that do not fit, naming both shapes, and those that are no integers', () => {
+    const f = (...shape: number[]) => zeros(device, shape);
+    const i = (...shape: number[]) => zeros(device, shape, 'i32');
+    const refuse = (work: () => unknown, message: string) => expect(() => scope(device, work)).toThrow(message);
+    const same = 'both shapes are to be the same except along the axis';
+    const integers = (shape: string) => `int32 indices are wanted, tensor(device, values, [${shape}], 'i32')`;
+    refuse(() => gather(f(2, 3), i(3, 3), 1), `gather of [2,3] by indices [3,3] along 1: ${same}`);
+    refuse(() => gather(f(2, 3), i(2), 1), `gather of [2,3] by indices [2] along 1: ${same}`);
+    refuse(() => gather(f(2, 3), i(2, 3, 1), 0), `gather of [2,3] by indices [2,3,1] along 0: ${same}`);
+    refuse(() => gather(f(2, 3), f(2, 1), 1), `gather of [2,3] by indices [2,1] along 1: ${integers('2,1')}`);
+    for (const axis of [2, -3, 0.5])
+      refuse(() => gather(f(2, 3), i(2, 3), axis), `gather of [2,3] by indices [2,3] along ${axis}: there is no such dimension`);
+    refuse(
+      () => scatterAdd(f(2, 3), i(4, 3), 1, 5),
+      'scatterAdd of [2,3] by indices [4,3] along 1: both shapes are to be the same',
+    );
+    refuse(
+      () => scatterAdd(f(2, 3), i(2, 4), 1, 5),
+      'scatterAdd of [2,3] by indices [2,4] along 1: both shapes are to be the same',
+    );
+    refuse(() => scatterAdd(f(2, 3), f(2, 3), 1, 5), `scatterAdd of [2,3] by indices [2,3] along 1: ${integers('2,3')}`);
+    refuse(() => scatterAdd(f(2, 3), i(2, 3), 1, 1.5), 'total 1.5, where a whole number of 0 or more is wanted');
+    refuse(() => gatherRows(f(2, 3), f(4)), `gatherRows of [2,3] by indices [4]: ${integers('4')}`);
+    refuse(() => gatherRows(f(), i(4)), 'gatherRows of [] by indices [4]: a number has no rows');
+    refuse(() => scatterAddRows(f(2, 3), i(4), 9), 'scatterAddRows of [2,3] by indices [4]: an index for each row is wanted');
+    refuse(() => oneHot(f(4), 10), `oneHot of [4] in 10 classes: ${integers('4')}`);
   });
 });

@@ -9,7 +9,7 @@ import {
   maxPool2d,
   maxPool2dBackward,
 } from '../../src/tensor/pool.ts';
-import { scope, zeros } from '../../src/tensor/tensor.ts';
+import { scope, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkForward, checkGradient, forAll, random, run, seeds, testDevice } from '../engine.ts';
 import { map, ref } from '../reference/array.ts';
 import * as reference from '../reference/pool.ts';
@@ -105,5 +105,21 @@ describe('pooling', () => {
     const x = () => zeros(device, [1, 1, 2, 2]);
     expect(() => scope(device, () => avgPool2d(x(), { kernel: 3, padding: 2 }))).toThrow('more than half');
     expect(() => scope(device, () => maxPool2d(x(), { kernel: 3 }))).toThrow('larger than the padded input');
+  });
+
+  it.each([[[4, 4]], [[2, 4, 4]], [[1, 1, 2, 4, 4]]])('refuses [%s], which is no [N, C, H, W]', shape => {
+    const message = `pooling of [${shape}]: [N, C, H, W] is wanted`;
+    const pools = [maxPool2d, avgPool2d].map(pool => (x: Tensor) => pool(x, { kernel: 2 }));
+    for (const pool of [...pools, (x: Tensor) => adaptiveAvgPool2d(x, [1, 1])])
+      expect(() => scope(device, () => pool(zeros(device, shape)))).toThrow(message);
+  });
+
+  it('refuses windows, steps, padding and grids that are no whole numbers', () => {
+    const x = () => zeros(device, [1, 1, 4, 4]);
+    const refuse = (work: () => unknown, message: string) => expect(() => scope(device, work)).toThrow(message);
+    refuse(() => maxPool2d(x(), { kernel: 2, stride: 0 }), 'pooling of [1,1,4,4]: stride 0, where a whole number of 1 or more');
+    refuse(() => avgPool2d(x(), { kernel: 1.5 }), 'window 1.5, where a whole number');
+    refuse(() => avgPool2d(x(), { kernel: 2, padding: -1 }), 'padding -1, where a whole number of 0 or more');
+    refuse(() => adaptiveAvgPool2d(x(), [0, 1]), 'pooling of [1,1,4,4] to [0,1]: height 0');
   });
 });

@@ -9,7 +9,7 @@ import {
   softmax,
   topK,
 } from '../../src/tensor/rows.ts';
-import { scope, zeros } from '../../src/tensor/tensor.ts';
+import { type Dtype, scope, type Tensor, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkForward, checkGradient, forAll, random, run, seeds, testDevice } from '../engine.ts';
 import { map, ref } from '../reference/array.ts';
 import * as reference from '../reference/loss.ts';
@@ -97,6 +97,68 @@ describe('rows', () => {
       checkForward('crossEntropy', loss, reference.crossEntropy.forward(z, labels, options));
       checkGradient('crossEntropy', gz, reference.crossEntropy.backward(z, labels, options, g));
     });
+  });
+
+  it('a label that is no class makes its row NaN, in loss and gradient, and no other', async () => {
+    const labels = [-1, 0, 10, 9, 2_000_000_000, 4];
+    const known = labels.map(y => (y >= 0 && y < 10 ? y : 0));
+    const z = random([6, 10], 3);
+    const input = { values: ref([6], labels), dtype: 'i32' as const };
+    for (const labelSmoothing of [0, 0.1]) {
+      const [loss, gz] = await run(device, [z, input, ref([6], 1)], (tz, tl, tg) => [
+        crossEntropyRows(tz, tl, labelSmoothing),
+        crossEntropyRowsBackward(tz, tl, tg, labelSmoothing),
+      ]);
+      const options = { reduction: 'none', labelSmoothing } as const;
+      const expected = reference.crossEntropy.forward(z, known, options);
+      const gradient = reference.crossEntropy.backward(z, known, options, ref([6], 1));
+      labels.forEach((y, n) => {
+        const [row, wanted] = [gz, gradient].map(g => [...g.data.slice(10 * n, 10 * n + 10)]);
+        if (y === known[n]) {
+          expect(loss.data[n]).toBeCloseTo(expected.data[n], 5);
+          row.forEach((v, k) => void expect(v).toBeCloseTo(wanted[k], 5));
+        } else expect([loss.data[n], ...row].every(Number.isNaN), `label ${y}: ${loss.data[n]}, ${row}`).toBe(true);
+      });
+    }
+  });
+
+  it('a logit of -Infinity is a class that cannot be: of the others the loss is what it was, of itself infinite', async () => {
+    const z = ref([3, 3], [0, -Infinity, 1, -Infinity, 2, 0, 3, 4, -Infinity]);
+    const input = { values: ref([3], [0, 0, 1]), dtype: 'i32' as const };
+    const [loss, gz] = await run(device, [z, input, ref([3], 1)], (tz, tl, tg) => [
+      crossEntropyRows(tz, tl),
+      crossEntropyRowsBackward(tz, tl, tg),
+    ]);
+    const [first, , third] = loss.data;
+    expect(first).toBeCloseTo(Math.log(1 + Math.E), 5);
+    expect(loss.data[1]).toBe(Infinity);
+    expect(third).toBeCloseTo(Math.log(1 + 1 / Math.E), 5);
+    const p = [1 / (1 + Math.E), 1 / (1 + Math.E ** 2)];
+    const wanted = [p[0] - 1, 0, 1 - p[0], -1, 1 - p[1], p[1], p[0], -p[0], 0];
+    gz.data.forEach((v, i) => void expect(v).toBeCloseTo(wanted[i], 5));
+  });
+
+  it('refuses labels that are no integers, and another number of them, naming both', () => {
+    const refuse = (shape: number[], dtype: Dtype, message: string) => {
+      for (const work of [crossEntropyRows, (z: Tensor, y: Tensor) => crossEntropyRowsBackward(z, y, zeros(device, [32]))])
+        expect(() => scope(device, () => work(zeros(device, [32, 10]), zeros(device, shape, dtype)))).toThrow(message);
+    };
+    const wanted = "int32 class indices [32] are wanted, tensor(device, values, [32], 'i32')";
+    refuse([32], 'f32', `crossEntropy of logits [32,10] with f32 labels [32]: ${wanted}`);
+    refuse([16], 'i32', `crossEntropy of logits [32,10] with i32 labels [16]: ${wanted}`);
+    refuse([64], 'u32', `crossEntropy of logits [32,10] with u32 labels [64]: ${wanted}`);
+  });
+
+  it('takes labels [N, 1] and uint32 ones', async () => {
+    const z = random([4, 3], 9);
+    const labels = [2, 0, 1, 1];
+    const inputs = [
+      z,
+      { values: ref([4, 1], labels), dtype: 'i32' as const },
+      { values: ref([4], labels), dtype: 'u32' as const },
+    ];
+    const found = await run(device, inputs, (tz, column, unsigned) => [column, unsigned].map(t => crossEntropyRows(tz, t)));
+    for (const y of found) checkForward('crossEntropy', y, reference.crossEntropy.forward(z, labels, { reduction: 'none' }));
   });
 
   it('top k in falling order, equal values by lowest index', async () => {

@@ -215,10 +215,14 @@ describe('shape operations', () => {
     refuse(() => pad(x(), [1], [1]), 'pad of [2,3]');
     refuse(() => pad(x(), [1, -1], [0, 0]), 'pad of [2,3]');
     refuse(() => flip(x(), [2]), 'flip of [2,3]');
+    refuse(() => flip(x(), [0, -2]), 'flip of [2,3] along [0,-2]: a dimension is given twice');
+    refuse(() => transpose(x(), 5, 0), 'transpose of [2,3] along 5 and 0: there is no such dimension');
+    refuse(() => transpose(zeros(device, [3])), 'transpose of [3] along -2 and -1: there is no such dimension');
     refuse(() => expand(x(), [2, 4]), 'expand of [2,3] to [2,4]');
     refuse(() => expand(x(), [3]), 'expand of [2,3] to [3]');
     refuse(() => concat([x(), zeros(device, [3, 3])], 1), 'do not fit');
     refuse(() => concat([x(), zeros(device, [2, 3], 'i32')]), 'do not fit');
     refuse(() => concat([x()], 2), 'concat along 2');
+    refuse(() => concat([]), 'concat of no tensors: at least one is wanted');
   });
 });

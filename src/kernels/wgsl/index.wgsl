@@ -6,15 +6,20 @@
 //   ROWS (3):         y[j, i] = x[at[j], i]                    x [total, inner]: one index a row
 //   ROWS_ADD (4):     y[t, i] = Σ_j x[j, i]·[at[j] = t]         in the order of j
 //
-// One invocation an element of y: sums need no atomics and have a fixed order.
+// One invocation an element of y: sums need no atomics and have a fixed order. What is only moved (GATHER, ROWS) is moved as bits, of any type.
 struct Params { size: u32, count: u32, inner: u32, total: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> at: array<i32>;
-//% if OP == 2
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+//% if OP == 0 || OP == 3
+alias T = u32;
 //% else
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+alias T = f32;
+//% end
+//% if OP == 2
+@group(0) @binding(2) var<storage, read_write> y: array<T>;
+//% else
+@group(0) @binding(2) var<storage, read> x: array<T>;
+@group(0) @binding(3) var<storage, read_write> y: array<T>;
 //% end
 
 @compute @workgroup_size(64)
@@ -26,7 +31,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let o = n / (p.inner * p.count);
   let t = at[n];
   let inside = t >= 0 && t < i32(p.total);
-  y[n] = select(0.0, x[select(0u, (o * p.total + u32(t)) * p.inner + i, inside)], inside);
+  y[n] = select(0u, x[select(0u, (o * p.total + u32(t)) * p.inner + i, inside)], inside);
 //% end
 //% if OP == 1
   let i = n % p.inner;
@@ -46,7 +51,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let i = n % p.inner;
   let t = at[n / p.inner];
   let inside = t >= 0 && t < i32(p.total);
-  y[n] = select(0.0, x[select(0u, u32(t) * p.inner + i, inside)], inside);
+  y[n] = select(0u, x[select(0u, u32(t) * p.inner + i, inside)], inside);
 //% end
 //% if OP == 4
   let i = n % p.inner;

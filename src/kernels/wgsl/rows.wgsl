@@ -3,7 +3,7 @@
 //   logsoftmax: y = (z - m) - log Σ exp(z - m),  m = max z        softmax: y = exp(z - m) / Σ exp(z - m)
 //   logsoftmaxBackward: y = g - softmax·Σ g, given b = logsoftmax
 //   cross entropy (SMOOTH s): y[n] = -(1-s)·logp[label] - s/K·Σ logp          argmax: y[n] = the first largest
-//   cross entropy backward:   y = (p - (1-s)·onehot - s/K)·g[n]
+//   cross entropy backward:   y = (p - (1-s)·onehot - s/K)·g[n]               both NaN where the label is none of the K classes
 //   topk: the K2 largest in falling order, ties by lowest index: values y, indices at
 //
 // Σ exp(z - m) is 1 + r, the first largest logit's term and the others'. Where a network is sure of itself r is small and yet all of its loss and
@@ -53,6 +53,11 @@ fn log_1p(r: f32) -> f32 {
   return select(log(1.0 + r), r * (1.0 - r * (0.5 - r * (1.0 / 3.0 - r * 0.25))), r < 0.015625);
 }
 
+//% if OP == 3 || OP == 4
+// A NaN. WGSL refuses one that it can see before the launch: n, a row's index, keeps it from that.
+fn not_a_number(n: u32) -> f32 { return bitcast<f32>(0x7fc00000u | (n & 1u)); }
+
+//% end
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let n = linear_index(gid, groups, 64u);
@@ -76,21 +81,32 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var i = 0u; i < p.k; i++) { y[base + i] = z[base + i] - exp(logp[base + i]) * total; }
 //% end
 //% if OP == 3
+  let label = u32(labels[n]);
+  if (label >= p.k) {
+    y[n] = not_a_number(n);
+    return;
+  }
   let top = row_top(base);
   let m = z[base + top];
   let log_sum = log_1p(row_rest(base, top));
-  var total = 0.0;
-  for (var i = 0u; i < p.k; i++) { total += z[base + i] - m; }
-  let own = (z[base + u32(labels[n])] - m) - log_sum;
-  let mean = total / f32(p.k) - log_sum;
-  y[n] = -(1.0 - p.smoothing) * own - p.smoothing * mean;
+  let own = log_sum - (z[base + label] - m);
+  var mean = 0.0;
+  if (p.smoothing != 0.0) { // else a logit of -inf would make it 0·inf
+    for (var i = 0u; i < p.k; i++) { mean += z[base + i] - m; }
+    mean = log_sum - mean / f32(p.k);
+  }
+  y[n] = (1.0 - p.smoothing) * own + p.smoothing * mean;
 //% end
 //% if OP == 4
+  let label = u32(labels[n]);
+  if (label >= p.k) {
+    for (var i = 0u; i < p.k; i++) { y[base + i] = not_a_number(n); }
+    return;
+  }
   let top = row_top(base);
   let m = z[base + top];
   let rest = row_rest(base, top);
   let sum = 1.0 + rest;
-  let label = u32(labels[n]);
   for (var i = 0u; i < p.k; i++) {
     var d = exp(z[base + i] - m) / sum;
     if (i == label) { d = select(d - 1.0, -rest / sum, i == top) + p.smoothing; }
