@@ -2,6 +2,7 @@
  * Files of a run, whole or not at all (Node). Every failure becomes a FileError that names the file and says in plain words what the
  * operating system refused. Calls are synchronous: nothing can come between two of them, not even an interrupt.
  */
+import { constants } from 'node:buffer';
 import {
   closeSync,
   existsSync,
@@ -37,6 +38,12 @@ const reasons: Readonly<Record<string, string>> = {
   ELOOP: 'its symbolic links form a loop',
   ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
 };
+
+/** The most bytes that can be written as one file: those of one Uint8Array (4 GiB in Node 20). */
+export const largestFile = constants.MAX_LENGTH;
+
+/** Bytes that are written at once: Node takes up to 2^31 - 1, and Linux somewhat fewer. */
+const CHUNK = 2 ** 30;
 
 /** Ends the name of a file that is being written; before it stands the id of the process that writes it. */
 const temporary = '.sparrow-tmp';
@@ -77,16 +84,17 @@ export function readFileJson(path: string): unknown {
 /**
  * Writes a file so that at every moment, a power cut included, `path` holds either its old content or all of the new: a temporary
  * file in the same folder, flushed to the disk, then renamed. A symbolic link is kept and its target replaced.
+ * @param chunk bytes that are written at once
  * @throws FileError if any step fails; the temporary file is gone then and `path` is as it was
  */
-export function writeFileAtomic(path: string, content: Uint8Array | string): void {
+export function writeFileAtomic(path: string, content: Uint8Array | string, chunk = CHUNK): void {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   try {
     const target = targetOf(path);
     const temp = join(dirname(target), temporaryName(basename(target)));
     const file = openSync(temp, 'w');
     try {
-      writeAll(file, bytes);
+      writeAll(file, bytes, chunk);
       renameSync(temp, target);
     } catch (error) {
       rmSync(temp, { force: true });
@@ -108,9 +116,9 @@ function targetOf(path: string): string {
 }
 
 /** Writes, flushes and closes an open file. */
-function writeAll(file: number, bytes: Uint8Array): void {
+function writeAll(file: number, bytes: Uint8Array, chunk = CHUNK): void {
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, Math.min(chunk, bytes.length - at));
     fsyncSync(file);
   } finally {
     closeSync(file);

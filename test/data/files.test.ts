@@ -40,6 +40,15 @@ function asOrdinaryUser<T>(action: () => T): T {
   }
 }
 
+/** What is said when 'a' is written in a process whose files may have `limit` bytes. */
+function refusedAfter(limit: number, content: string): string {
+  const write = `import { writeFileAtomic } from './src/data/files.ts';
+    try { writeFileAtomic(process.env.TARGET, ${content}) } catch (error) { process.stdout.write(error.message) }`;
+  const shell = `ulimit -f ${limit / 1024}; exec "$NODE" --import tsx --input-type=module -e "$CODE"`;
+  const env = { ...process.env, NODE: process.execPath, CODE: write, TARGET: at('a') };
+  return spawnSync('bash', ['-c', shell], { env, encoding: 'utf8' }).stdout;
+}
+
 describe('writeFileAtomic', () => {
   it('writes text and bytes, replaces a file, and leaves nothing else', () => {
     writeFileAtomic(at('a'), 'one');
@@ -63,14 +72,21 @@ describe('writeFileAtomic', () => {
 
   it('keeps the old content and no temporary file when the disk refuses half-way', () => {
     writeFileSync(at('a'), 'old');
-    const write = `import { writeFileAtomic } from './src/data/files.ts';
-      try { writeFileAtomic(process.env.TARGET, new Uint8Array(4 << 20)) } catch (error) { process.stdout.write(error.message) }`;
-    const shell = 'ulimit -f 2048; exec "$NODE" --import tsx --input-type=module -e "$CODE"';
-    const env = { ...process.env, NODE: process.execPath, CODE: write, TARGET: at('a') };
-    const { stdout } = spawnSync('bash', ['-c', shell], { env, encoding: 'utf8' });
-    expect(stdout).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
+    const message = refusedAfter(2 ** 21, 'new Uint8Array(4 << 20)');
+    expect(message).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
     expect(readdirSync(folder)).toEqual(['a']);
     expect(readFileSync(at('a'), 'utf8')).toBe('old');
+  });
+
+  it('writes in chunks, since Node takes less than 2 GiB at once', () => {
+    const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i);
+    for (const chunk of [1, 7, 999, 1000, 1001]) {
+      writeFileAtomic(at('a'), bytes, chunk);
+      expect(readFileSync(at('a'))).toEqual(Buffer.from(bytes));
+    }
+    // the limit on the file's size ends the first write of 2 GiB of untouched zeros, which are not in memory then
+    const message = refusedAfter(2 ** 20, 'new Uint8Array(2 ** 31 + 1)');
+    expect(message).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
   });
 
   it('says what is wrong with a path', () => {
