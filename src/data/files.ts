@@ -3,6 +3,7 @@
  * operating system refused. Calls are synchronous: nothing can come between two of them, not even an interrupt.
  */
 import { constants } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -17,7 +18,8 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join, sep } from 'node:path';
+import { hostname } from 'node:os';
+import { dirname, join, sep } from 'node:path';
 import { FileError } from '../errors.ts';
 import { encodeSafetensors, parseSafetensors, type Safetensors, type StoredTensor } from './safetensors.ts';
 
@@ -45,9 +47,11 @@ export const largestFile = constants.MAX_LENGTH;
 /** Bytes that are written at once: Node takes up to 2^31 - 1, and Linux somewhat fewer. */
 const CHUNK = 2 ** 30;
 
-/** Ends the name of a file that is being written; before it stands the id of the process that writes it. */
-const temporary = '.sparrow-tmp';
-const temporaryName = (name: string) => `.${name}.${process.pid}${temporary}`;
+/** Milliseconds. */
+const DAY = 86_400_000;
+
+/** The name of a file that is being written, which says by which process on which host: other machines may write to the same folder. */
+const temporaryName = () => `.${process.pid}@${hostname()}.${randomBytes(4).toString('hex')}.sparrow-tmp`;
 
 /** A FileError for an error of `node:fs`: `cannot <verb> <path>: <reason>`. */
 export function fileError(verb: string, path: string, error: unknown): FileError {
@@ -91,7 +95,7 @@ export function writeFileAtomic(path: string, content: Uint8Array | string, chun
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   try {
     const target = targetOf(path);
-    const temp = join(dirname(target), temporaryName(basename(target)));
+    const temp = join(dirname(target), temporaryName());
     const file = openSync(temp, 'w');
     try {
       writeAll(file, bytes, chunk);
@@ -158,13 +162,13 @@ export function appendLine(path: string, line: string): void {
 export function ensureWritableFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
-    const probe = join(path, temporaryName('probe'));
+    const probe = join(path, temporaryName());
     try {
       closeSync(openSync(probe, 'w'));
     } finally {
       rmSync(probe, { force: true });
     }
-    for (const name of readdirSync(path)) if (isAbandoned(name)) rmSync(join(path, name), { force: true });
+    for (const name of readdirSync(path)) if (isAbandoned(path, name)) rmSync(join(path, name), { force: true });
   } catch (error) {
     throw fileError('write to folder', path, error);
   }
@@ -178,10 +182,16 @@ export function ensureWritableFile(path: string): void {
   ensureWritableFolder(dirname(targetOf(path)));
 }
 
-/** Whether a name is that of a temporary file that nobody writes any more. This process writes none between two calls. */
-function isAbandoned(name: string): boolean {
-  const [, writer] = /\.(\d+)\.sparrow-tmp$/.exec(name) ?? [];
-  return writer !== undefined && (Number(writer) === process.pid || !isRunning(Number(writer)));
+/**
+ * Whether a name is that of a temporary file that nobody writes any more. This process writes none between two calls; of those on
+ * other hosts, and of one that names no host, nothing is known but that no file takes a day.
+ */
+function isAbandoned(folder: string, name: string): boolean {
+  if (!name.endsWith('.sparrow-tmp')) return false;
+  const [, pid, host] = /^\.(\d+)@(.+)\.[0-9a-f]{8}\.sparrow-tmp$/.exec(name) ?? [];
+  if (host === hostname() && (Number(pid) === process.pid || !isRunning(Number(pid)))) return true;
+  const found = statSync(join(folder, name), { throwIfNoEntry: false });
+  return found !== undefined && Date.now() - found.mtimeMs > DAY;
 }
 
 /** Whether there is a process of this number on this host. */
