@@ -50,7 +50,7 @@ const CHUNK = 2 ** 30;
 /** Milliseconds. */
 const DAY = 86_400_000;
 
-/** The name of a file that is being written, which says by which process on which host: other machines may write to the same folder. */
+/** The name of a file that is being written. It says by which process, on which host: others may write to the same folder. */
 const temporaryName = () => `.${process.pid}@${hostname()}.${randomBytes(4).toString('hex')}.sparrow-tmp`;
 
 /** A FileError for an error of `node:fs`: `cannot <verb> <path>: <reason>`. */
