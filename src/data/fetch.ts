@@ -123,8 +123,8 @@ export interface Fetched {
 
 /**
  * Downloads a data set into `folder`, beside what is there. Its own folder appears when everything is right; an older one is
- * replaced then and not before. What is there already and verifies is not downloaded again. What an interrupted run left is used or
- * removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
+ * replaced then and not before. What is there already and verifies is not downloaded again. What an interrupted run left is used
+ * or removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
  * @throws UsageError for a name that cannot be fetched; FileError as `download` does, if the archive cannot be unpacked, or if
  * another process is fetching the same set
  */

@@ -1,6 +1,6 @@
 /**
- * Lock files (Node): one process at a time works in a place. A lock is a file made with O_EXCL that says who holds it; it is stale,
- * and taken over, when its process on this host is gone.
+ * Lock files (Node): one process at a time works in a place. A lock is a file made with O_EXCL that says who holds it; it is
+ * stale, and taken over, when its process on this host is gone.
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,8 @@ const AT_ONCE = 10_000;
  * killed process leaves is taken over by the next one on the same host.
  * @param what what the holder is doing, as later ones are told: `fetching cifar10 into data`
  * @returns gives the lock back; calling it again does nothing
- * @throws FileError if another holder (also one in this process) has it, naming its process and host; or if the file cannot be written
+ * @throws FileError if another holder (also one in this process) has it, naming its process and host; or if the file cannot be
+ * written
  */
 export function lockFile(path: string, what: string): () => void {
   const id = randomBytes(8).toString('hex');

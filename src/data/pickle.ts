@@ -8,8 +8,8 @@ import { FileError } from '../errors.ts';
 export abstract class PickledObject {}
 
 /**
- * Byte strings stay bytes (`latin1` decodes them); tuples are lists; dictionary keys, text, bytes or numbers, become strings, and entries
- * with other keys are left out.
+ * Byte strings stay bytes (`latin1` decodes them); tuples are lists; dictionary keys, text, bytes or numbers, become strings, and
+ * entries with other keys are left out.
  */
 export type Pickled = null | boolean | number | string | Uint8Array | Pickled[] | Map<string, Pickled> | PickledObject;
 
@@ -205,7 +205,7 @@ export class Unpickler {
         return;
       case 0x90: // ADDITEMS
         this.popMark();
-        this.extend('a set');
+        this.extend(this.top(), 'a set');
         return;
       case 0x91: {
         const items = this.popMark(); // FROZENSET
@@ -270,24 +270,25 @@ export class Unpickler {
 
   private append(items: Pickled[]): void {
     const list = this.top();
-    if (!Array.isArray(list)) return this.extend('a list');
-    for (const item of items) list.push(item);
+    if (Array.isArray(list)) for (const item of items) list.push(item);
+    else this.extend(list, 'a list');
   }
 
   private setItems(items: Pickled[]): void {
     const map = this.top();
     if (items.length % 2 !== 0) this.fail('a key without a value');
-    if (!(map instanceof Map)) return this.extend('a dictionary');
-    for (let i = 0; i < items.length; i += 2) {
-      const key = typeof items[i] === 'number' ? String(items[i]) : latin1(items[i]);
-      if (key !== undefined) map.set(key, items[i + 1]);
-    }
+    if (!(map instanceof Map)) this.extend(map, 'a dictionary');
+    else
+      for (let i = 0; i < items.length; i += 2) {
+        const key = typeof items[i] === 'number' ? String(items[i]) : latin1(items[i]);
+        if (key !== undefined) map.set(key, items[i + 1]);
+      }
   }
 
-  private extend(wanted: string): void {
-    const object = this.top();
-    if (!(object instanceof PickledObject) || !this.dialect.extend) return this.fail(`items for what is not ${wanted}`);
-    this.dialect.extend(object, this.fail);
+  /** @param wanted what the items are for, were it not for subclasses */
+  private extend(object: Pickled, wanted: string): void {
+    if (object instanceof PickledObject && this.dialect.extend) this.dialect.extend(object, this.fail);
+    else this.fail(`items for what is not ${wanted}`);
   }
 
   private recall(key: number): Pickled {

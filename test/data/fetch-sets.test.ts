@@ -4,7 +4,17 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -192,9 +202,7 @@ it('sparrow data fetch says what it only counted', async () => {
     const args = [inject('command'), 'data', 'fetch', 'tinyimagenet', '--data', data, ...more];
     return execFileSync(process.execPath, args, { encoding: 'utf8' }).trim();
   };
-  expect(fetched()).toBe(
-    `tinyimagenet is in ${data}, 110000 images by count; \`sparrow data verify tinyimagenet\` decodes them`,
-  );
+  expect(fetched()).toBe(`tinyimagenet is in ${data}, 110000 images by count; \`sparrow data verify tinyimagenet\` decodes them`);
   expect(JSON.parse(fetched('--json'))).toEqual({ name: 'tinyimagenet', folder: data, verified: false });
 });
 

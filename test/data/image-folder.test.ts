@@ -278,9 +278,7 @@ describe('a folder of images', () => {
     for (const skipCorrupt of [false, true]) {
       const opening = openImageFolder(folder, { skipCorrupt });
       await expect(opening).rejects.toThrow(FileError);
-      await expect(opening).rejects.toThrow(
-        `cannot read ${link}: it is a symbolic link to nowhere.png, which does not exist`,
-      );
+      await expect(opening).rejects.toThrow(`cannot read ${link}: it is a symbolic link to nowhere.png, which does not exist`);
     }
     rmSync(link);
     symlinkSync('nowhere', join(folder, 'train', 'cat', 'notes'));

@@ -105,7 +105,9 @@ it('goes to one of several that find it stale at the same moment', async () => {
     });`;
   const racers = await Promise.all([1, 2, 3].map(() => start(racer)));
   writeFileSync(path, JSON.stringify({ pid, host: hostname(), what: 'nothing any more', id: '0' }));
-  const said = racers.map(child => new Promise<string>(resolve => child.stdout!.once('data', text => resolve(String(text).trim()))));
+  const said = racers.map(
+    child => new Promise<string>(resolve => child.stdout!.once('data', text => resolve(String(text).trim()))),
+  );
   for (const child of racers) child.stdin!.write('go\n');
   expect((await Promise.all(said)).sort()).toEqual(['won 0', 'won 0', 'won 1']);
   expect(readdirSync(folder)).toEqual(['a.lock']);

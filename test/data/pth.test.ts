@@ -170,7 +170,10 @@ describe('what else a checkpoint holds is passed over', () => {
     ['a set', '\x8f(K\x01K\x02\x90'],
     ['a frozen set', '(K\x01K\x02\x91'],
   ])('%s', (_, written) => {
-    const found = parsePth(pickled({ before: code(written), state_dict: code(`}X\x01\0\0\0w${tensor.code.toString('latin1')}s`) }), 'x');
+    const found = parsePth(
+      pickled({ before: code(written), state_dict: code(`}X\x01\0\0\0w${tensor.code.toString('latin1')}s`) }),
+      'x',
+    );
     expect([...found].map(([name, { shape }]) => [name, shape])).toEqual([['w', [24]]]);
   });
 

@@ -1,8 +1,8 @@
 /** What an attack refuses before it begins. */
 import { expect, it } from 'vitest';
 import { largestFile } from '../../src/data/files.ts';
-import { checkHeld } from '../../src/train/robustness.ts';
 import { SparrowError } from '../../src/errors.ts';
+import { checkHeld } from '../../src/train/robustness.ts';
 
 it('images that one file cannot hold are refused, with the number that it can', () => {
   const images = (count: number, largest?: number) => () => checkHeld(count, [3, 64, 64], 200, largest);

@@ -27,7 +27,11 @@ export function addData(program: Command): void {
     );
     const checked =
       counted === undefined ? 'checked' : `${counted} images by count; \`sparrow data verify ${name}\` decodes them`;
-    printResult(options, { name, folder: options.data, verified: counted === undefined }, `${name} is in ${options.data}, ${checked}`);
+    printResult(
+      options,
+      { name, folder: options.data, verified: counted === undefined },
+      `${name} is in ${options.data}, ${checked}`,
+    );
   });
   addOutputOptions(addVerb(data, 'verify', "Checks a data set's files.")).action(async (name: string, options: DataOptions) => {
     await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks));

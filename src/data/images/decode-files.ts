@@ -28,8 +28,8 @@ export interface Problem {
   /** Position in the whole list of files. */
   readonly index: number;
   /**
-   * `size`: a good image of another size. `corrupt`: no image, or a damaged one. `unreadable`: the operating system refused to read
-   * the file, which says nothing about the image.
+   * `size`: a good image of another size. `corrupt`: no image, or a damaged one. `unreadable`: the operating system refused to
+   * read the file, which says nothing about the image.
    */
   readonly kind: 'corrupt' | 'size' | 'unreadable';
   /** For `size` HEIGHTxWIDTH, for `unreadable` the whole message, else the decoder's reason. */
