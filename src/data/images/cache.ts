@@ -46,7 +46,8 @@ export async function decodeCached(
 }
 
 function listKey(files: readonly string[], { size, skipCorrupt = false }: DecodeOptions): string {
-  const hash = createHash('sha256').update(JSON.stringify(['images 1', size ?? null, skipCorrupt]));
+  // 'corrupt' stands for what is left out: what earlier versions kept may lack files that could not be read at the time
+  const hash = createHash('sha256').update(JSON.stringify(['images 1', size ?? null, skipCorrupt && 'corrupt']));
   for (const file of files) {
     const { size: bytes, mtimeMs } = statOf(file);
     hash.update(`\n${file}\0${bytes}\0${mtimeMs}`);
