@@ -29,7 +29,7 @@ const strangers: Readonly<Record<string, readonly string[]>> = {
 /** Files that exist in Node only: they may import Node's modules. Everything else works in a browser too. */
 const nodeOnly = [
   /^src\/device\/platform\/(node|cache|drivers|kernels-disk|lavapipe|patience|stderr|store-files|swiftshader)\.ts$/,
-  /^src\/data\/(files|download|fetch|cifar|mat|svhn|image-folder|tiny-imagenet|images\/[^/]+)\.ts$/,
+  /^src\/data\/(files|lock|download|fetch|cifar|mat|svhn|image-folder|tiny-imagenet|images\/[^/]+)\.ts$/,
   /^src\/train\/folder\.ts$/,
   /^src\/(report|cli)\//,
 ];

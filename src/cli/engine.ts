@@ -2,6 +2,7 @@
  * What the commands need of the rest of the program, loaded only when a command runs: `--help` and wrong usage must answer at once
  * and without a GPU.
  */
+import type { Fetched } from '../data/fetch.ts';
 import type { WrittenExplanation } from '../report/explain.ts';
 import type { DemoOptions, DemoOutcome, EvalResult, Progress, RobustBirdOutcome, RunHooks, TrainOutcome } from '../train/api.ts';
 import type { EvalSettings } from '../train/attack-settings.ts';
@@ -93,9 +94,9 @@ export async function fetchDataset(
   folder: string,
   from: string | undefined,
   onProgress: (progress: Progress) => void,
-): Promise<void> {
+): Promise<Fetched> {
   const options = { onProgress: downloadProgress(name, onProgress), ...(from !== undefined && { baseUrl: from }) };
-  await (await import('../data/fetch.ts')).fetchDataSet(name, folder, options);
+  return (await import('../data/fetch.ts')).fetchDataSet(name, folder, options);
 }
 
 /** Checks a data set's files. @throws FileError naming the first file that is missing or damaged */

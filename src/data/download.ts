@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FileError, UsageError } from '../errors.ts';
+import { fileError } from './files.ts';
 
 export interface Progress {
   /** Bytes on disk so far. */
@@ -29,11 +30,24 @@ export interface DownloadOptions {
   signal?: AbortSignal;
 }
 
-/** The MD5 checksum of a file, in hexadecimal. */
+/** The MD5 checksum of a file, in hexadecimal. @throws FileError if it cannot be read */
 export async function md5(path: string): Promise<string> {
   const hash = createHash('md5');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  } catch (error) {
+    throw fileError('read', path, error);
+  }
   return hash.digest('hex');
+}
+
+/** Awaits a call of `node:fs` that changes `path`. @throws FileError where it fails */
+export async function changing<T>(path: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw fileError('write', path, error);
+  }
 }
 
 /**
@@ -63,14 +77,14 @@ export async function download(url: string, target: string, checksum: string, op
     }
   }
   const found = await md5(part);
-  await rm(tagFile(part), { force: true });
+  await changing(tagFile(part), rm(tagFile(part), { force: true }));
   if (found !== checksum) {
-    await rm(part);
+    await changing(part, rm(part, { force: true }));
     throw new FileError(
       `${url}: wrong checksum ${found}, expected ${checksum}; discarded; try again, or name another server by --from`,
     );
   }
-  await rename(part, target);
+  await changing(target, rename(part, target));
 }
 
 /** What this run received, over all attempts. */
@@ -95,12 +109,12 @@ async function receive(url: string, part: string, meter: Meter, options: Downloa
     if (start === undefined) return;
     const length = response.headers.get('content-length');
     const total = length === null ? undefined : start + Number(length);
-    const file = await open(part, start > 0 ? 'a' : 'w').catch(error => unwritable(part, error));
+    const file = await changing(part, open(part, start > 0 ? 'a' : 'w'));
     try {
       await keepTag(part, response);
       let received = start;
       for await (const chunk of response.body ?? []) {
-        await file.appendFile(chunk).catch(error => unwritable(part, error));
+        await changing(part, file.appendFile(chunk));
         received += chunk.length;
         meter.bytes += chunk.length;
         onProgress?.({
@@ -111,7 +125,7 @@ async function receive(url: string, part: string, meter: Meter, options: Downloa
         timer.refresh();
       }
     } finally {
-      await file.close();
+      await changing(part, file.close());
     }
   } finally {
     clearTimeout(timer);
@@ -131,7 +145,7 @@ async function startOf(url: string, response: Response, part: string, have: numb
   await response.body?.cancel();
   if (status === 416 && range === `bytes */${have}`) return undefined;
   if (status === 206 || status === 416) {
-    await rm(part, { force: true });
+    await changing(part, rm(part, { force: true }));
     throw new Error(`asked for bytes from ${have}, the server answered ${status} with '${range}'`);
   }
   if (status === 408 || status === 429 || status >= 500) throw new Error(`the server answered ${status}`);
@@ -145,8 +159,8 @@ const tagFile = (part: string) => `${part}.tag`;
 async function keepTag(part: string, response: Response): Promise<void> {
   const etag = response.headers.get('etag');
   const tag = etag?.startsWith('"') ? etag : response.headers.get('last-modified');
-  if (tag === null) await rm(tagFile(part), { force: true });
-  else await writeFile(tagFile(part), tag).catch(error => unwritable(tagFile(part), error));
+  const path = tagFile(part);
+  await changing(path, tag === null ? rm(path, { force: true }) : writeFile(path, tag));
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -154,10 +168,6 @@ async function sizeOf(path: string): Promise<number> {
     found => found.size,
     () => 0,
   );
-}
-
-function unwritable(path: string, error: Error): never {
-  throw new FileError(`${path} cannot be written: ${error.message}`);
 }
 
 /** fetch says "fetch failed" or "terminated" and keeps what happened as the cause. */

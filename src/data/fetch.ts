@@ -4,13 +4,14 @@
  * checks (datasets/cifar.py, datasets/svhn.py), that of Tiny-ImageNet the one that Avalanche checks (benchmarks/datasets/tiny_imagenet).
  */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import * as tar from 'tar';
 import { FileError, UsageError } from '../errors.ts';
-import { type DownloadOptions, download, md5 } from './download.ts';
+import { changing, type DownloadOptions, download, md5 } from './download.ts';
 import { type DataHooks, dataSetAliases, openDataSet } from './index.ts';
+import { lockFile } from './lock.ts';
 import { svhnFiles } from './svhn.ts';
 import { countTinyImageNet, tinyImageNetFolder } from './tiny-imagenet.ts';
 
@@ -111,21 +112,51 @@ export interface FetchOptions extends DownloadOptions {
   sources?: Record<string, Source>;
 }
 
+/** What came of fetching a data set. */
+export interface Fetched {
+  /** The data set's own folder. */
+  folder: string;
+  downloaded: boolean;
+  /** Images that were there and only counted, neither read nor compared with checksums, since none are published. */
+  counted?: number;
+}
+
 /**
  * Downloads a data set into `folder`, beside what is there. Its own folder appears when everything is right; an older one is
- * replaced then and not before. What is there already and verifies is not downloaded again.
- * @returns the data set's own folder, and whether it was downloaded
- * @throws UsageError for a name that cannot be fetched; FileError as `download` does, or if the archive cannot be unpacked
+ * replaced then and not before. What is there already and verifies is not downloaded again. What an interrupted run left is used
+ * or removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
+ * @throws UsageError for a name that cannot be fetched; FileError as `download` does, if the archive cannot be unpacked, or if
+ * another process is fetching the same set
  */
-export async function fetchDataSet(name: string, folder: string, options: FetchOptions = {}) {
+export async function fetchDataSet(name: string, folder: string, options: FetchOptions = {}): Promise<Fetched> {
   const source = sourceOf(name, options.sources);
   const [layout] = source.layouts;
   const target = join(folder, layout.folder);
-  if (existsSync(target) && (await isWhole(target, layout, source.rows))) return { folder: target, downloaded: false };
+  const found = async (): Promise<Fetched | undefined> => {
+    if (!existsSync(target) || !(await isWhole(target, layout, source.rows))) return undefined;
+    const counted = layout.count && { counted: source.rows.train + source.rows.test };
+    return { folder: target, downloaded: false, ...counted };
+  };
+  const there = (await leftovers(target)).length === 0 ? await found() : undefined;
+  if (there) return there;
   const own = source.archive ? folder : target;
   await mkdir(own, { recursive: true }).catch(error => {
     throw new FileError(`${own} cannot be made: ${error.message}`);
   });
+  const release = lockFile(`${target}.lock`, `fetching ${canonical(name)} into ${folder}`);
+  try {
+    for (const room of await leftovers(target)) await clearRoom(room, target);
+    const whole = await found();
+    if (!whole) return await fetchLocked(source, folder, own, target, options);
+    if (source.archive) await removeArchive(join(folder, source.archive.name)); // of a run that was killed after unpacking
+    return whole;
+  } finally {
+    release();
+  }
+}
+
+async function fetchLocked(source: Source, folder: string, own: string, target: string, options: FetchOptions): Promise<Fetched> {
+  const [layout] = source.layouts;
   const baseUrl = (options.baseUrl ?? source.baseUrl).replace(/\/+$/, '');
   const files = source.archive ? [[source.archive.name, source.archive.md5]] : Object.entries(layout.files);
   for (const [file, sum] of files) {
@@ -136,10 +167,12 @@ export async function fetchDataSet(name: string, folder: string, options: FetchO
   if (source.archive) {
     const archive = join(folder, source.archive.name);
     await unpack(archive, layout, target);
-    await rm(archive);
+    await removeArchive(archive);
   }
   return { folder: target, downloaded: true };
 }
+
+const removeArchive = (path: string) => changing(path, rm(path, { force: true }));
 
 /**
  * Checks that `folder` holds the published data set, whole: row counts, labels, then every file's checksum.
@@ -195,11 +228,16 @@ function holdsRows(folder: string, count: NonNullable<PublishedLayout['count']>,
   }
 }
 
+/** Where `unpack` works: folders beside `target`, of that name and this, and six random characters. */
+const unpackRoom = '.unpack-';
+/** In such a folder, what `target` was until the new one is in its place. */
+const replaced = 'old';
+
 /** Unpacks the layout's folder beside `target`, then puts it in its place. */
 async function unpack(archive: string, layout: PublishedLayout, target: string): Promise<void> {
-  const room = await mkdtemp(`${target}.unpack-`);
+  const room = await changing(`${target}${unpackRoom}`, mkdtemp(`${target}${unpackRoom}`));
   const fresh = join(room, layout.folder);
-  const old = join(room, 'old');
+  const old = join(room, replaced);
   try {
     if (archive.endsWith('.zip')) await unzip(archive, layout.folder, room);
     else await tar.extract({ file: archive, cwd: room, strict: true }, [layout.folder]);
@@ -208,11 +246,23 @@ async function unpack(archive: string, layout: PublishedLayout, target: string):
     if (existsSync(target)) await rename(target, old);
     await rename(fresh, target);
   } catch (error) {
-    if (existsSync(old)) await rename(old, target);
     throw new FileError(`${archive} cannot be unpacked: ${(error as Error).message}`);
   } finally {
-    await rm(room, { recursive: true, force: true });
+    await clearRoom(room, target);
   }
+}
+
+/** Removes a folder of `unpack`; where `target` was moved there and nothing took its place, it is put back. */
+async function clearRoom(room: string, target: string): Promise<void> {
+  const old = join(room, replaced);
+  if (existsSync(old) && !existsSync(target)) await changing(target, rename(old, target));
+  await changing(room, rm(room, { recursive: true, force: true }));
+}
+
+/** The folders of `unpack` beside `target`, which are those of killed processes to one that holds the lock. */
+async function leftovers(target: string): Promise<string[]> {
+  const names = await readdir(dirname(target)).catch(() => []); // without a folder there are none
+  return names.filter(name => name.startsWith(`${basename(target)}${unpackRoom}`)).map(name => join(dirname(target), name));
 }
 
 /** Writes the files of one folder of a zip archive below `room`. */

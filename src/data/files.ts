@@ -2,6 +2,8 @@
  * Files of a run, whole or not at all (Node). Every failure becomes a FileError that names the file and says in plain words what the
  * operating system refused. Calls are synchronous: nothing can come between two of them, not even an interrupt.
  */
+import { constants } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -16,7 +18,8 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join, sep } from 'node:path';
+import { hostname } from 'node:os';
+import { dirname, join, sep } from 'node:path';
 import { FileError } from '../errors.ts';
 import { encodeSafetensors, parseSafetensors, type Safetensors, type StoredTensor } from './safetensors.ts';
 
@@ -38,9 +41,17 @@ const reasons: Readonly<Record<string, string>> = {
   ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
 };
 
-/** Ends the name of a file that is being written; before it stands the id of the process that writes it. */
-const temporary = '.sparrow-tmp';
-const temporaryName = (name: string) => `.${name}.${process.pid}${temporary}`;
+/** The most bytes that can be written as one file: those of one Uint8Array (4 GiB in Node 20). */
+export const largestFile = constants.MAX_LENGTH;
+
+/** Bytes that are written at once: Node takes up to 2^31 - 1, and Linux somewhat fewer. */
+const CHUNK = 2 ** 30;
+
+/** Milliseconds. */
+const DAY = 86_400_000;
+
+/** The name of a file that is being written. It says by which process, on which host: others may write to the same folder. */
+const temporaryName = () => `.${process.pid}@${hostname()}.${randomBytes(4).toString('hex')}.sparrow-tmp`;
 
 /** A FileError for an error of `node:fs`: `cannot <verb> <path>: <reason>`. */
 export function fileError(verb: string, path: string, error: unknown): FileError {
@@ -77,16 +88,17 @@ export function readFileJson(path: string): unknown {
 /**
  * Writes a file so that at every moment, a power cut included, `path` holds either its old content or all of the new: a temporary
  * file in the same folder, flushed to the disk, then renamed. A symbolic link is kept and its target replaced.
+ * @param chunk bytes that are written at once
  * @throws FileError if any step fails; the temporary file is gone then and `path` is as it was
  */
-export function writeFileAtomic(path: string, content: Uint8Array | string): void {
+export function writeFileAtomic(path: string, content: Uint8Array | string, chunk = CHUNK): void {
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   try {
     const target = targetOf(path);
-    const temp = join(dirname(target), temporaryName(basename(target)));
+    const temp = join(dirname(target), temporaryName());
     const file = openSync(temp, 'w');
     try {
-      writeAll(file, bytes);
+      writeAll(file, bytes, chunk);
       renameSync(temp, target);
     } catch (error) {
       rmSync(temp, { force: true });
@@ -108,9 +120,9 @@ function targetOf(path: string): string {
 }
 
 /** Writes, flushes and closes an open file. */
-function writeAll(file: number, bytes: Uint8Array): void {
+function writeAll(file: number, bytes: Uint8Array, chunk = CHUNK): void {
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, Math.min(chunk, bytes.length - at));
     fsyncSync(file);
   } finally {
     closeSync(file);
@@ -150,13 +162,13 @@ export function appendLine(path: string, line: string): void {
 export function ensureWritableFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
-    const probe = join(path, temporaryName('probe'));
+    const probe = join(path, temporaryName());
     try {
       closeSync(openSync(probe, 'w'));
     } finally {
       rmSync(probe, { force: true });
     }
-    for (const name of readdirSync(path)) if (isAbandoned(name)) rmSync(join(path, name), { force: true });
+    for (const name of readdirSync(path)) if (isAbandoned(path, name)) rmSync(join(path, name), { force: true });
   } catch (error) {
     throw fileError('write to folder', path, error);
   }
@@ -170,13 +182,20 @@ export function ensureWritableFile(path: string): void {
   ensureWritableFolder(dirname(targetOf(path)));
 }
 
-/** Whether a name is that of a temporary file that nobody writes any more. This process writes none between two calls. */
-function isAbandoned(name: string): boolean {
-  const [, writer] = /\.(\d+)\.sparrow-tmp$/.exec(name) ?? [];
-  return writer !== undefined && (Number(writer) === process.pid || !isRunning(Number(writer)));
+/**
+ * Whether a name is that of a temporary file that nobody writes any more. This process writes none between two calls; of those on
+ * other hosts, and of one that names no host, nothing is known but that no file takes a day.
+ */
+function isAbandoned(folder: string, name: string): boolean {
+  if (!name.endsWith('.sparrow-tmp')) return false;
+  const [, pid, host] = /^\.(\d+)@(.+)\.[0-9a-f]{8}\.sparrow-tmp$/.exec(name) ?? [];
+  if (host === hostname() && (Number(pid) === process.pid || !isRunning(Number(pid)))) return true;
+  const found = statSync(join(folder, name), { throwIfNoEntry: false });
+  return found !== undefined && Date.now() - found.mtimeMs > DAY;
 }
 
-function isRunning(pid: number): boolean {
+/** Whether there is a process of this number on this host. */
+export function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0); // asks only
   } catch (error) {

@@ -7,7 +7,10 @@ import { FileError } from '../errors.ts';
 /** Something that is no plain data. A dialect has classes of its own for what it builds. */
 export abstract class PickledObject {}
 
-/** Byte strings stay bytes (`latin1` decodes them); tuples are lists; dictionary keys, text, bytes or numbers, become strings. */
+/**
+ * Byte strings stay bytes (`latin1` decodes them); tuples are lists; dictionary keys, text, bytes or numbers, become strings, and
+ * entries with other keys are left out.
+ */
 export type Pickled = null | boolean | number | string | Uint8Array | Pickled[] | Map<string, Pickled> | PickledObject;
 
 /** What a pickle's names and calls mean. Each function may `fail`, which ends reading. */
@@ -20,6 +23,8 @@ export interface Dialect {
   call(callee: Pickled, args: Pickled[], fail: Fail): Pickled;
   /** Gives an object its state. */
   build(object: Pickled, state: Pickled, fail: Fail): void;
+  /** Gives an object, such as one of a subclass of dict or list, its items. */
+  extend?(object: PickledObject, fail: Fail): void;
   /** What lies outside of the pickle under this id. */
   persistent?(id: Pickled, fail: Fail): Pickled;
 }
@@ -195,6 +200,18 @@ export class Unpickler {
       case 0x75: // SETITEMS
         this.setItems(this.popMark());
         return;
+      case 0x8f: // EMPTY_SET
+        stack.push(this.builtin('set', []));
+        return;
+      case 0x90: // ADDITEMS
+        this.popMark();
+        this.extend(this.top(), 'a set');
+        return;
+      case 0x91: {
+        const items = this.popMark(); // FROZENSET
+        this.stack.push(this.builtin('frozenset', [items]));
+        return;
+      }
       case 0x71: // BINPUT
         this.memo.set(this.uint8(), this.top());
         return;
@@ -247,19 +264,31 @@ export class Unpickler {
     return Number(BigInt.asIntN(8 * n, value));
   }
 
+  private builtin(name: string, args: Pickled[]): Pickled {
+    return this.dialect.call(this.dialect.name('builtins', name, this.fail), args, this.fail);
+  }
+
   private append(items: Pickled[]): void {
     const list = this.top();
-    if (!Array.isArray(list)) this.fail('append to what is not a list');
-    for (const item of items) list.push(item);
+    if (Array.isArray(list)) for (const item of items) list.push(item);
+    else this.extend(list, 'a list');
   }
 
   private setItems(items: Pickled[]): void {
     const map = this.top();
-    if (!(map instanceof Map) || items.length % 2 !== 0) this.fail('items for what is not a dictionary');
-    for (let i = 0; i < items.length; i += 2) {
-      const key = typeof items[i] === 'number' ? String(items[i]) : latin1(items[i]);
-      map.set(key ?? this.fail('a dictionary key that is neither text nor a number'), items[i + 1]);
-    }
+    if (items.length % 2 !== 0) this.fail('a key without a value');
+    if (!(map instanceof Map)) this.extend(map, 'a dictionary');
+    else
+      for (let i = 0; i < items.length; i += 2) {
+        const key = typeof items[i] === 'number' ? String(items[i]) : latin1(items[i]);
+        if (key !== undefined) map.set(key, items[i + 1]);
+      }
+  }
+
+  /** @param wanted what the items are for, were it not for subclasses */
+  private extend(object: Pickled, wanted: string): void {
+    if (object instanceof PickledObject && this.dialect.extend) this.dialect.extend(object, this.fail);
+    else this.fail(`items for what is not ${wanted}`);
   }
 
   private recall(key: number): Pickled {

@@ -92,6 +92,10 @@ class TorchDialect implements Dialect {
 
   build(): void {} // the state of dictionaries and other objects is not needed
 
+  extend(object: PickledObject, fail: Fail): void {
+    if (!(object instanceof Other)) fail('items for a tensor'); // those of other objects are not needed either
+  }
+
   persistent(id: Pickled, fail: Fail): Pickled {
     const [kind, type, key, , length, view] = Array.isArray(id) ? id : [];
     const dtype = type instanceof Other ? dtypes[type.name.replace(/^torch\./, '')] : undefined;

@@ -4,9 +4,10 @@ import { predict } from '../adv/batch.ts';
 import { crossEntropyLoss, cwLoss, type Forward, fgsm, inputGradient, pgd } from '../adv/pgd.ts';
 import { attackSurvivors, type LabelledImages } from '../adv/survivors.ts';
 import { DeviceSplit } from '../data/device-split.ts';
+import { largestFile } from '../data/files.ts';
 import { type DataSet, openDataSet } from '../data/index.ts';
 import type { Device } from '../device/index.ts';
-import { UsageError } from '../errors.ts';
+import { SparrowError, UsageError } from '../errors.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { capture, scope, type Tensor } from '../tensor/tensor.ts';
 import type { EvalResult, RunHooks } from './api.ts';
@@ -38,15 +39,34 @@ export interface Robustness {
   readonly images?: AttackedImages;
 }
 
+/** Bytes of a file of attacked images besides its tensors. */
+const HEADER = 2 ** 12;
+
+/**
+ * Refuses, before anything is crafted, images that one file cannot hold: of each sample float32 pixels [C, H, W] and logits [K] and
+ * an int64 label. @throws SparrowError saying how many samples it can hold
+ */
+export function checkHeld(count: number, shape: readonly number[], classes: number, largest = largestFile): void {
+  const sample = 4 * (shape.reduce((a, b) => a * b) + classes) + 8;
+  const most = Math.floor((largest - HEADER) / sample);
+  if (count <= most) return;
+  const [wanted, held] = [count * sample, largest].map(bytes => (bytes / 2 ** 30).toFixed(1));
+  throw new SparrowError(
+    `${count} attacked images take ${wanted} GiB, more than the ${held} GiB of one file: use at most --limit ${most}`,
+  );
+}
+
 /**
  * Scores a checkpoint.
  * @param keepImages whether the attacked images are handed back
  * @throws UsageError and FileError for what is wrong with settings, data or checkpoints; SparrowError where an attack needs more classes
+ * or there are more images than a file can hold
  */
 export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = {}, keepImages = false): Promise<Robustness> {
   const victim = readNetworkFile(settings.checkpoint!);
   const source = settings.transferFrom === undefined ? victim : readNetworkFile(settings.transferFrom);
   const data = await openSplit(settings, settings.dataset ?? victim.metadata.dataset);
+  if (keepImages) checkHeld(data[settings.split as 'test'].count, data.shape, data.classes.length);
   const device = await openTunedDevice(settings, hooks);
   try {
     const forwardOf = (file: NetworkFile): Forward => {

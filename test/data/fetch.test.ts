@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -13,7 +14,7 @@ import {
 } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zipSync } from 'fflate';
 import * as tar from 'tar';
@@ -269,6 +270,48 @@ describe('fetchDataSet', () => {
   });
 });
 
+describe('what other runs do or left', () => {
+  it('two at once do not disturb each other: the second is told who is at work', async () => {
+    const both = await Promise.allSettled([1, 2].map(() => fetchDataSet('cifar10', folder, options())));
+    const [done] = both.flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
+    const [refused] = both.flatMap(end => (end.status === 'rejected' ? [end.reason] : []));
+    expect(done).toEqual({ folder: join(folder, 'cifar-10-batches-bin'), downloaded: true });
+    expect(refused).toBeInstanceOf(FileError);
+    expect(refused.message).toBe(
+      `another sparrow (process ${process.pid} on ${hostname()}) is fetching cifar10 into ${folder}; ` +
+        `wait until it is done, or remove ${join(folder, 'cifar-10-batches-bin.lock')} if it is gone`,
+    );
+    expect(asked).toEqual(['all']);
+    await expectFetched();
+  });
+
+  it('puts back what a run was replacing when it was killed', async () => {
+    await fetchDataSet('cifar10', folder, options());
+    const own = join(folder, 'cifar-10-batches-bin');
+    mkdirSync(join(`${own}.unpack-a1b2c3`, 'cifar-10-batches-bin'), { recursive: true });
+    renameSync(own, join(`${own}.unpack-a1b2c3`, 'old'));
+    expect(await fetchDataSet('cifar10', folder, options())).toEqual({ folder: own, downloaded: false });
+    expect(asked).toEqual(['all']);
+    await expectFetched();
+  });
+
+  it('removes what a run left that was killed after it had put the new folder in its place', async () => {
+    await fetchDataSet('cifar10', folder, options());
+    const room = join(folder, 'cifar-10-batches-bin.unpack-a1b2c3');
+    writeCifar10Binary(room, 2);
+    renameSync(join(room, 'cifar-10-batches-bin'), join(room, 'old'));
+    writeFileSync(join(folder, ARCHIVE), archive);
+    expect(await fetchDataSet('cifar10', folder, options())).toMatchObject({ downloaded: false });
+    await expectFetched();
+  });
+
+  it('names the path that is not what it should be', async () => {
+    mkdirSync(join(folder, ARCHIVE), { recursive: true });
+    const fetching = fetchDataSet('cifar10', folder, options());
+    await expect(fetching).rejects.toThrow(new FileError(`cannot read ${join(folder, ARCHIVE)}: it is a folder, not a file`));
+  });
+});
+
 describe('a data set of single files', () => {
   it('goes on with the file that broke off, refuses wrong bytes and keeps the old file', async () => {
     const files: Record<string, Buffer> = { 'train_32x32.mat': Buffer.alloc(5000, 1), 'test_32x32.mat': Buffer.alloc(3000, 2) };
@@ -314,7 +357,7 @@ describe('a data set in a zip archive', () => {
     const own = join(folder, name);
     expect(await fetchDataSet('tiny-imagenet', folder, options())).toEqual({ folder: own, downloaded: true });
     expect(readdirSync(folder)).toEqual([name]);
-    expect(await fetchDataSet('tinyimagenet', folder, options())).toEqual({ folder: own, downloaded: false });
+    expect(await fetchDataSet('tinyimagenet', folder, options())).toEqual({ folder: own, downloaded: false, counted: 5 });
     const verify = () => verifyDataSet('tinyimagenet', folder, { sources });
     expect((await verify()).rows).toEqual({ train: 4, test: 1 });
     truncateSync(join(own, 'train', 'n01', 'images', '1.JPEG'), 300);

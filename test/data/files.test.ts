@@ -1,7 +1,17 @@
 /** Files whole or not at all, on a real disk: what stays behind after a failure, and what the message says. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { appendLine, ensureWritableFile, ensureWritableFolder, readFileBytes, writeFileAtomic } from '../../src/data/files.ts';
@@ -40,6 +50,15 @@ function asOrdinaryUser<T>(action: () => T): T {
   }
 }
 
+/** What is said when 'a' is written in a process whose files may have `limit` bytes. */
+function refusedAfter(limit: number, content: string): string {
+  const write = `import { writeFileAtomic } from './src/data/files.ts';
+    try { writeFileAtomic(process.env.TARGET, ${content}) } catch (error) { process.stdout.write(error.message) }`;
+  const shell = `ulimit -f ${limit / 1024}; exec "$NODE" --import tsx --input-type=module -e "$CODE"`;
+  const env = { ...process.env, NODE: process.execPath, CODE: write, TARGET: at('a') };
+  return spawnSync('bash', ['-c', shell], { env, encoding: 'utf8' }).stdout;
+}
+
 describe('writeFileAtomic', () => {
   it('writes text and bytes, replaces a file, and leaves nothing else', () => {
     writeFileAtomic(at('a'), 'one');
@@ -63,14 +82,21 @@ describe('writeFileAtomic', () => {
 
   it('keeps the old content and no temporary file when the disk refuses half-way', () => {
     writeFileSync(at('a'), 'old');
-    const write = `import { writeFileAtomic } from './src/data/files.ts';
-      try { writeFileAtomic(process.env.TARGET, new Uint8Array(4 << 20)) } catch (error) { process.stdout.write(error.message) }`;
-    const shell = 'ulimit -f 2048; exec "$NODE" --import tsx --input-type=module -e "$CODE"';
-    const env = { ...process.env, NODE: process.execPath, CODE: write, TARGET: at('a') };
-    const { stdout } = spawnSync('bash', ['-c', shell], { env, encoding: 'utf8' });
-    expect(stdout).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
+    const message = refusedAfter(2 ** 21, 'new Uint8Array(4 << 20)');
+    expect(message).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
     expect(readdirSync(folder)).toEqual(['a']);
     expect(readFileSync(at('a'), 'utf8')).toBe('old');
+  });
+
+  it('writes in chunks, since Node takes less than 2 GiB at once', () => {
+    const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i);
+    for (const chunk of [1, 7, 999, 1000, 1001]) {
+      writeFileAtomic(at('a'), bytes, chunk);
+      expect(readFileSync(at('a'))).toEqual(Buffer.from(bytes));
+    }
+    // the limit on the file's size ends the first write of 2 GiB of untouched zeros, which are not in memory then
+    const message = refusedAfter(2 ** 20, 'new Uint8Array(2 ** 31 + 1)');
+    expect(message).toBe(`cannot write ${at('a')}: the file would be larger than allowed here`);
   });
 
   it('says what is wrong with a path', () => {
@@ -120,7 +146,7 @@ describe('ensureWritableFolder', () => {
     ensureWritableFolder(at('a/b'));
     expect(readdirSync(at('a/b'))).toEqual([]);
     const { pid } = spawnSync(process.execPath, ['--version']);
-    for (const gone of [pid, process.pid]) writeFileSync(at(`a/b/.checkpoint.safetensors.${gone}.sparrow-tmp`), 'half');
+    for (const gone of [pid, process.pid]) writeFileSync(at(`a/b/.${gone}@${hostname()}.0123cdef.sparrow-tmp`), 'half');
     writeFileSync(at('a/b/keep.tmp'), '');
     ensureWritableFolder(at('a/b'));
     expect(readdirSync(at('a/b'))).toEqual(['keep.tmp']);
@@ -128,10 +154,37 @@ describe('ensureWritableFolder', () => {
 
   it("leaves what a running process is writing there, another user's too", () => {
     // process 1 is root's
-    const written = [...new Set([1, process.ppid])].map(pid => `.checkpoint.safetensors.${pid}.sparrow-tmp`);
+    const written = [...new Set([1, process.ppid])].map(pid => `.${pid}@${hostname()}.0123cdef.sparrow-tmp`);
     for (const name of written) writeFileSync(at(name), 'half');
     ensureWritableFolder(folder);
     expect(readdirSync(folder)).toEqual(written.sort());
+  });
+
+  it('leaves what another machine may be writing there for a day', () => {
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    // the second is of a version that named no host
+    const names = [`.${pid}@x${hostname()}.0123cdef.sparrow-tmp`, `.checkpoint.safetensors.${pid}.sparrow-tmp`];
+    for (const name of names) writeFileSync(at(name), 'half');
+    ensureWritableFolder(folder);
+    expect(readdirSync(folder)).toEqual(names.sort());
+    for (const name of names) utimesSync(at(name), new Date(), new Date(Date.now() - 25 * 3600 * 1000));
+    ensureWritableFolder(folder);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('writes temporary files that say who writes them', () => {
+    const writing = `import fs from 'node:fs';
+      import { syncBuiltinESMExports } from 'node:module';
+      const rename = fs.renameSync;
+      fs.renameSync = (from, to) => { process.stdout.write(process.pid + ' ' + from.split('/').at(-1)); rename(from, to); };
+      syncBuiltinESMExports();
+      const { writeFileAtomic } = await import('./src/data/files.ts');
+      writeFileAtomic(process.env.TARGET, 'x');`;
+    const env = { ...process.env, TARGET: at('a') };
+    const args = ['--import', 'tsx', '--input-type=module', '-e', writing];
+    const [pid, name] = spawnSync(process.execPath, args, { env, encoding: 'utf8' }).stdout.split(' ');
+    expect(name.startsWith(`.${pid}@${hostname()}.`)).toBe(true);
+    expect(name).toMatch(/\.[0-9a-f]{8}\.sparrow-tmp$/);
   });
 
   it('refuses a file in its place and a folder without permission', () => {

@@ -1,5 +1,16 @@
 /** Tiny-ImageNet in both layouts, and folders of images: rows, classes, splits, the cache, and every way in which files can be wrong. */
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encode } from 'fast-png';
@@ -237,6 +248,60 @@ describe('a folder of images', () => {
       expect(set.train.labels.filter(k => k === 0).length + set.val.labels.filter(k => k === 0).length).toBe(10);
     }
     expect(notices).toEqual(Array(2).fill('train: 5 of 25 images are corrupt and left out (--skip-corrupt)'));
+  });
+
+  it('ends at a file that cannot be read, also with --skip-corrupt, and keeps nothing', async () => {
+    writeFolder(folder, { train: 80 });
+    const opening = (skipCorrupt: boolean) => openImageFolder(folder, { skipCorrupt });
+    const bad = join(folder, 'train', 'dog', '79.png'); // not in the first thread's share
+    rmSync(bad);
+    mkdirSync(bad);
+    for (const skipCorrupt of [false, true])
+      await expect(opening(skipCorrupt)).rejects.toThrow(new FileError(`cannot read ${bad}: it is a folder, not a file`));
+    const first = join(folder, 'train', 'cat', '0.png'); // by which the size is told
+    rmSync(first);
+    mkdirSync(first);
+    for (const skipCorrupt of [false, true])
+      await expect(opening(skipCorrupt)).rejects.toThrow(new FileError(`cannot read ${first}: it is a folder, not a file`));
+    expect(existsSync(join(folder, 'cache'))).toBe(false);
+    for (const file of [first, bad]) {
+      rmSync(file, { recursive: true });
+      put(file, png(rgb(8, 3), 8));
+    }
+    expect((await opening(true)).train.count).toBe(144);
+  });
+
+  it('names a symbolic link that leads nowhere', async () => {
+    writeFolder(folder);
+    const link = join(folder, 'train', 'cat', 'x.png');
+    symlinkSync('nowhere.png', link);
+    for (const skipCorrupt of [false, true]) {
+      const opening = openImageFolder(folder, { skipCorrupt });
+      await expect(opening).rejects.toThrow(FileError);
+      await expect(opening).rejects.toThrow(`cannot read ${link}: it is a symbolic link to nowhere.png, which does not exist`);
+    }
+    rmSync(link);
+    symlinkSync('nowhere', join(folder, 'train', 'cat', 'notes'));
+    expect((await openImageFolder(folder)).train.count).toBe(18);
+  });
+
+  it('follows links to folders, other than to one that they lie in', async () => {
+    writeFolder(folder);
+    for (let i = 0; i < 5; i++) put(join(folder, 'elsewhere', 'deep', `${i}.png`), png(rgb(8, 50 + i), 8));
+    symlinkSync(join(folder, 'elsewhere'), join(folder, 'train', 'cat', 'more'));
+    symlinkSync(join(folder, 'train', 'cat'), join(folder, 'elsewhere', 'deep', 'back'));
+    symlinkSync('.', join(folder, 'elsewhere', 'deep', 'same'));
+    const { train, val } = await openImageFolder(folder);
+    expect([...train.labels, ...val.labels].filter(k => k === 0)).toHaveLength(15);
+    expect([...kindsOf(train), ...kindsOf(val)]).toEqual(expect.arrayContaining([50, 51, 52, 53, 54].map(greenOf)));
+  });
+
+  it('counts image files of formats that are not read, once', async () => {
+    writeFolder(folder);
+    for (const name of ['a.webp', 'deep/b.WEBP', 'c.gif', 'd.txt']) put(join(folder, 'train', 'cat', name), 'x');
+    const notices: string[] = [];
+    await openImageFolder(folder, { onNotice: line => notices.push(line) });
+    expect(notices).toEqual(['train: 3 image files are left out, since only JPEG and PNG are read (gif, webp)']);
   });
 
   it('names a missing folder, a class without images, a class of its own in test, and needs two classes', async () => {

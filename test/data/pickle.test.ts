@@ -55,6 +55,9 @@ describe('unpickle', () => {
     expect(() => read(pickle2({ labels: built }))).toThrow(/__builtin__\.eval/);
     const wrong = new Raw(code('cnumpy\nndarray\nK\x01\x85R'));
     expect(() => read(pickle2({ labels: wrong }))).toThrow(/a call that is not an array constructor/);
+    const filled = new Raw(code('cnumpy\nndarray\nK\x01a'));
+    expect(() => read(pickle2({ labels: filled }))).toThrow(/items for what is not a list/);
+    expect(() => read(pickle2({ labels: new Raw(code('\x8f')) }))).toThrow(/the name builtins\.set/);
   });
 
   it('names the type of an array that is not of bytes, and a length that does not fit the shape', () => {

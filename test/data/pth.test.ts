@@ -147,15 +147,55 @@ describe('encodePth', () => {
   });
 });
 
-describe('a file that holds no state_dict', () => {
-  const members = unzipSync(fixture('torch-zip.pth'));
-  const archive = (change: Record<string, Uint8Array | undefined>) => {
-    const all = Object.entries({ ...members, ...change }).filter((e): e is [string, Uint8Array] => e[1] !== undefined);
-    return zipSync(Object.fromEntries(all), { level: 0 });
-  };
-  const code = (text: string) => new Raw(Buffer.from(text, 'latin1'));
-  const pickled = (entries: Parameters<typeof pickle2>[0]) => archive({ 'torch-zip/data.pkl': pickle2(entries) });
+const members = unzipSync(fixture('torch-zip.pth'));
+const archive = (change: Record<string, Uint8Array | undefined>) => {
+  const all = Object.entries({ ...members, ...change }).filter((e): e is [string, Uint8Array] => e[1] !== undefined);
+  return zipSync(Object.fromEntries(all), { level: 0 });
+};
+const code = (text: string) => new Raw(Buffer.from(text, 'latin1'));
+const pickled = (entries: Parameters<typeof pickle2>[0]) => archive({ 'torch-zip/data.pkl': pickle2(entries) });
+/** A tensor [24] of the archive's first storage. */
+const tensor = code(
+  'ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x18tQK\x00K\x18\x85K\x01\x85\x89}tR',
+);
 
+describe('what else a checkpoint holds is passed over', () => {
+  // as CPython 3.11 writes them: each stands beside a state_dict
+  it.each<[string, string]>([
+    ['a subclass of dict', 'ceasydict\nEasyDict\n)\x81(X\x02\0\0\0lrK\x01X\x01\0\0\0bK\x02u}X\x02\0\0\0lrK\x01sb'],
+    ['a subclass of dict with one item', 'ceasydict\nEasyDict\n)\x81X\x02\0\0\0lrK\x01s'],
+    ['a subclass of list', 'clists\nL\n)\x81(K\x01K\x02e'],
+    ['a deque of one item', 'ccollections\ndeque\n)K\x05\x86RK\x01a'],
+    ['keys that are tuples, None, booleans or objects', '}(K\x01K\x02\x86K\x03NK\x04\x88K\x05cenum\nE\nK\x01\x85RK\x06u'],
+    ['a set', '\x8f(K\x01K\x02\x90'],
+    ['a frozen set', '(K\x01K\x02\x91'],
+  ])('%s', (_, written) => {
+    const found = parsePth(
+      pickled({ before: code(written), state_dict: code(`}X\x01\0\0\0w${tensor.code.toString('latin1')}s`) }),
+      'x',
+    );
+    expect([...found].map(([name, { shape }]) => [name, shape])).toEqual([['w', [24]]]);
+  });
+
+  it('entries of a state_dict whose keys are not text are left out', () => {
+    const state = code(`}(X\x01\0\0\0w${tensor.code.toString('latin1')}NK\x01u`);
+    expect([...parsePth(pickled({ state_dict: state }), 'x').keys()]).toEqual(['w']);
+  });
+
+  it('other damage still ends reading', () => {
+    for (const [written, message] of [
+      [`${tensor.code.toString('latin1')}K\x01a`, 'x: items for a tensor'],
+      ['K\x01K\x02a', 'x: items for what is not a list'],
+      ['NK\x01K\x02s', 'x: items for what is not a dictionary'],
+      [']K\x01K\x02s', 'x: items for what is not a dictionary'],
+      ['}(K\x01u', 'x: a key without a value'],
+      ['](K\x01\x90', 'x: items for what is not a set'],
+    ])
+      expect(() => parsePth(pickled({ w: code(written) }), 'x')).toThrow(message);
+  });
+});
+
+describe('a file that holds no state_dict', () => {
   it.each<[string, () => Uint8Array, string | RegExp]>([
     [
       'another archive',
@@ -198,5 +238,7 @@ describe('a file that holds no state_dict', () => {
   it('runs nothing of what it names', () => {
     const attack = code('cos\nsystem\nU\x04true\x85R');
     expect(() => parsePth(pickled({ state_dict: attack }), 'x')).toThrow('x: holds no state_dict');
+    const filled = code('cos\nsystem\nU\x04true\x85RK\x01K\x02s');
+    expect(() => parsePth(pickled({ state_dict: filled }), 'x')).toThrow('x: holds no state_dict');
   });
 });

@@ -22,8 +22,16 @@ export function addData(program: Command): void {
     'Downloads a data set, goes on where an earlier download broke off, and checks it.',
   ).option('--from <URL>', "a folder of another server that has the publisher's files");
   addOutputOptions(fetch).action(async (name: string, options: DataOptions) => {
-    await withProgress(options, hooks => engine.fetchDataset(name, options.data, options.from, hooks.onProgress));
-    printResult(options, { name, folder: options.data, verified: true }, `${name} is in ${options.data}, checked`);
+    const { counted } = await withProgress(options, hooks =>
+      engine.fetchDataset(name, options.data, options.from, hooks.onProgress),
+    );
+    const checked =
+      counted === undefined ? 'checked' : `${counted} images by count; \`sparrow data verify ${name}\` decodes them`;
+    printResult(
+      options,
+      { name, folder: options.data, verified: counted === undefined },
+      `${name} is in ${options.data}, ${checked}`,
+    );
   });
   addOutputOptions(addVerb(data, 'verify', "Checks a data set's files.")).action(async (name: string, options: DataOptions) => {
     await withProgress(options, hooks => engine.verifyDataset(name, options.data, hooks));

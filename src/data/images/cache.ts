@@ -3,7 +3,7 @@
  * of the good files in the list. Its name is a hash of paths, sizes and times of change, so that a changed file is decoded anew.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder } from '../../device/platform/cache.ts';
 import { FileError } from '../../errors.ts';
@@ -16,6 +16,7 @@ const LARGEST = 2 ** 31 - 2 ** 20;
 /**
  * `decodeImages`, or what an earlier call with the same files kept in the cache folder (SPARROW_CACHE).
  * @param onNotice told when the cache cannot be written; the images are returned all the same
+ * @throws FileError as `decodeImages` does; nothing is kept then
  */
 export async function decodeCached(
   files: readonly string[],
@@ -45,12 +46,23 @@ export async function decodeCached(
 }
 
 function listKey(files: readonly string[], { size, skipCorrupt = false }: DecodeOptions): string {
-  const hash = createHash('sha256').update(JSON.stringify(['images 1', size ?? null, skipCorrupt]));
+  // 'corrupt' stands for what is left out: what earlier versions kept may lack files that could not be read at the time
+  const hash = createHash('sha256').update(JSON.stringify(['images 1', size ?? null, skipCorrupt && 'corrupt']));
   for (const file of files) {
-    const { size: bytes, mtimeMs } = statSync(file);
+    const { size: bytes, mtimeMs } = statOf(file);
     hash.update(`\n${file}\0${bytes}\0${mtimeMs}`);
   }
   return hash.digest('hex').slice(0, 32);
+}
+
+function statOf(file: string): Stats {
+  try {
+    return statSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink())
+      throw new FileError(`cannot read ${file}: it is a symbolic link to ${readlinkSync(file)}, which does not exist`);
+    throw fileError('read', file, error);
+  }
 }
 
 /** Undefined where the file is not whole: it is made again then. */

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import decodeJpeg, { init } from '@jsquash/jpeg/decode.js';
 import { convertIndexedToRgb, decode as decodePng, hasPngSignature } from 'fast-png';
+import { fileError } from '../files.ts';
 
 /** Files to decode, all of `height` x `width` pixels; without these, of the size of the first. */
 export interface Task {
@@ -26,9 +27,12 @@ export interface Done {
 export interface Problem {
   /** Position in the whole list of files. */
   readonly index: number;
-  /** `size`: a good image of another size. `corrupt`: no image, or a damaged one. */
-  readonly kind: 'corrupt' | 'size';
-  /** For `size` HEIGHTxWIDTH, else the decoder's reason. */
+  /**
+   * `size`: a good image of another size. `corrupt`: no image, or a damaged one. `unreadable`: the operating system refused to
+   * read the file, which says nothing about the image.
+   */
+  readonly kind: 'corrupt' | 'size' | 'unreadable';
+  /** For `size` HEIGHTxWIDTH, for `unreadable` the whole message, else the decoder's reason. */
   readonly reason: string;
 }
 
@@ -108,7 +112,9 @@ export async function decodeFiles({ first, files, size: given }: Task): Promise<
       if (found.height === height && found.width === width) writePlanes(found, pixels.subarray(i * bytes, (i + 1) * bytes));
       else problems.push({ index: first + i, kind: 'size', reason: `${found.height}x${found.width}` });
     } catch (error) {
-      problems.push({ index: first + i, kind: 'corrupt', reason: (error as Error).message });
+      const { syscall, path, message } = error as NodeJS.ErrnoException; // of these, decoders' errors have a message alone
+      const refused = syscall !== undefined && fileError('read', path ?? file, error).message;
+      problems.push({ index: first + i, kind: refused ? 'unreadable' : 'corrupt', reason: refused || message });
     }
   }
   return { first, size, pixels: pixels ?? new Uint8Array(0), problems };

@@ -29,7 +29,7 @@ export interface DecodeOptions {
 
 /**
  * Decodes JPEG and PNG files of one size.
- * @throws FileError naming a file that is damaged or of another size
+ * @throws FileError naming a file that is damaged, of another size, or cannot be read (which no option passes over)
  */
 export async function decodeImages(files: readonly string[], options: DecodeOptions = {}): Promise<Decoded> {
   const { skipCorrupt = false, onProgress } = options;
@@ -47,7 +47,7 @@ export async function decodeImages(files: readonly string[], options: DecodeOpti
     return problems.every(({ kind }) => kind === 'corrupt' && skipCorrupt);
   });
   const bad = new Set(problems.map(({ index }) => index));
-  const worst = problems.filter(({ kind }) => kind === 'size' || !skipCorrupt).sort((a, b) => a.index - b.index)[0];
+  const worst = problems.filter(({ kind }) => kind !== 'corrupt' || !skipCorrupt).sort((a, b) => a.index - b.index)[0];
   if (worst) {
     const good = files[files.findIndex((_, i) => !bad.has(i))];
     throw new FileError(problemText(files[worst.index], worst, size, options.size ? undefined : good));
@@ -59,6 +59,7 @@ export async function decodeImages(files: readonly string[], options: DecodeOpti
 }
 
 function problemText(file: string, { kind, reason }: Problem, size: readonly number[], first: string | undefined): string {
+  if (kind === 'unreadable') return reason;
   if (kind === 'corrupt') return `${file} cannot be decoded: ${reason}; replace it, or leave such files out with --skip-corrupt`;
   const others = first ? `${first} has ${size.join('x')}` : `${size.join('x')} is wanted`;
   return `${file} has ${reason} pixels (height x width), but ${others}: all images must have one size`;
@@ -69,7 +70,8 @@ async function sizeOf(files: readonly string[], skipCorrupt: boolean): Promise<r
   for (const [first, file] of files.entries()) {
     const { size, problems } = await decodeFiles({ first, files: [file] });
     if (size) return size;
-    if (!skipCorrupt) throw new FileError(problemText(file, problems[0], [], undefined));
+    const [problem] = problems;
+    if (problem.kind !== 'corrupt' || !skipCorrupt) throw new FileError(problemText(file, problem, [], undefined));
   }
   throw new FileError(`${files[0]}: this and all ${files.length} files of its set are corrupt`);
 }

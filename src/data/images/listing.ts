@@ -1,5 +1,5 @@
 /** Image files by class: a folder for each class, or a list of names with their classes. */
-import { type Dirent, existsSync, readdirSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileError } from '../../errors.ts';
 import { fileError } from '../files.ts';
@@ -8,9 +8,13 @@ import { fileError } from '../files.ts';
 export interface Listing {
   readonly files: readonly string[];
   readonly labels: readonly number[];
+  /** Image files beside them whose formats are not read, by lower-case ending: `webp` => 12. */
+  readonly unread?: ReadonlyMap<string, number>;
 }
 
 const isImage = (name: string) => /\.(jpe?g|png)$/i.test(name);
+/** Endings of image files that are not read. */
+const otherFormat = /\.(webp|bmp|gif|tiff?|avif|heic|heif|jp2|jxl|ppm|pgm)$/i;
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
 function entries(folder: string): Dirent[] {
@@ -35,24 +39,44 @@ export function classNames(folder: string): string[] {
 export function listByFolder(folder: string, classes: readonly string[]): Listing {
   const files: string[] = [];
   const labels: number[] = [];
+  const unread = new Map<string, number>();
   for (const name of classNames(folder)) {
     const label = classes.indexOf(name);
     if (label < 0) throw new FileError(`${join(folder, name)}: there is no such class among those of the training images`);
-    const found = [...imagesBelow(join(folder, name))];
+    const found = [...imagesBelow(join(folder, name), unread)];
     if (found.length === 0) throw new FileError(`${join(folder, name)}: holds no JPEG or PNG file`);
     for (const file of found) {
       files.push(file);
       labels.push(label);
     }
   }
-  return { files, labels };
+  return { files, labels, unread };
 }
 
-/** The folder's own files first, then those of its folders. */
-function* imagesBelow(folder: string): Generator<string> {
+/**
+ * The folder's own files first, then those of its folders, also where they are symbolic links; a link to a folder that it lies in
+ * is left out. Counts what else are images into `unread`.
+ */
+function* imagesBelow(folder: string, unread: Map<string, number>, above: readonly string[] = []): Generator<string> {
   const all = entries(folder);
-  for (const { name } of all) if (isImage(name)) yield join(folder, name);
-  for (const entry of all) if (entry.isDirectory()) yield* imagesBelow(join(folder, entry.name));
+  for (const { name } of all) {
+    const [, other] = otherFormat.exec(name.toLowerCase()) ?? [];
+    if (other) unread.set(other, (unread.get(other) ?? 0) + 1);
+    if (isImage(name)) yield join(folder, name);
+  }
+  const inside = all.map(entry => join(folder, entry.name)).filter((path, i) => isFolder(all[i], path));
+  if (inside.length === 0) return;
+  const places = [...above, realpathSync(folder)];
+  for (const path of inside) if (!places.includes(realpathSync(path))) yield* imagesBelow(path, unread, places);
+}
+
+/** Whether an entry is a folder or a symbolic link to one. */
+function isFolder(entry: Dirent, path: string): boolean {
+  try {
+    return entry.isDirectory() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
+  } catch (error) {
+    throw fileError('read', path, error);
+  }
 }
 
 /**

@@ -15,11 +15,16 @@ export interface ImageOptions extends DataHooks {
  * @param label what progress calls it @param size the size that all images must have; by default that of the first
  */
 export async function readSplit(
-  { files, labels }: Listing,
+  { files, labels, unread }: Listing,
   label: string,
   size: DecodeOptions['size'],
   { skipCorrupt, onProgress, onNotice }: ImageOptions,
 ): Promise<Split & { readonly size: readonly [number, number] }> {
+  if (unread?.size) {
+    const count = [...unread.values()].reduce((a, b) => a + b);
+    const formats = [...unread.keys()].sort().join(', ');
+    onNotice?.(`${label}: ${count} image files are left out, since only JPEG and PNG are read (${formats})`);
+  }
   const decoded = await decodeCached(files, {
     size,
     skipCorrupt,
