@@ -176,7 +176,8 @@ function isAbandoned(name: string): boolean {
   return writer !== undefined && (Number(writer) === process.pid || !isRunning(Number(writer)));
 }
 
-function isRunning(pid: number): boolean {
+/** Whether there is a process of this number on this host. */
+export function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0); // asks only
   } catch (error) {
