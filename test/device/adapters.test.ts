@@ -3,12 +3,13 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
+import { cacheFolder } from '../../src/device/platform/cache.ts';
+import { driverFolders, driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
 import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -49,6 +50,54 @@ describe('a GPU device', () => {
   it('is not there where there is no folder of devices', () => expect(hasGpu(join(folder, 'nothing'))).toBe(false));
 });
 
+describe('variables of the environment', () => {
+  const names = ['SPARROW_CACHE', 'XDG_CACHE_HOME'];
+  const before = names.map(name => process.env[name]);
+  const put = (name: string, value: string | undefined) => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  const cacheWith = (env: Record<string, string>) => {
+    for (const name of names) put(name, env[name]);
+    try {
+      return cacheFolder();
+    } finally {
+      for (const [i, name] of names.entries()) put(name, before[i]);
+    }
+  };
+
+  it.each<[string, Record<string, string>, string]>([
+    ['set', { SPARROW_CACHE: '/a', XDG_CACHE_HOME: '/b' }, '/a'],
+    ['set for all programs', { SPARROW_CACHE: '', XDG_CACHE_HOME: '/b' }, '/b/sparrow'],
+    ['empty', { SPARROW_CACHE: '', XDG_CACHE_HOME: '' }, join(homedir(), '.cache/sparrow')],
+    ['relative', { SPARROW_CACHE: '', XDG_CACHE_HOME: 'cache' }, join(homedir(), '.cache/sparrow')],
+  ])('name the cache: %s', (_, env, expected) => expect(cacheWith(env)).toBe(expected));
+
+  /** The search path for a fictional user in Vulkan-Loader's docs/LoaderDriverInterface.md, and our own last one. */
+  const usual = [
+    '/home/me/.config',
+    '/etc/xdg',
+    '/usr/local/etc',
+    '/etc',
+    '/home/me/.local/share',
+    '/usr/local/share',
+    '/usr/share',
+    '/usr/local/nvidia/share',
+  ];
+  it.each<[string, Record<string, string>, string[]]>([
+    ['not set', {}, usual],
+    ['empty', { XDG_CONFIG_HOME: '', XDG_CONFIG_DIRS: '', XDG_DATA_HOME: '', XDG_DATA_DIRS: '' }, usual],
+    ['relative', { XDG_CONFIG_HOME: 'c', XDG_CONFIG_DIRS: 'd:e', XDG_DATA_HOME: 's', XDG_DATA_DIRS: '.' }, usual],
+    [
+      'set',
+      { XDG_CONFIG_HOME: '/c', XDG_CONFIG_DIRS: '/d::/e', XDG_DATA_HOME: '/s', XDG_DATA_DIRS: 'x:/t/:/etc' },
+      ['/c', '/d', '/e', '/usr/local/etc', '/etc', '/s', '/t', '/usr/local/nvidia/share'],
+    ],
+  ])("name the folders of drivers in the loader's order: %s", (_, env, expected) => {
+    expect(driverFolders({ HOME: '/home/me', ...env })).toEqual(expected.map(path => `${path}/vulkan/icd.d`));
+  });
+});
+
 describe('driver descriptions', () => {
   it('are those of the data folders, without other files', () => {
     const icd = file('share/vulkan/icd.d/a_icd.json', description('liba.so'));
@@ -62,6 +111,7 @@ describe('driver descriptions', () => {
     const icd = file('own.json', description('liba.so'));
     expect(systemDrivers({ VK_ICD_FILENAMES: `${icd}:/missing.json`, XDG_DATA_DIRS: join(folder, 'share') })).toEqual([icd]);
     expect(systemDrivers({ VK_DRIVER_FILES: icd, VK_ICD_FILENAMES: '/other.json' })).toEqual([icd]);
+    expect(systemDrivers({ VK_DRIVER_FILES: '', VK_ICD_FILENAMES: icd })).toEqual([icd]);
   });
 
   it('name a library by its name, or by a path from their own folder', () => {
@@ -338,6 +388,16 @@ describe('what is printed', () => {
     expect(adapters[2].usable).toBe(true);
     if (!hasGpu()) expect(adapters[0].refused).toBe('no GPU device (/dev/dri, /dev/nvidia*)');
     expect(stderr).not.toContain('Loader Message');
+  });
+
+  it('the same with an adapter that is named emptily as with none', () => {
+    const { stdout } = run(`
+      import { openDevice } from './src/device/index.ts';
+      process.env.SPARROW_ADAPTER = '';
+      const device = await openDevice();
+      console.log('opened');
+      device.close();`);
+    expect(stdout).toBe('opened\n');
   });
 
   /** What a process writes on stdout and stderr, which are the same pipe. */

@@ -116,7 +116,7 @@ export async function listAdapters(): Promise<Candidate[]> {
 
 /** The wanted kind: the option, else SPARROW_ADAPTER, else `auto`. */
 function wantedKind(option: AdapterKind | undefined): AdapterKind {
-  const value = option ?? (process.env.SPARROW_ADAPTER as AdapterKind | undefined) ?? 'auto';
+  const value = option ?? ((process.env.SPARROW_ADAPTER || 'auto') as AdapterKind);
   if (value !== 'auto' && !order.includes(value)) {
     throw new NoAdapterError(`unknown adapter '${value}' (SPARROW_ADAPTER): use auto, ${order.join(', ')}`);
   }
