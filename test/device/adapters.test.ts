@@ -7,7 +7,7 @@ import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { cacheFolder } from '../../src/device/platform/cache.ts';
 import { driverFolders, driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
 import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
@@ -389,6 +389,29 @@ describe('what is printed', () => {
     if (!hasGpu()) expect(adapters[0].refused).toBe('no GPU device (/dev/dri, /dev/nvidia*)');
     expect(stderr).not.toContain('Loader Message');
   });
+
+  it.runIf(process.platform === 'linux' && process.arch === 'x64')(
+    'that SwiftShader cannot be unpacked, of SwiftShader alone and with the way out, where the cache is no folder',
+    () => {
+      const cache = file('a-file');
+      const command = (...args: string[]) => {
+        const env = { ...process.env, SPARROW_CACHE: cache, SPARROW_ADAPTER: '' };
+        return spawnSync(process.execPath, [inject('command'), ...args], { encoding: 'utf8', env });
+      };
+      const why = new RegExp(
+        `SwiftShader cannot be unpacked into ${cache}/swiftshader-\\S+ \\(ENOTDIR: not a directory\\); set SPARROW_CACHE to a folder that can be written`,
+      );
+      const { stdout, status } = command('adapters', '--json');
+      expect(status).toBe(0);
+      const [gpu, lavapipe, swiftshader] = (JSON.parse(stdout) as { adapters: { usable: boolean; refused?: string }[] }).adapters;
+      expect(swiftshader).toMatchObject({ usable: false, refused: expect.stringMatching(why) });
+      for (const { usable, refused = '' } of [gpu, lavapipe])
+        if (!usable && !refused.startsWith('no Vulkan loader')) expect(refused).not.toContain('SwiftShader');
+      const demo = command('demo', '--adapter', 'swiftshader', '--quiet', '--save-dir', join(folder, 'demo'));
+      const lines = demo.stderr.trim().split('\n');
+      expect([demo.status, lines.length, lines[0]]).toEqual([1, 1, expect.stringMatching(why)]);
+    },
+  );
 
   it('the same with an adapter that is named emptily as with none', () => {
     const { stdout } = run(`

@@ -50,25 +50,33 @@ function driversFor(kind: Kind): string[] | string {
   return found.length > 0 ? found : 'no Vulkan driver of a GPU is installed';
 }
 
+/** Lets Vulkan see the drivers of a kind and no others. @returns why there is nothing to see, if so */
+function show(kind: Kind): string | undefined {
+  if (process.platform !== 'linux') return kind === 'gpu' ? undefined : `not offered on ${process.platform}`;
+  const drivers = driversFor(kind);
+  if (typeof drivers === 'string') return drivers;
+  process.env.VK_ICD_FILENAMES = drivers.join(':');
+  delete process.env.VK_DRIVER_FILES;
+  if (loadLibrary('libvulkan.so.1')) return undefined;
+  const none = 'no Vulkan loader (libvulkan.so.1) on this system';
+  try {
+    const loader = embedded()?.loader;
+    return loader && loadLibrary(loader) ? undefined : none;
+  } catch (error) {
+    return `${none}, and ${(error as Error).message}`;
+  }
+}
+
 /** @param wanted part of an adapter's name, or which one as a number from 0; absent: the first */
 async function lookFor(kind: Kind, wanted?: string): Promise<Candidate> {
-  if (process.platform === 'linux') {
-    const drivers = driversFor(kind);
-    if (typeof drivers === 'string') return { kind, refused: drivers };
-    process.env.VK_ICD_FILENAMES = drivers.join(':');
-    delete process.env.VK_DRIVER_FILES;
-    if (!loadLibrary('libvulkan.so.1')) {
-      const loader = embedded()?.loader;
-      if (!loader || !loadLibrary(loader)) return { kind, refused: 'no Vulkan loader (libvulkan.so.1) on this system' };
-    }
-  } else if (kind !== 'gpu') return { kind, refused: `not offered on ${process.platform}` };
-
   // Kernels keep their own indices in range, so Dawn's clamps only cost (a quarter of a training step on SwiftShader); SPARROW_ROBUST=1 puts
   // them back, for work on a kernel.
   const unchecked = process.env.SPARROW_ROBUST === '1' ? [] : ['disable_robustness'];
   const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...unchecked];
   const options = [`enable-dawn-features=${toggles.join(',')}`, 'disable-dawn-features=timestamp_quantization'];
   try {
+    const unseen = show(kind);
+    if (unseen) return { kind, refused: unseen };
     const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
     if (wanted) {
