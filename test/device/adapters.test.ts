@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { cacheFolder } from '../../src/device/platform/cache.ts';
 import { driverFolders, driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
 import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
+import { describe as describeAdapter } from '../../src/device/platform/types.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const osRelease = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
@@ -48,6 +49,21 @@ describe('a GPU device', () => {
   });
 
   it('is not there where there is no folder of devices', () => expect(hasGpu(join(folder, 'nothing'))).toBe(false));
+});
+
+describe('what computes on the processor', () => {
+  const described = (info: Partial<GPUAdapterInfo>) =>
+    describeAdapter('gpu', { info, features: new Set() } as unknown as GPUAdapter).processor;
+
+  it.each<[boolean, Partial<GPUAdapterInfo>]>([
+    [true, { architecture: 'swiftshader', description: 'SwiftShader Device' }],
+    [true, { architecture: '', description: 'llvmpipe (LLVM 19.1.7, 256 bits)' }],
+    [true, { architecture: 'warp', description: '' }],
+    [true, { architecture: '', description: 'Microsoft Basic Render Driver' }],
+    [true, { architecture: '', description: 'of another maker', isFallbackAdapter: true }],
+    [false, { architecture: 'hopper', description: 'NVIDIA H100 80GB HBM3', isFallbackAdapter: false }],
+    [false, { architecture: 'gen-12lp', description: 'Intel(R) UHD Graphics' }],
+  ])('%s: %j', (processor, info) => expect(described(info)).toBe(processor));
 });
 
 describe('variables of the environment', () => {
@@ -422,6 +438,37 @@ describe('what is printed', () => {
       device.close();`);
     expect(stdout).toBe('opened\n');
   });
+
+  it.runIf(process.platform === 'linux' && process.arch === 'x64')(
+    'of a software driver alone, where the others are not offered: that gpu is not it and auto takes it',
+    () => {
+      const { stdout } = run(`
+        import 'webgpu'; // as the system that it is
+        import { openDevice } from './src/device/index.ts';
+        import { loadLibrary } from './src/device/platform/drivers.ts';
+        import { listAdapters } from './src/device/platform/node.ts';
+        import { unpackSwiftShader } from './src/device/platform/swiftshader.ts';
+        const { icd, loader } = unpackSwiftShader();
+        process.env.VK_ICD_FILENAMES = icd;
+        loadLibrary('libvulkan.so.1') || loadLibrary(loader);
+        Object.defineProperty(process, 'platform', { value: 'win32' });
+        const said = [];
+        for (const { kind, refused } of await listAdapters()) said.push([kind, refused]);
+        await openDevice({ adapter: 'gpu' }).catch(error => said.push([error.name, error.message]));
+        const device = await openDevice({ adapter: 'auto' });
+        said.push([device.adapter.kind, device.adapter.processor]);
+        console.log(JSON.stringify(said));
+        device.close();`);
+      const only = expect.stringMatching(/^only a software driver answered \(SwiftShader .*\); --adapter auto takes it$/);
+      expect(JSON.parse(stdout)).toEqual([
+        ['gpu', only],
+        ['lavapipe', 'not offered on win32'],
+        ['swiftshader', 'not offered on win32'],
+        ['NoAdapterError', expect.stringMatching(/^no gpu adapter \(gpu: only a software driver .*auto takes it\); run /)],
+        ['gpu', true],
+      ]);
+    },
+  );
 
   /** What a process writes on stdout and stderr, which are the same pipe. */
   const piped = (code: string) =>

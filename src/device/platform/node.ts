@@ -67,8 +67,11 @@ function show(kind: Kind): string | undefined {
   }
 }
 
-/** @param wanted part of an adapter's name, or which one as a number from 0; absent: the first */
-async function lookFor(kind: Kind, wanted?: string): Promise<Candidate> {
+/**
+ * @param wanted part of an adapter's name, or which one as a number from 0; absent: the first
+ * @param software whether the kind `gpu` may be a software driver
+ */
+async function lookFor(kind: Kind, wanted?: string, software = false): Promise<Candidate> {
   // Kernels keep their own indices in range, so Dawn's clamps only cost (a quarter of a training step on SwiftShader); SPARROW_ROBUST=1 puts
   // them back, for work on a kernel.
   const unchecked = process.env.SPARROW_ROBUST === '1' ? [] : ['disable_robustness'];
@@ -91,8 +94,9 @@ async function lookFor(kind: Kind, wanted?: string): Promise<Candidate> {
     const adapter = await withoutLimitWarnings(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
     if (!adapter) return { kind, refused: 'its driver is installed, but Dawn refuses it (too old, or it does not start)' };
     const description = describe(kind, adapter);
-    if (kind === 'gpu' && description.processor) {
-      return { kind, refused: `only a software driver answered (${description.description})` };
+    if (kind === 'gpu' && description.processor && !software) {
+      const auto = process.platform === 'linux' ? '' : '; --adapter auto takes it';
+      return { kind, refused: `only a software driver answered (${description.description})${auto}` };
     }
     return { kind, adapter, description };
   } catch (error) {
@@ -133,9 +137,11 @@ function wantedKind(option: AdapterKind | undefined): AdapterKind {
 
 export async function requestDevice(options: OpenOptions): Promise<OpenedDevice> {
   const wanted = wantedKind(options.adapter);
+  // where lavapipe and SwiftShader are not offered, `auto` ends with the system's own: WARP on Windows
+  const software = wanted === 'auto' && process.platform !== 'linux';
   const refused: string[] = [];
   for (const kind of wanted === 'auto' ? order : [wanted]) {
-    const found = await lookFor(kind, options.gpu);
+    const found = await lookFor(kind, options.gpu, software);
     if (found.adapter && found.description) {
       const gpu = await deviceFrom(found.adapter, 'sparrow');
       gpu.addEventListener('uncapturederror', event => event.preventDefault()); // else Dawn prints it, on stdout
