@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { cacheFolder } from '../../src/device/platform/cache.ts';
 import { driverFolders, driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
 import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
+import { pickAdapter } from '../../src/device/platform/node.ts';
 import { describe as describeAdapter } from '../../src/device/platform/types.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -49,6 +50,47 @@ describe('a GPU device', () => {
   });
 
   it('is not there where there is no folder of devices', () => expect(hasGpu(join(folder, 'nothing'))).toBe(false));
+});
+
+/** The index of what Dawn takes: the first adapter whose name contains the text. */
+const taken = (names: string[], { name }: { name: string }) => names.findIndex(other => other.includes(name));
+
+describe('one of several adapters', () => {
+  it.each<[string[], string, number]>([
+    [['H100', 'A100'], '1', 1],
+    [['H100', 'A100'], 'A1', 1],
+    [['RTX 3060', 'RTX 3060 Ti'], '0', 0],
+    [['RTX 3060', 'RTX 3060 Ti'], '1', 1],
+    [['RTX 3060', 'RTX 3060 Ti'], 'RTX', 0],
+    [['H100', 'H100'], '0', 0],
+    [['H100', 'H100'], 'H100', 0],
+  ])('of %j by %j is %i', (names, wanted, index) => {
+    const picked = pickAdapter(names, wanted);
+    expect(picked).toEqual({ name: names[index] });
+    expect(taken(names, picked as { name: string })).toBe(index);
+  });
+
+  it.each<[string[], string, string]>([
+    [['H100', 'H100'], '1', "'1' is 1: H100, but Dawn selects by name only and would take 0: H100; make 1 the only one that"],
+    [['RTX 3060 Ti', 'RTX 3060'], '1', "'1' is 1: RTX 3060, but Dawn selects by name only and would take 0: RTX 3060 Ti; make"],
+    [['RTX 3060 Ti', 'RTX 3060'], 'RTX 3060', "'RTX 3060' is 1: RTX 3060, but Dawn"],
+    [['H100', 'A100'], '2', "there is no '2', only 0: H100, 1: A100"],
+    [['H100', 'A100'], 'Voodoo', "there is no 'Voodoo', only 0: H100, 1: A100"],
+  ])('of %j by %j is refused in one line', (names, wanted, message) => {
+    const picked = pickAdapter(names, wanted) as { refused: string };
+    expect(picked).toEqual({ refused: expect.stringContaining(message) });
+    expect(picked.refused).not.toContain('\n');
+  });
+
+  it('is the one that was asked for, or none', () => {
+    const name = fc.constantFrom('RTX 3060', 'RTX 3060 Ti', 'H100', 'H100 PCIe', 'A');
+    fc.assert(
+      fc.property(fc.array(name, { minLength: 1, maxLength: 4 }), fc.nat(4), (names, index) => {
+        const picked = pickAdapter(names, String(index));
+        if ('name' in picked) expect(taken(names, picked)).toBe(index);
+      }),
+    );
+  });
 });
 
 describe('what computes on the processor', () => {

@@ -84,14 +84,15 @@ async function lookFor(kind: Kind, wanted?: string, software = false): Promise<C
     Object.assign(globalThis, globals);
     if (wanted) {
       const names = await adapterNames(() => create([...options, `adapter=${NO_NAME}`]));
-      const name = /^\d+$/.test(wanted) ? names[Number(wanted)] : names.find(n => n.includes(wanted));
-      if (name) options.push(`adapter=${name}`);
-      else if (names.length)
-        return { kind, refused: `there is no '${wanted}', only ${names.map((n, i) => `${i}: ${n}`).join(', ')}` };
+      if (names.length > 0) {
+        const picked = pickAdapter(names, wanted);
+        if ('refused' in picked) return { kind, ...picked };
+        options.push(`adapter=${picked.name}`);
+      }
     }
     const gpu = create(options);
     alive.push(gpu);
-    const adapter = await withoutLimitWarnings(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
+    const adapter = await withoutLimitWarnings(() => gpu.requestAdapter(request));
     if (!adapter) return { kind, refused: 'its driver is installed, but Dawn refuses it (too old, or it does not start)' };
     const description = describe(kind, adapter);
     if (kind === 'gpu' && description.processor && !software) {
@@ -104,6 +105,9 @@ async function lookFor(kind: Kind, wanted?: string, software = false): Promise<C
   }
 }
 
+/** Dawn's order of the adapters depends on it. */
+const request: GPURequestAdapterOptions = { powerPreference: 'high-performance' };
+
 /** What no adapter is called. */
 const NO_NAME = '\u0001';
 
@@ -112,11 +116,32 @@ async function adapterNames(create: () => GPU): Promise<string[]> {
   const gpu = create();
   alive.push(gpu);
   try {
-    await gpu.requestAdapter();
+    await gpu.requestAdapter(request);
     return [];
   } catch (error) {
     return [...(error as Error).message.matchAll(/name: '(.*)'$/gm)].map(match => match[1]);
   }
+}
+
+/**
+ * The name by which Dawn takes the wanted adapter: of those whose names contain a text it takes the first, and it knows no other way.
+ * @param names of the adapters there are, in Dawn's order
+ * @param wanted part of a name, or which one as a number from 0
+ * @returns the name; or why that adapter cannot be had, and what to do
+ */
+export function pickAdapter(names: readonly string[], wanted: string): { name: string } | { refused: string } {
+  const exact = names.indexOf(wanted);
+  const named = exact >= 0 ? exact : names.findIndex(name => name.includes(wanted));
+  const index = /^\d+$/.test(wanted) ? Number(wanted) : named;
+  const name = names[index];
+  if (name === undefined) return { refused: `there is no '${wanted}', only ${names.map((n, i) => `${i}: ${n}`).join(', ')}` };
+  const taken = names.findIndex(other => other.includes(name));
+  if (taken === index) return { name };
+  return {
+    refused:
+      `'${wanted}' is ${index}: ${name}, but Dawn selects by name only and would take ${taken}: ${names[taken]}; ` +
+      `make ${index} the only one that the Vulkan loader or driver shows, and leave --gpu out`,
+  };
 }
 
 /** Every kind with what was found or why it was refused, in the order in which `auto` prefers them. */
@@ -149,6 +174,7 @@ export async function requestDevice(options: OpenOptions): Promise<OpenedDevice>
     }
     refused.push(`${kind}: ${found.refused}`);
   }
-  const fix = wanted === 'auto' ? 'install a Vulkan driver, or run sparrow adapters --install lavapipe' : 'run sparrow adapters';
+  const install = 'install a Vulkan driver, or run sparrow adapters --install lavapipe';
+  const fix = wanted === 'auto' && options.gpu === undefined ? install : 'run sparrow adapters';
   throw new NoAdapterError(`no ${wanted === 'auto' ? 'usable' : wanted} adapter (${refused.join('; ')}); ${fix}`);
 }
