@@ -1,7 +1,7 @@
 /**
- * Ctrl-C, SIGTERM (what batch systems send before they kill) and SIGHUP (the terminal was closed): the first asks the work to stop at the next
- * good moment, a second ends the process at once. Either way the exit code is 130. A closing terminal sends SIGHUP more than once, by the kernel
- * and by the shell: it is never the second.
+ * Ctrl-C, SIGTERM (what batch systems send before they kill) and SIGHUP (the terminal was closed): the first asks the work to stop
+ * at the next good moment, a second ends the process at once. Either way the exit code is 130. When a terminal closes, both the
+ * kernel and the shell send SIGHUP: it is never the second.
  */
 import { SparrowError } from '../errors.ts';
 

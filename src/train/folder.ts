@@ -1,7 +1,7 @@
 /**
  * A run's folder: `config.json`, `kernels.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
- * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume. While a process trains there,
- * `run.lock` says which.
+ * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
+ * While a process trains there, `run.lock` says which.
  */
 import { existsSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -31,8 +31,9 @@ export class RunFolder {
   }
 
   /**
-   * Takes the folder, which is made if need be, for one run: a second one would discard its checkpoints, and a resume take the other's weights.
-   * What a killed process held is free. @returns gives it back; folders that were made for it and hold nothing go with it
+   * Takes the folder, which is made if need be, for one run: a second one would discard its checkpoints, and a resume take the
+   * other's weights. What a killed process held is free.
+   * @returns gives it back; folders that were made for it and hold nothing go with it
    * @throws FileError naming the process that trains there
    */
   lock(): () => void {

@@ -39,7 +39,8 @@ export function trainLocked(config: TrainConfig, hooks: RunHooks, options: RunOp
   if (!config.imp) return oneRun(config, hooks, options);
   const { begun: _, ...later } = options;
   return trainImp(config, hooks, (settings, inner, round) => {
-    const own = settings.saveDir === config.saveDir ? [] : [new RunFolder(settings.saveDir!)]; // the last round is in the locked one
+    // the last round is in the folder that is locked
+    const own = settings.saveDir === config.saveDir ? [] : [new RunFolder(settings.saveDir!)];
     return whileLocked(own, () => oneRun(settings, inner, round.ticket ? later : options, round));
   });
 }

@@ -36,7 +36,7 @@ it.each([
   expect(readFileSync(join(own, name), 'utf8')).toBe(text);
 });
 
-it('is refused while another one is in its folder, and takes the place of one that was killed before its first file', async () => {
+it('is refused while another one has its folder, and takes the place of one that was killed before its first file', async () => {
   const saveDir = join(folder, 'killed');
   const own = join(saveDir, 'standard');
   mkdirSync(own, { recursive: true });

@@ -15,7 +15,8 @@ it('says how many images the adapter takes, by the flag that limits them', () =>
   const upload = () => new DeviceSplit(device, split, shape, 0);
   expect(upload).toThrow(OutOfMemoryError);
   expect(upload).toThrow(
-    `the ${count} images of a split take ${(count / 16).toFixed(1)} MiB, and this adapter has ${(limit / 2 ** 20).toFixed(1)} MiB for one buffer: ` +
+    `the ${count} images of a split take ${(count / 16).toFixed(1)} MiB, ` +
+      `and this adapter has ${(limit / 2 ** 20).toFixed(1)} MiB for one buffer: ` +
       `use --limit ${fit} (for validation and test of a training run, --eval-limit ${fit})`,
   );
 });

@@ -457,7 +457,8 @@ describe('what is printed', () => {
         return spawnSync(process.execPath, [inject('command'), ...args], { encoding: 'utf8', env });
       };
       const why = new RegExp(
-        `SwiftShader cannot be unpacked into ${cache}/swiftshader-\\S+ \\(ENOTDIR: not a directory\\); set SPARROW_CACHE to a folder that can be written`,
+        `SwiftShader cannot be unpacked into ${cache}/swiftshader-\\S+ \\(ENOTDIR: not a directory\\); ` +
+          'set SPARROW_CACHE to a folder that can be written',
       );
       const { stdout, status } = command('adapters', '--json');
       expect(status).toBe(0);

@@ -9,7 +9,8 @@ export function cacheFolder(): string {
 }
 
 /**
- * The folders that a variable of the XDG Base Directory Specification names. One that is empty counts as not set, and relative paths are ignored.
+ * The folders that a variable of the XDG Base Directory Specification names. One that is empty counts as not set, and relative
+ * paths are ignored.
  * @param otherwise the folders by default
  */
 export function xdgFolders(value: string | undefined, ...otherwise: string[]): string[] {

@@ -38,8 +38,8 @@ export function systemDrivers(env: NodeJS.ProcessEnv = process.env): string[] {
 }
 
 /**
- * Where the loader looks on Linux (Vulkan-Loader, docs/LoaderDriverInterface.md, "Driver Discovery on Linux"); and, last, where containers on Google's
- * machines have NVIDIA's.
+ * Where the loader looks on Linux (Vulkan-Loader, docs/LoaderDriverInterface.md, "Driver Discovery on Linux"); and, last, where
+ * containers on Google's machines have NVIDIA's.
  */
 export function driverFolders(env: NodeJS.ProcessEnv): string[] {
   const home = env.HOME || homedir();

@@ -124,7 +124,8 @@ async function adapterNames(create: () => GPU): Promise<string[]> {
 }
 
 /**
- * The name by which Dawn takes the wanted adapter: of those whose names contain a text it takes the first, and it knows no other way.
+ * The name by which Dawn takes the wanted adapter: of those whose names contain a text it takes the first, and it knows no other
+ * way.
  * @param names of the adapters there are, in Dawn's order
  * @param wanted part of a name, or which one as a number from 0
  * @returns the name; or why that adapter cannot be had, and what to do
