@@ -11,7 +11,7 @@ import { writeReport } from '../report/index.ts';
 import type { DemoOptions, DemoOutcome, DemoRow, RunHooks } from '../train/api.ts';
 import { decodeConfig, encodeConfig, resolveConfig, type TrainConfig, trainFlags } from '../train/config.ts';
 import { diffSettings } from '../train/flags.ts';
-import { RunFolder } from '../train/folder.ts';
+import { RUN_LOCK, RunFolder, whileLocked } from '../train/folder.ts';
 import { openTunedDevice } from '../train/kernels.ts';
 import { trainRun } from '../train/run.ts';
 
@@ -101,10 +101,19 @@ function assertReplaceable(way: Way, options: DemoOptions): void {
   );
 }
 
-const isEmpty = (path: string) => !existsSync(path) || (statSync(path).isDirectory() && readdirSync(path).length === 0);
+/** Nothing, or what is left of a run that was killed before its first file. */
+const isEmpty = (path: string) =>
+  !existsSync(path) || (statSync(path).isDirectory() && readdirSync(path).every(name => name === RUN_LOCK));
 
-/** @throws UsageError if there is something in the folders of its runs that is no run of it */
-export async function runDemo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
+/**
+ * @throws UsageError if there is something in the folders of its runs that is no run of it
+ * @throws FileError naming the process that has the demo in this folder already, if there is one
+ */
+export function runDemo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
+  return whileLocked([new RunFolder(options.saveDir)], () => demo(options, hooks));
+}
+
+async function demo(options: DemoOptions, hooks: RunHooks): Promise<DemoOutcome> {
   const begun = performance.now();
   for (const way of ways) assertReplaceable(way, options);
   const data = shapes({ seed: 0, train: TRAIN, val: EVALUATE, test: EVALUATE });

@@ -1,6 +1,7 @@
 /**
- * Ctrl-C and SIGTERM (what batch systems send before they kill): the first asks the work to stop at the next good moment, a second
- * ends the process at once. Either way the exit code is 130.
+ * Ctrl-C, SIGTERM (what batch systems send before they kill) and SIGHUP (the terminal was closed): the first asks the work to stop
+ * at the next good moment, a second ends the process at once. Either way the exit code is 130. When a terminal closes, both the
+ * kernel and the shell send SIGHUP: it is never the second.
  */
 import { SparrowError } from '../errors.ts';
 
@@ -10,16 +11,17 @@ export class Interrupted extends SparrowError {
   override name = 'Interrupted';
 }
 
-const signals = ['SIGINT', 'SIGTERM'] as const;
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export class Interrupt {
   /** Whether the work should stop. */
   requested = false;
-  private readonly onSignal: () => void;
+  private readonly onSignal: (signal: NodeJS.Signals) => void;
 
   /** Listens from now on. @param announce told of the first signal @param exit ends the process on a second one */
   constructor(announce: () => void, exit: (code: number) => void = process.exit) {
-    this.onSignal = () => {
+    this.onSignal = signal => {
+      if (this.requested && signal === 'SIGHUP') return;
       if (this.requested) exit(130);
       this.requested = true;
       announce();

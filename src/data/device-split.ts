@@ -1,5 +1,5 @@
 /** A split of a data set on the device: bytes uploaded once, batches gathered and augmented by a kernel. */
-import type { Device } from '../device/index.ts';
+import { type Device, OutOfMemoryError } from '../device/index.ts';
 import { type Augmentation, batch } from '../kernels/batch.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { randomWords } from '../tensor/random.ts';
@@ -22,11 +22,11 @@ export class DeviceSplit {
   private readonly first: Tensor;
   private readonly seed: number;
 
-  /** @param shape [C, H, W] */
+  /** @param shape [C, H, W] @throws OutOfMemoryError above the adapter's limit for one buffer, saying how many images it takes */
   constructor(device: Device, split: Split, shape: readonly number[], seed: number) {
     this.count = split.count;
     this.shape = shape;
-    this.data = packedBytes(device, split.images as Uint8Array<ArrayBuffer>).keep();
+    this.data = upload(device, split).keep();
     this.labels = tensor(device, split.labels, [split.count], 'i32').keep();
     this.order = tensor(
       device,
@@ -66,5 +66,22 @@ export class DeviceSplit {
 
   dispose(): void {
     for (const t of [this.data, this.labels, this.order, this.first]) t.dispose();
+  }
+}
+
+/** The images of a split, in one buffer. */
+function upload(device: Device, { images, count }: Split): Tensor {
+  try {
+    return packedBytes(device, images as Uint8Array<ArrayBuffer>);
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error;
+    const limit = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+    const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+    const fit = Math.floor((limit * count) / images.length);
+    throw new OutOfMemoryError(
+      `the ${count} images of a split take ${mib(images.length)} MiB, and this adapter has ${mib(limit)} MiB for one buffer: ` +
+        `use --limit ${fit} (for validation and test of a training run, --eval-limit ${fit})`,
+      { cause: error },
+    );
   }
 }

@@ -1,16 +1,21 @@
 /**
  * A run's folder: `config.json`, `kernels.json`, `metrics.jsonl`, `checkpoint.safetensors`, `best-ra.safetensors`, `best-sa.safetensors` and
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
+ * While a process trains there, `run.lock` says which.
  */
-import { existsSync, realpathSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
+import { lockFile } from '../data/lock.ts';
 import type { TrainResult } from './api.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { assertSameRun, decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
 import { type EpochHistory, type EpochMetrics, withoutTimings } from './metrics.ts';
 
 export type CheckpointName = 'checkpoint' | 'best-ra' | 'best-sa' | 'rewind' | 'ticket';
+
+/** The file of the process that trains in a folder. */
+export const RUN_LOCK = 'run.lock';
 
 /** All methods throw FileError, naming the file, where the disk or a file's content does not let them work. */
 export class RunFolder {
@@ -23,6 +28,23 @@ export class RunFolder {
   /** Makes the folder and proves that it can be written to. To be called before the first hour of training, not after it. */
   prepare(): void {
     ensureWritableFolder(this.path);
+  }
+
+  /**
+   * Takes the folder, which is made if need be, for one run: a second one would discard its checkpoints, and a resume take the
+   * other's weights. What a killed process held is free.
+   * @returns gives it back; folders that were made for it and hold nothing go with it
+   * @throws FileError naming the process that trains there
+   */
+  lock(): () => void {
+    const missing: string[] = [];
+    for (let path = resolve(this.path); !existsSync(path) && path !== dirname(path); path = dirname(path)) missing.push(path);
+    this.prepare();
+    const release = lockFile(this.file(RUN_LOCK), `training into ${this.path}`);
+    return () => {
+      release();
+      removeEmpty(missing);
+    };
   }
 
   /**
@@ -131,5 +153,25 @@ export class RunFolder {
 
   saveResult(result: TrainResult): void {
     writeFileAtomic(this.file('result.json'), `${JSON.stringify(result, null, 2)}\n`);
+  }
+}
+
+/** Removes folders, of which each is inside the next, up to the first that holds something. */
+function removeEmpty(folders: readonly string[]): void {
+  try {
+    for (const folder of folders) rmdirSync(folder);
+  } catch {
+    // this one and those around it are in use
+  }
+}
+
+/** What `work` returns, while the folders are taken for it alone (`RunFolder.lock`). */
+export async function whileLocked<T>(folders: readonly RunFolder[], work: () => Promise<T>): Promise<T> {
+  const releases: (() => void)[] = [];
+  try {
+    for (const folder of folders) releases.unshift(folder.lock());
+    return await work();
+  } finally {
+    for (const release of releases) release();
   }
 }

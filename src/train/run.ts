@@ -8,7 +8,7 @@ import { choicesOf, encodeChoices, useChoices } from '../kernels/choices.ts';
 import type { RunHooks, TrainOutcome } from './api.ts';
 import { identityOf } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
-import { RunFolder } from './folder.ts';
+import { RunFolder, whileLocked } from './folder.ts';
 import { type Round, trainImp } from './imp.ts';
 import { openTunedDevice, useSavedChoices } from './kernels.ts';
 import { Loop, type LoopOptions } from './loop.ts';
@@ -29,11 +29,20 @@ export interface RunOptions extends LoopOptions {
   begun?: number;
 }
 
-/** Trains a model; saves into `config.saveDir`. */
+/** Trains a model; saves into `config.saveDir`. @throws FileError naming the process that trains there, if there is one */
 export function trainRun(config: TrainConfig, hooks: RunHooks = {}, options: RunOptions = {}): Promise<TrainOutcome> {
+  return whileLocked([new RunFolder(config.saveDir!)], () => trainLocked(config, hooks, options));
+}
+
+/** `trainRun` in a folder that the caller has locked. */
+export function trainLocked(config: TrainConfig, hooks: RunHooks, options: RunOptions): Promise<TrainOutcome> {
   if (!config.imp) return oneRun(config, hooks, options);
   const { begun: _, ...later } = options;
-  return trainImp(config, hooks, (settings, inner, round) => oneRun(settings, inner, round.ticket ? later : options, round));
+  return trainImp(config, hooks, (settings, inner, round) => {
+    // the last round is in the folder that is locked
+    const own = settings.saveDir === config.saveDir ? [] : [new RunFolder(settings.saveDir!)];
+    return whileLocked(own, () => oneRun(settings, inner, round.ticket ? later : options, round));
+  });
 }
 
 async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions, round: Round = {}): Promise<TrainOutcome> {

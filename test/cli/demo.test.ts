@@ -1,10 +1,12 @@
 /** `sparrow demo` and the folders of its runs: what is replaced there, and what is not. The whole demo takes minutes and is not run. */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { runDemo } from '../../src/cli/demo.ts';
 import { encodeConfig, resolveConfig } from '../../src/train/config.ts';
+import { RunFolder } from '../../src/train/folder.ts';
 import { inProcess } from './in-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-demo-'));
@@ -32,6 +34,21 @@ it.each([
   });
   expect([readdirSync(saveDir), readdirSync(own)]).toEqual([['adversarial'], [name]]);
   expect(readFileSync(join(own, name), 'utf8')).toBe(text);
+});
+
+it('is refused while another one has its folder, and takes the place of one that was killed before its first file', async () => {
+  const saveDir = join(folder, 'killed');
+  const own = join(saveDir, 'standard');
+  mkdirSync(own, { recursive: true });
+  const begin = () =>
+    runDemo({ saveDir, seed: 1, adapter: process.env.SPARROW_ADAPTER ?? 'auto', gpu: '0' }, { shouldStop: () => true });
+  const release = new RunFolder(saveDir).lock();
+  await expect(begin()).rejects.toThrow(`is training into ${saveDir}; wait until it is done`);
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  writeFileSync(join(own, 'run.lock'), JSON.stringify({ pid, host: hostname(), what: 'training', id: '0' }));
+  release();
+  expect(await begin()).toEqual({ interrupted: true });
+  expect(readdirSync(own)).not.toContain('run.lock');
 });
 
 it('takes the place of an earlier one, of another seed too, and leaves what else is in its folders', async () => {

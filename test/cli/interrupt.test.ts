@@ -6,12 +6,13 @@ import { expect, it } from 'vitest';
 
 const cwd = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Work that asks whether to stop every 10 ms; `stubborn` work never asks. */
+/** Work that asks whether to stop every 10 ms, and saves for 200 ms; `stubborn` work never asks. */
 const program = (stubborn: boolean) => `
   import { Interrupt, Interrupted } from './src/cli/interrupt.ts';
   const interrupt = new Interrupt(() => console.log('stopping'));
   console.log('ready');
   while (${stubborn} || !interrupt.requested) await new Promise(next => setTimeout(next, 10));
+  await new Promise(next => setTimeout(next, 200));
   interrupt.dispose();
   console.log('saved');
   process.exitCode = new Interrupted('x').exitCode;`;
@@ -30,9 +31,15 @@ async function signalled(stubborn: boolean, signals: NodeJS.Signals[]) {
 }
 
 it('stops the work at the first signal, which then ends by itself with 130', async () => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const { code, lines } = await signalled(false, [signal]);
     expect({ code, lines }).toEqual({ code: 130, lines: ['ready', 'stopping', 'saved'] });
+  }
+});
+
+it('lets the work save where a closing terminal sends SIGHUP twice, or after another signal', async () => {
+  for (const first of ['SIGHUP', 'SIGINT'] as const) {
+    expect(await signalled(false, [first, 'SIGHUP'])).toEqual({ code: 130, lines: ['ready', 'stopping', 'saved'] });
   }
 });
 

@@ -231,19 +231,22 @@ describe('a sweep', () => {
     expect(other.lines.at(-1)).toContain('cannot resume fb/0.2-1 with other settings: --lr was 0.1, now 0.05');
   });
 
-  it('stops with its run at an interrupt, exit code 130, and goes on with it afterwards', async () => {
-    const long = ['train', ...tiny, '--limit', '32', '--epochs', '40', '--save-dir', 'long/{seed}'];
-    let asked = false;
-    const { code, lines } = await run(process.execPath, [bin, 'sweep', '--grid', 'seed=1,2', '--', ...long], (line, kill) => {
-      if (line.startsWith('epoch 1') && !asked) kill('SIGINT');
-      asked ||= line.startsWith('epoch 1');
-    });
-    expect([code, lines.at(-1)]).toEqual([130, 'sparrow: interrupted; the same command goes on']);
-    expect(existsSync(at('long/1/checkpoint.safetensors'))).toBe(true);
-    expect(existsSync(at('long/2'))).toBe(false);
-    const plan = await sparrow('sweep', '--grid', 'seed=1,2', '--dry-run', '--json', '--', ...long);
-    expect(JSON.parse(plan.stdout).runs.map((r: { state: string }) => r.state)).toEqual(['begun', 'new']);
-  });
+  it.each(['SIGINT', 'SIGHUP'] as const)(
+    'stops with its run at %s, exit code 130, and goes on with it afterwards',
+    async signal => {
+      const long = ['train', ...tiny, '--limit', '32', '--epochs', '40', '--save-dir', `${signal}/{seed}`];
+      let asked = false;
+      const { code, lines } = await run(process.execPath, [bin, 'sweep', '--grid', 'seed=1,2', '--', ...long], (line, kill) => {
+        if (line.startsWith('epoch 1') && !asked) kill(signal);
+        asked ||= line.startsWith('epoch 1');
+      });
+      expect([code, lines.at(-1)]).toEqual([130, 'sparrow: interrupted; the same command goes on']);
+      expect(existsSync(at(`${signal}/1/checkpoint.safetensors`))).toBe(true);
+      expect(existsSync(at(`${signal}/2`))).toBe(false);
+      const plan = await sparrow('sweep', '--grid', 'seed=1,2', '--dry-run', '--json', '--', ...long);
+      expect(JSON.parse(plan.stdout).runs.map((r: { state: string }) => r.state)).toEqual(['begun', 'new']);
+    },
+  );
 
   const planned = async (...command: string[]) => {
     const { runs } = await inProcessJson(['sweep', '--grid', 'seed=1', '--dry-run', '--json', '--', ...command]);

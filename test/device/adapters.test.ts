@@ -3,13 +3,16 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import { cacheFolder } from '../../src/device/platform/cache.ts';
+import { driverFolders, driverLibrary, gpuDrivers, hasGpu, systemDrivers } from '../../src/device/platform/drivers.ts';
 import { installLavapipe, type Machine, planInstallation } from '../../src/device/platform/lavapipe.ts';
+import { pickAdapter } from '../../src/device/platform/node.ts';
+import { describe as describeAdapter } from '../../src/device/platform/types.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const osRelease = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
@@ -49,6 +52,110 @@ describe('a GPU device', () => {
   it('is not there where there is no folder of devices', () => expect(hasGpu(join(folder, 'nothing'))).toBe(false));
 });
 
+/** The index of what Dawn takes: the first adapter whose name contains the text. */
+const taken = (names: string[], { name }: { name: string }) => names.findIndex(other => other.includes(name));
+
+describe('one of several adapters', () => {
+  it.each<[string[], string, number]>([
+    [['H100', 'A100'], '1', 1],
+    [['H100', 'A100'], 'A1', 1],
+    [['RTX 3060', 'RTX 3060 Ti'], '0', 0],
+    [['RTX 3060', 'RTX 3060 Ti'], '1', 1],
+    [['RTX 3060', 'RTX 3060 Ti'], 'RTX', 0],
+    [['H100', 'H100'], '0', 0],
+    [['H100', 'H100'], 'H100', 0],
+  ])('of %j by %j is %i', (names, wanted, index) => {
+    const picked = pickAdapter(names, wanted);
+    expect(picked).toEqual({ name: names[index] });
+    expect(taken(names, picked as { name: string })).toBe(index);
+  });
+
+  it.each<[string[], string, string]>([
+    [['H100', 'H100'], '1', "'1' is 1: H100, but Dawn selects by name only and would take 0: H100; make 1 the only one that"],
+    [['RTX 3060 Ti', 'RTX 3060'], '1', "'1' is 1: RTX 3060, but Dawn selects by name only and would take 0: RTX 3060 Ti; make"],
+    [['RTX 3060 Ti', 'RTX 3060'], 'RTX 3060', "'RTX 3060' is 1: RTX 3060, but Dawn"],
+    [['H100', 'A100'], '2', "there is no '2', only 0: H100, 1: A100"],
+    [['H100', 'A100'], 'Voodoo', "there is no 'Voodoo', only 0: H100, 1: A100"],
+  ])('of %j by %j is refused in one line', (names, wanted, message) => {
+    const picked = pickAdapter(names, wanted) as { refused: string };
+    expect(picked).toEqual({ refused: expect.stringContaining(message) });
+    expect(picked.refused).not.toContain('\n');
+  });
+
+  it('is the one that was asked for, or none', () => {
+    const name = fc.constantFrom('RTX 3060', 'RTX 3060 Ti', 'H100', 'H100 PCIe', 'A');
+    fc.assert(
+      fc.property(fc.array(name, { minLength: 1, maxLength: 4 }), fc.nat(4), (names, index) => {
+        const picked = pickAdapter(names, String(index));
+        if ('name' in picked) expect(taken(names, picked)).toBe(index);
+      }),
+    );
+  });
+});
+
+describe('what computes on the processor', () => {
+  const described = (info: Partial<GPUAdapterInfo>) =>
+    describeAdapter('gpu', { info, features: new Set() } as unknown as GPUAdapter).processor;
+
+  it.each<[boolean, Partial<GPUAdapterInfo>]>([
+    [true, { architecture: 'swiftshader', description: 'SwiftShader Device' }],
+    [true, { architecture: '', description: 'llvmpipe (LLVM 19.1.7, 256 bits)' }],
+    [true, { architecture: 'warp', description: '' }],
+    [true, { architecture: '', description: 'Microsoft Basic Render Driver' }],
+    [true, { architecture: '', description: 'of another maker', isFallbackAdapter: true }],
+    [false, { architecture: 'hopper', description: 'NVIDIA H100 80GB HBM3', isFallbackAdapter: false }],
+    [false, { architecture: 'gen-12lp', description: 'Intel(R) UHD Graphics' }],
+  ])('%s: %j', (processor, info) => expect(described(info)).toBe(processor));
+});
+
+describe('variables of the environment', () => {
+  const names = ['SPARROW_CACHE', 'XDG_CACHE_HOME'];
+  const before = names.map(name => process.env[name]);
+  const put = (name: string, value: string | undefined) => {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  };
+  const cacheWith = (env: Record<string, string>) => {
+    for (const name of names) put(name, env[name]);
+    try {
+      return cacheFolder();
+    } finally {
+      for (const [i, name] of names.entries()) put(name, before[i]);
+    }
+  };
+
+  it.each<[string, Record<string, string>, string]>([
+    ['set', { SPARROW_CACHE: '/a', XDG_CACHE_HOME: '/b' }, '/a'],
+    ['set for all programs', { SPARROW_CACHE: '', XDG_CACHE_HOME: '/b' }, '/b/sparrow'],
+    ['empty', { SPARROW_CACHE: '', XDG_CACHE_HOME: '' }, join(homedir(), '.cache/sparrow')],
+    ['relative', { SPARROW_CACHE: '', XDG_CACHE_HOME: 'cache' }, join(homedir(), '.cache/sparrow')],
+  ])('name the cache: %s', (_, env, expected) => expect(cacheWith(env)).toBe(expected));
+
+  /** The search path for a fictional user in Vulkan-Loader's docs/LoaderDriverInterface.md, and our own last one. */
+  const usual = [
+    '/home/me/.config',
+    '/etc/xdg',
+    '/usr/local/etc',
+    '/etc',
+    '/home/me/.local/share',
+    '/usr/local/share',
+    '/usr/share',
+    '/usr/local/nvidia/share',
+  ];
+  it.each<[string, Record<string, string>, string[]]>([
+    ['not set', {}, usual],
+    ['empty', { XDG_CONFIG_HOME: '', XDG_CONFIG_DIRS: '', XDG_DATA_HOME: '', XDG_DATA_DIRS: '' }, usual],
+    ['relative', { XDG_CONFIG_HOME: 'c', XDG_CONFIG_DIRS: 'd:e', XDG_DATA_HOME: 's', XDG_DATA_DIRS: '.' }, usual],
+    [
+      'set',
+      { XDG_CONFIG_HOME: '/c', XDG_CONFIG_DIRS: '/d::/e', XDG_DATA_HOME: '/s', XDG_DATA_DIRS: 'x:/t/:/etc' },
+      ['/c', '/d', '/e', '/usr/local/etc', '/etc', '/s', '/t', '/usr/local/nvidia/share'],
+    ],
+  ])("name the folders of drivers in the loader's order: %s", (_, env, expected) => {
+    expect(driverFolders({ HOME: '/home/me', ...env })).toEqual(expected.map(path => `${path}/vulkan/icd.d`));
+  });
+});
+
 describe('driver descriptions', () => {
   it('are those of the data folders, without other files', () => {
     const icd = file('share/vulkan/icd.d/a_icd.json', description('liba.so'));
@@ -62,6 +169,7 @@ describe('driver descriptions', () => {
     const icd = file('own.json', description('liba.so'));
     expect(systemDrivers({ VK_ICD_FILENAMES: `${icd}:/missing.json`, XDG_DATA_DIRS: join(folder, 'share') })).toEqual([icd]);
     expect(systemDrivers({ VK_DRIVER_FILES: icd, VK_ICD_FILENAMES: '/other.json' })).toEqual([icd]);
+    expect(systemDrivers({ VK_DRIVER_FILES: '', VK_ICD_FILENAMES: icd })).toEqual([icd]);
   });
 
   it('name a library by its name, or by a path from their own folder', () => {
@@ -339,6 +447,71 @@ describe('what is printed', () => {
     if (!hasGpu()) expect(adapters[0].refused).toBe('no GPU device (/dev/dri, /dev/nvidia*)');
     expect(stderr).not.toContain('Loader Message');
   });
+
+  it.runIf(process.platform === 'linux' && process.arch === 'x64')(
+    'that SwiftShader cannot be unpacked, of SwiftShader alone and with the way out, where the cache is no folder',
+    () => {
+      const cache = file('a-file');
+      const command = (...args: string[]) => {
+        const env = { ...process.env, SPARROW_CACHE: cache, SPARROW_ADAPTER: '' };
+        return spawnSync(process.execPath, [inject('command'), ...args], { encoding: 'utf8', env });
+      };
+      const why = new RegExp(
+        `SwiftShader cannot be unpacked into ${cache}/swiftshader-\\S+ \\(ENOTDIR: not a directory\\); ` +
+          'set SPARROW_CACHE to a folder that can be written',
+      );
+      const { stdout, status } = command('adapters', '--json');
+      expect(status).toBe(0);
+      const [gpu, lavapipe, swiftshader] = (JSON.parse(stdout) as { adapters: { usable: boolean; refused?: string }[] }).adapters;
+      expect(swiftshader).toMatchObject({ usable: false, refused: expect.stringMatching(why) });
+      for (const { usable, refused = '' } of [gpu, lavapipe])
+        if (!usable && !refused.startsWith('no Vulkan loader')) expect(refused).not.toContain('SwiftShader');
+      const demo = command('demo', '--adapter', 'swiftshader', '--quiet', '--save-dir', join(folder, 'demo'));
+      const lines = demo.stderr.trim().split('\n');
+      expect([demo.status, lines.length, lines[0]]).toEqual([1, 1, expect.stringMatching(why)]);
+    },
+  );
+
+  it('the same with an adapter that is named emptily as with none', () => {
+    const { stdout } = run(`
+      import { openDevice } from './src/device/index.ts';
+      process.env.SPARROW_ADAPTER = '';
+      const device = await openDevice();
+      console.log('opened');
+      device.close();`);
+    expect(stdout).toBe('opened\n');
+  });
+
+  it.runIf(process.platform === 'linux' && process.arch === 'x64')(
+    'of a software driver alone, where the others are not offered: that gpu is not it and auto takes it',
+    () => {
+      const { stdout } = run(`
+        import 'webgpu'; // as the system that it is
+        import { openDevice } from './src/device/index.ts';
+        import { loadLibrary } from './src/device/platform/drivers.ts';
+        import { listAdapters } from './src/device/platform/node.ts';
+        import { unpackSwiftShader } from './src/device/platform/swiftshader.ts';
+        const { icd, loader } = unpackSwiftShader();
+        process.env.VK_ICD_FILENAMES = icd;
+        loadLibrary('libvulkan.so.1') || loadLibrary(loader);
+        Object.defineProperty(process, 'platform', { value: 'win32' });
+        const said = [];
+        for (const { kind, refused } of await listAdapters()) said.push([kind, refused]);
+        await openDevice({ adapter: 'gpu' }).catch(error => said.push([error.name, error.message]));
+        const device = await openDevice({ adapter: 'auto' });
+        said.push([device.adapter.kind, device.adapter.processor]);
+        console.log(JSON.stringify(said));
+        device.close();`);
+      const only = expect.stringMatching(/^only a software driver answered \(SwiftShader .*\); --adapter auto takes it$/);
+      expect(JSON.parse(stdout)).toEqual([
+        ['gpu', only],
+        ['lavapipe', 'not offered on win32'],
+        ['swiftshader', 'not offered on win32'],
+        ['NoAdapterError', expect.stringMatching(/^no gpu adapter \(gpu: only a software driver .*auto takes it\); run /)],
+        ['gpu', true],
+      ]);
+    },
+  );
 
   /** What a process writes on stdout and stderr, which are the same pipe. */
   const piped = (code: string) =>

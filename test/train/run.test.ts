@@ -357,7 +357,7 @@ describe('a training run', () => {
     const begun: string[][] = [];
     const shouldStop = () => begun.push(readdirSync(saveDir).sort()) > 0;
     await run({ saveDir, mode: 'sgd', epochs: 1, lr: 0.02 }, { shouldStop });
-    expect(begun[0]).toEqual(['config.json', 'kernels.json', 'metrics.jsonl']);
+    expect(begun[0]).toEqual(['config.json', 'kernels.json', 'metrics.jsonl', 'run.lock']); // the lock is this run's own
   });
 
   it('starts from its folder’s own best checkpoint, also where it goes on before its first save', async () => {

@@ -3,8 +3,9 @@
  * that they could drive, and NVIDIA's driver where a container brings its libraries but no description of them.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { xdgFolders } from './cache.ts';
 
 const RTLD_NOW_NODELETE = 2 | 0x1000;
 
@@ -27,13 +28,31 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** Vulkan driver descriptions on this system, in the loader's own search order. */
+/** Vulkan driver descriptions on this system, in the loader's own search order (`driverFolders`). */
 export function systemDrivers(env: NodeJS.ProcessEnv = process.env): string[] {
-  const given = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES;
+  const given = env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES;
   if (given) return given.split(':').filter(f => existsSync(f));
-  const data = (env.XDG_DATA_DIRS ?? '/usr/local/share:/usr/share').split(':');
-  const folders = ['/etc/vulkan/icd.d', ...data.map(d => join(d, 'vulkan/icd.d')), '/usr/local/nvidia/share/vulkan/icd.d'];
-  return folders.flatMap(f => namesIn(f).map(name => join(f, name))).filter(f => f.endsWith('.json'));
+  return driverFolders(env)
+    .flatMap(folder => namesIn(folder).map(name => join(folder, name)))
+    .filter(f => f.endsWith('.json'));
+}
+
+/**
+ * Where the loader looks on Linux (Vulkan-Loader, docs/LoaderDriverInterface.md, "Driver Discovery on Linux"); and, last, where
+ * containers on Google's machines have NVIDIA's.
+ */
+export function driverFolders(env: NodeJS.ProcessEnv): string[] {
+  const home = env.HOME || homedir();
+  const folders = [
+    ...xdgFolders(env.XDG_CONFIG_HOME, join(home, '.config')),
+    ...xdgFolders(env.XDG_CONFIG_DIRS, '/etc/xdg'),
+    '/usr/local/etc',
+    '/etc',
+    ...xdgFolders(env.XDG_DATA_HOME, join(home, '.local/share')),
+    ...xdgFolders(env.XDG_DATA_DIRS, '/usr/local/share', '/usr/share'),
+    '/usr/local/nvidia/share',
+  ];
+  return [...new Set(folders.map(folder => join(folder, 'vulkan/icd.d')))];
 }
 
 /** Whether the kernel offers a GPU: a render node of any driver, or the nodes of those that have their own. */

@@ -27,7 +27,15 @@ export function withoutLimitWarnings<T>(work: () => T): T {
     point(held.original);
     const text = readFileSync(`/proc/self/fd/${held.file}`, 'utf8').replace(lowered, '');
     for (const fd of [held.original, held.file]) closeSync(fd);
-    if (text) writeSync(STDERR, text);
+    if (text) tell(text);
+  }
+}
+
+function tell(text: string): void {
+  try {
+    writeSync(STDERR, text);
+  } catch {
+    // nobody reads it any more
   }
 }
 

@@ -5,8 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
+import { FileError } from '../../errors.ts';
 import { cacheFolder } from './cache.ts';
 
 export interface Unpacked {
@@ -19,6 +20,7 @@ export interface Unpacked {
 /**
  * Unpacks SwiftShader where it is not yet. SPARROW_DRIVERS names a folder where it already lies unpacked (the offline pack sets it).
  * @returns undefined where the package is not installed (a library install does not bring it), or not for this platform
+ * @throws FileError where it cannot be unpacked into the cache folder, with the way out
  */
 export function unpackSwiftShader(): Unpacked | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
@@ -45,19 +47,28 @@ function filesIn(folder: string): Unpacked {
 
 /** Unpacks beside the target and renames, so that two processes at once cannot see half of it. */
 function unpack(archive: string, folder: string): void {
+  const files = [...readTar(brotliDecompressSync(readFileSync(archive)))];
   const temporary = `${folder}.${randomBytes(4).toString('hex')}`;
-  mkdirSync(temporary, { recursive: true });
   try {
-    for (const { name, data } of readTar(brotliDecompressSync(readFileSync(archive)))) {
-      if (!/^(libvk_swiftshader\.so|libvulkan\.so\.1|vk_swiftshader_icd\.json)$/.test(name)) continue;
-      writeFileSync(join(temporary, name), data);
-      chmodSync(join(temporary, name), 0o755);
+    mkdirSync(temporary, { recursive: true });
+    try {
+      for (const { name, data } of files) {
+        if (!/^(libvk_swiftshader\.so|libvulkan\.so\.1|vk_swiftshader_icd\.json)$/.test(name)) continue;
+        writeFileSync(join(temporary, name), data);
+        chmodSync(join(temporary, name), 0o755);
+      }
+      renameSync(temporary, folder);
+    } catch (error) {
+      rmSync(temporary, { recursive: true, force: true });
+      throw error;
     }
-    mkdirSync(dirname(folder), { recursive: true });
-    renameSync(temporary, folder);
   } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
-    if (!existsSync(folder)) throw error;
+    if (existsSync(folder)) return; // another process was quicker
+    const [reason] = (error as Error).message.split(',');
+    throw new FileError(
+      `SwiftShader cannot be unpacked into ${folder} (${reason}); set SPARROW_CACHE to a folder that can be written`,
+      { cause: error },
+    );
   }
 }
 

@@ -50,7 +50,8 @@ export function describe(kind: AdapterDescription['kind'], adapter: GPUAdapter):
   const { info, features } = adapter;
   const { vendor, architecture, description, subgroupMinSize = 0, subgroupMaxSize = 0 } = info;
   const subgroupSize = features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMaxSize : 0;
-  const processor = /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+  const software = /swiftshader|llvmpipe|lavapipe|\bwarp\b|basic render/i;
+  const processor = info.isFallbackAdapter || software.test(`${architecture} ${description}`);
   return {
     kind,
     vendor,

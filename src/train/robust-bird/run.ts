@@ -11,27 +11,42 @@ import type { Device } from '../../device/index.ts';
 import { choicesOf, useChoices } from '../../kernels/choices.ts';
 import type { DrawnTicket, RobustBirdOutcome, RobustBirdResult, RunHooks, TrainOutcome, TrainResult } from '../api.ts';
 import { assertSameSettings } from '../flags.ts';
-import { RunFolder } from '../folder.ts';
+import { RunFolder, whileLocked } from '../folder.ts';
 import { openTunedDevice, useSavedChoices } from '../kernels.ts';
 import { type NetworkFile, readNetworkFile } from '../network-file.ts';
-import { type RunOptions, trainRun } from '../run.ts';
+import { type RunOptions, trainLocked } from '../run.ts';
 import { openRunData } from '../run-data.ts';
 import { type RobustBirdSettings, robustBirdFlags, savedSettings, settingsFile, stageConfig, stageFolder } from './settings.ts';
 import { assertPrunable, pruneChannels } from './ticket.ts';
 import { EarlyBirdWatch } from './watch.ts';
 
-/** Trains both stages; saves into `<saveDir>_stage1` and `<saveDir>_stage2`. */
-export async function trainRobustBird(
+type Given = Pick<RunOptions, 'device' | 'data'>;
+
+/**
+ * Trains both stages; saves into `<saveDir>_stage1` and `<saveDir>_stage2`.
+ * @throws FileError naming the process that trains in one of them, if there is one
+ */
+export function trainRobustBird(
   settings: RobustBirdSettings,
   hooks: RunHooks = {},
-  options: Pick<RunOptions, 'device' | 'data'> = {},
+  options: Given = {},
 ): Promise<RobustBirdOutcome> {
-  const last = new RunFolder(stageFolder(settings, 2));
+  const [first, last] = ([1, 2] as const).map(stage => new RunFolder(stageFolder(settings, stage)));
+  const used = settings.stage1 === undefined ? [last] : [first, last];
+  return whileLocked(used, () => bothStages(settings, hooks, options, first, last));
+}
+
+async function bothStages(
+  settings: RobustBirdSettings,
+  hooks: RunHooks,
+  options: Given,
+  first: RunFolder,
+  last: RunFolder,
+): Promise<RobustBirdOutcome> {
   const saved = settings.resume ? savedSettings(last) : undefined;
   const resuming = saved !== undefined;
   if (saved) assertSameSettings(robustBirdFlags, saved, settings, last.path);
   else if (settings.resume) hooks.onNotice?.(`nothing to resume in ${last.path} yet: starting from the beginning`);
-  const first = new RunFolder(stageFolder(settings, 1));
   const pretrained = settings.stage1Pretrained === undefined ? undefined : readNetworkFile(settings.stage1Pretrained);
   const begun = resuming && first.has('checkpoint.safetensors');
   const init = settings.init === undefined || begun ? undefined : readNetworkFile(settings.init);
@@ -43,7 +58,7 @@ export async function trainRobustBird(
     // stage 2 computes as stage 1 did, also where it begins after a resume
     if (resuming && settings.stage1 !== undefined && first.has('kernels.json')) useSavedChoices(device, first, hooks);
     assertPrunable(device, data, config, settings, { pretrained, init });
-    const stages = new Stages(settings, device, data, hooks, resuming);
+    const stages = new Stages(settings, device, data, hooks, resuming, first, last);
     return await stages.train(pretrained);
   } finally {
     if (options.device) useChoices(device, choices);
@@ -59,19 +74,15 @@ interface Beginning {
 }
 
 class Stages {
-  private readonly first: RunFolder;
-  private readonly second: RunFolder;
-
   constructor(
     private readonly settings: RobustBirdSettings,
     private readonly device: Device,
     private readonly data: DataSet,
     private readonly hooks: RunHooks,
     private readonly resuming: boolean,
-  ) {
-    this.first = new RunFolder(stageFolder(settings, 1));
-    this.second = new RunFolder(stageFolder(settings, 2));
-  }
+    private readonly first: RunFolder,
+    private readonly second: RunFolder,
+  ) {}
 
   async train(pretrained: NetworkFile | undefined): Promise<RobustBirdOutcome> {
     this.prepare();
@@ -155,7 +166,7 @@ class Stages {
     const folder = stage === 1 ? this.first : this.second;
     const resume = this.resuming && folder.has('checkpoint.safetensors');
     const named: RunHooks = { ...hooks, onProgress: p => hooks.onProgress?.({ ...p, label: `stage ${stage}: ${p.label}` }) };
-    return trainRun({ ...stageConfig(settings, stage), resume }, named, { ...options, device, data });
+    return trainLocked({ ...stageConfig(settings, stage), resume }, named, { ...options, device, data });
   }
 }
 
