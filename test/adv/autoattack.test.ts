@@ -76,11 +76,20 @@ describe('schedules', () => {
     for (let steps = 1; steps <= 250; steps++) expect(checkpoints(steps)).toEqual(reference.apgdCheckpoints(steps));
   });
 
-  it("Square's windows, for several budgets", () => {
-    for (const queries of [100, 999, 5000, 10000]) {
-      for (let query = 0; query < queries; query += 7)
-        expect(windowShare(query, queries)).toBeCloseTo(reference.squareShare(query, queries), 12);
-    }
+  it("Square's windows: a share of .8, halved after 10, 50, 200, ... queries, whatever the budget", () => {
+    const stages = [
+      [0, 10, 0.8],
+      [11, 50, 0.4],
+      [51, 200, 0.2],
+      [201, 500, 0.1],
+      [501, 1000, 0.05],
+      [1001, 2000, 0.025],
+      [2001, 4000, 0.0125],
+      [4001, 6000, 0.00625],
+      [6001, 8000, 0.003125],
+      [8001, 20000, 0.0015625],
+    ];
+    for (const [first, last, share] of stages) expect([windowShare(first), windowShare(last)]).toEqual([share, share]);
     expect(windowSide(0.8, 32, 32, 'linf')).toBe(29);
     expect(windowSide(1e-9, 32, 32, 'linf')).toBe(1);
     expect(windowSide(0.8 / 512, 32, 32, 'l2')).toBe(3);
@@ -88,7 +97,7 @@ describe('schedules', () => {
   });
 
   it("Square's L2 bump has norm 1 and two signs", () => {
-    for (const side of [1, 2, 3, 7, 12]) expect(length(bump(side))).toBeCloseTo(1, 6);
+    for (const side of [1, 2, 3, 7, 12, 400]) expect(length(bump(side))).toBeCloseTo(1, 6);
     const seven = bump(7);
     expect(seven.subarray(0, 21).every(v => v >= 0)).toBe(true);
     expect(seven.subarray(21).every(v => v <= 0)).toBe(true);

@@ -1,7 +1,6 @@
 /**
  * The parameter-free attacks, from their papers: APGD for one sample (Croce and Hein, "Reliable evaluation of adversarial robustness",
- * ICML 2020), the projections of FAB by sorting (Croce and Hein, "Minimally distorted adversarial examples", ICML 2020, section 3.1), and
- * the schedule of Square (Andriushchenko et al., ECCV 2020).
+ * ICML 2020), and the projections of FAB by sorting (Croce and Hein, "Minimally distorted adversarial examples", ICML 2020, section 3.1).
  */
 
 /** Loss and its gradient at an image. */
@@ -93,21 +92,6 @@ export function hyperplaneStep(norm: 'linf' | 'l2', x: Float64Array, w: Float64A
     reach = end;
   }
   return x.map((_, i) => toward[i] * Math.min(reach * speed[i], room[i]));
-}
-
-/** The share of the pixels that Square's window covers at a query (from 0) of `queries`. */
-export function squareShare(query: number, queries: number): number {
-  const at = Math.floor((query * 10000) / queries);
-  if (at <= 10) return 0.8;
-  if (at <= 50) return 0.4;
-  if (at <= 200) return 0.2;
-  if (at <= 500) return 0.1;
-  if (at <= 1000) return 0.05;
-  if (at <= 2000) return 0.025;
-  if (at <= 4000) return 0.0125;
-  if (at <= 6000) return 0.8 / 128;
-  if (at <= 8000) return 0.8 / 256;
-  return 0.8 / 512;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The references of the parameter-free attacks: the paper's numbers, and projections against random feasible points. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { apgdCheckpoints, apgdLinf, hyperplaneStep, squareShare } from '../autoattack.ts';
+import { apgdCheckpoints, apgdLinf, hyperplaneStep } from '../autoattack.ts';
 import { norm as length } from '../finite.ts';
 import { uniform } from '../random.ts';
 
@@ -68,13 +68,5 @@ describe('schedules', () => {
     const { loss, halvings, stepSize } = apgdLinf(x, new Float64Array(2), falling, 0.1, 100);
     expect([loss, halvings]).toEqual([-0, 8]);
     expect(stepSize).toBe(0.2 / 256);
-  });
-
-  it("Square's share falls at its ten stages", () => {
-    expect([0, 10, 11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001].map(q => 0.8 / squareShare(q, 10000))).toEqual([
-      1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512,
-    ]);
-    expect(squareShare(5, 5000)).toBe(0.8);
-    expect(squareShare(6, 5000)).toBe(0.4);
   });
 });
