@@ -48,6 +48,7 @@ export const victimFlags = {
   data: modelFlags.data,
   split: choice(['test', 'val', 'train'], { help: 'part of the data', default: 'test' }),
   limit: integer({ help: 'use only the first N samples of the split', default: undefined, defaultText: 'all', min: 1 }),
+  skipCorrupt: modelFlags.skipCorrupt,
   arch: { ...modelFlags.arch, required: false, defaultText: "the checkpoint's" },
   width: integer({
     help: 'base width of the network',

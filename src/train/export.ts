@@ -84,12 +84,12 @@ async function onnxFile(
 /** Of the data set that was asked for, or that the file names; undefined where neither says it, or its files would have to be there and `--data` was not given. */
 async function statisticsOf(
   { metadata }: NetworkFile,
-  { dataset, data }: ExportSettings,
+  { dataset, data, skipCorrupt }: ExportSettings,
   hooks: RunHooks,
 ): Promise<ImageStatistics | undefined> {
   const name = dataset ?? metadata.dataset;
   if (!name) return undefined;
-  return publishedStatistics(name) ?? (data === undefined ? undefined : openDataSet({ dataset: name, data }, hooks));
+  return publishedStatistics(name) ?? (data === undefined ? undefined : openDataSet({ dataset: name, data, skipCorrupt }, hooks));
 }
 
 /** How many classes the network tells apart: the outputs of its last linear layer. */

@@ -34,7 +34,7 @@ const RECRAFT_DRAWS = 2 ** 22;
  */
 export async function explain(settings: ExplainSettings, hooks: RunHooks = {}): Promise<Explanation> {
   const file = readNetworkFile(settings.checkpoint!);
-  const data = await openSplit(settings, settings.dataset ?? file.metadata.dataset);
+  const data = await openSplit(settings, settings.dataset ?? file.metadata.dataset, hooks);
   assertImageShape(file, data);
   const device = await openTunedDevice(settings, hooks);
   try {
