@@ -47,10 +47,13 @@ export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = 
   const victim = readNetworkFile(settings.checkpoint!);
   const source = settings.transferFrom === undefined ? victim : readNetworkFile(settings.transferFrom);
   const data = await openSplit(settings, settings.dataset ?? victim.metadata.dataset, hooks);
+  // in a transfer --arch, --width and the factors are those of the file that does not name its own, else of the one that is scored
+  const named = ({ metadata }: NetworkFile) => metadata.arch !== undefined;
+  const askedOf = (file: NetworkFile) => (!named(file) || (file === victim && named(source)) ? settings : {});
   const device = await openTunedDevice(settings, hooks);
   try {
     const forwardOf = (file: NetworkFile): Forward => {
-      const network = loadNetwork(device, file, data, settings);
+      const network = loadNetwork(device, file, data, askedOf(file));
       return x => network.forward(x);
     };
     const scored = forwardOf(victim);
