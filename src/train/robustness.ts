@@ -53,7 +53,7 @@ export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = 
   const device = await openTunedDevice(settings, hooks);
   try {
     const forwardOf = (file: NetworkFile): Forward => {
-      const network = loadNetwork(device, file, data, askedOf(file));
+      const network = loadNetwork(device, file, data, askedOf(file), hooks);
       return x => network.forward(x);
     };
     const scored = forwardOf(victim);
