@@ -29,7 +29,7 @@ it('gradients: what the comment says', async () => {
   expect((await printed(examples[0], `.example-0-${process.pid}.ts`)).trim()).toBe(said);
 }, 120_000);
 
-it('a network of one\'s own: its loss falls', async () => {
+it("a network of one's own: its loss falls", async () => {
   const lines = (await printed(examples[1], `.example-1-${process.pid}.ts`)).trim().split('\n');
   const losses = lines.map(line => Number(line.split(' ')[1]));
   expect(losses).toHaveLength(20);

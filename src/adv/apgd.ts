@@ -65,11 +65,15 @@ interface State {
   halved: Tensor;
 }
 
+/** P: into the ball, then into the box. In L2 this order, AutoAttack's, is not that of PGD. */
+const projected = (x: Tensor, d: Tensor, { norm, eps }: ApgdSettings) => project(x, d, { norm, eps, ballFirst: true });
+
 /** Linf: uniform noise scaled to norm eps. L2: Gaussian noise scaled to norm eps. Both then clipped to the box. */
-function start(x: Tensor, { norm, eps }: ApgdSettings, random: Random): Perturbed {
+function start(x: Tensor, settings: ApgdSettings, random: Random): Perturbed {
   const { device, shape } = x;
+  const { norm, eps } = settings;
   const noise = norm === 'linf' ? randomUniform(device, shape, random, -1, 1) : randomNormal(device, shape, random);
-  return project(x, mul(normalised(noise, norm), eps), { norm, eps });
+  return projected(x, mul(normalised(noise, norm), eps), settings);
 }
 
 function observe(forward: Forward, adv: Tensor, labels: Tensor, loss: SampleLoss, eot: number): Observation {
@@ -94,10 +98,10 @@ function observe(forward: Forward, adv: Tensor, labels: Tensor, loss: SampleLoss
 /** z = P(d + eta·direction); d' = P(d + a(z - d) + (1 - a)(d - previous)). */
 function move(x: Tensor, { d, previous, gradient, stepSizes }: State, ball: ApgdSettings, first: boolean): Perturbed {
   const direction = ball.norm === 'linf' ? elementwise('sign', [gradient]) : normalised(gradient, 'l2');
-  const z = project(x, add(d, scaleSamples(direction, stepSizes)), ball);
+  const z = projected(x, add(d, scaleSamples(direction, stepSizes)), ball);
   if (first) return z;
   const change = elementwise('blend', [sub(z.d, d), sub(d, previous)], [MOMENTUM, 1 - MOMENTUM]);
-  return project(x, add(d, change), ball);
+  return projected(x, add(d, change), ball);
 }
 
 /** The state after an observation of the images `at`. */

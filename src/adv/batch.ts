@@ -7,7 +7,7 @@ import type { Random } from '../tensor/philox.ts';
 import { randomUniform } from '../tensor/random.ts';
 import { argmax, max, sum } from '../tensor/reduce.ts';
 import { type Shape, scope, type Tensor } from '../tensor/tensor.ts';
-import { type AttackSettings, type Forward, type Norm, type Perturbed, projectedStep } from './pgd.ts';
+import { type Forward, type Norm, type Perturbed, projectedStep, type Region } from './pgd.ts';
 
 /** What an attack made of a batch. */
 export interface Outcome {
@@ -57,8 +57,8 @@ export function normalised(x: Tensor, norm: Norm): Tensor {
 }
 
 /** The perturbation d brought into the eps ball and into the box around x. */
-export function project(x: Tensor, d: Tensor, ball: Pick<AttackSettings, 'norm' | 'eps'>): Perturbed {
-  return projectedStep(x, d, x, { ...ball, stepSize: 0 });
+export function project(x: Tensor, d: Tensor, region: Region): Perturbed {
+  return projectedStep(x, d, x, { ...region, stepSize: 0 });
 }
 
 /** 1 where the largest logit (of equal ones the first) is not the label's, else 0: [N]. */

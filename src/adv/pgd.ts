@@ -43,16 +43,21 @@ export interface Perturbed {
   adv: Tensor;
 }
 
+/** Where a perturbation has to stay. In L2 it is clipped to the box first and then scaled to the ball; with `ballFirst` the other way round. */
+export interface Region extends Pick<AttackSettings, 'norm' | 'eps'> {
+  readonly ballFirst?: boolean;
+}
+
 /** One step of the perturbation d along the loss gradient g, projected to the ball and to the box around x: new tensors. */
 export function projectedStep(
   x: Tensor,
   d: Tensor,
   g: Tensor,
-  { norm, stepSize, eps }: Pick<AttackSettings, 'norm' | 'stepSize' | 'eps'>,
+  { norm, stepSize, eps, ballFirst }: Region & Pick<AttackSettings, 'stepSize'>,
 ): Perturbed {
   const [next, adv] = [empty(x.device, x.shape), empty(x.device, x.shape)];
   const [n, size] = [x.shape[0], x.size / x.shape[0]];
-  attackStep(x.device, norm, x.storage, d.storage, g.storage, next.storage, adv.storage, n, size, stepSize, eps);
+  attackStep(x.device, norm, x.storage, d.storage, g.storage, next.storage, adv.storage, n, size, stepSize, eps, ballFirst);
   return { d: next, adv };
 }
 

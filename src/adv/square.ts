@@ -30,16 +30,15 @@ export interface SquareSettings extends Pick<AttackSettings, 'norm' | 'eps'> {
 
 /** The share of the pixels that the first windows cover. */
 const FIRST_SHARE = 0.8;
-/** Of 10 000 queries, those after which the share halves. */
+/** The queries after which the share halves, however many there are in all: AutoAttack does not rescale these to its budget. */
 const HALVINGS = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000];
 
 /** Queries between looks at whether every sample is fooled. */
 const LOOK_EVERY = 100;
 
 /** The share of the pixels that the window of a query (from 0) covers. */
-export function windowShare(query: number, queries: number): number {
-  const at = Math.trunc((query / queries) * 10_000);
-  return FIRST_SHARE / 2 ** HALVINGS.filter(end => at > end).length;
+export function windowShare(query: number): number {
+  return FIRST_SHARE / 2 ** HALVINGS.filter(end => query > end).length;
 }
 
 /** The side of that window on images [H, W], smaller than both; in L2 it is odd and at least 3. */
@@ -61,7 +60,7 @@ export function bump(side: number): Float32Array {
     heap(side - half, side).map(v => -v),
     half * side,
   );
-  const norm = Math.hypot(...out);
+  const norm = lengthOf(out);
   return out.map(v => v / norm);
 }
 
@@ -76,8 +75,15 @@ function heap(rows: number, columns: number): Float64Array {
       }
     }
   }
-  const norm = Math.hypot(...out);
+  const norm = lengthOf(out);
   return out.map(v => v / norm);
+}
+
+/** The Euclidean norm; a window of a large image has too many values to be arguments of `Math.hypot`. */
+function lengthOf(values: Iterable<number>): number {
+  let sum = 0;
+  for (const v of values) sum += v * v;
+  return Math.sqrt(sum);
 }
 
 /** A window in every sample: one-hot rows [N, side, H] and columns [N, side, W] of its pixels. */
@@ -236,7 +242,7 @@ export async function squareAttack(
   });
   for (let query = 1; query < queries; query++) {
     state = advance(device, state, before => {
-      const share = windowShare(query - 1, queries);
+      const share = windowShare(query - 1);
       const propose = norm === 'linf' ? repaint : rebump;
       const proposal = propose(x, before.d, share, settings, random);
       return accept(before, proposal, marginOf(proposal.adv));

@@ -2,7 +2,10 @@
 import { type Device, gridFor, type Storage, uniform } from '../device/index.ts';
 import { program } from './kernel.ts';
 
-/** next [n, size] = one ascent step of the perturbation d along g, projected to the eps ball and to the box around x; adv = x + next. */
+/**
+ * next [n, size] = one ascent step of the perturbation d along g, projected to the eps ball and to the box around x; adv = x + next.
+ * @param ballFirst of L2: the ball before the box, instead of after it
+ */
 export function attackStep(
   device: Device,
   norm: 'linf' | 'l2',
@@ -15,10 +18,11 @@ export function attackStep(
   size: number,
   stepSize: number,
   eps: number,
+  ballFirst = false,
 ): void {
   const l2 = norm === 'l2';
   device.dispatch(
-    program('attack_step', 'rrrww', { L2: l2 ? 1 : 0 }),
+    program('attack_step', 'rrrww', l2 ? { L2: 1, BALL_FIRST: ballFirst ? 1 : 0 } : { L2: 0 }),
     [x, d, g, next, adv],
     uniform()
       .uint(l2 ? size : n * size, n)

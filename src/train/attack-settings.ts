@@ -2,8 +2,19 @@
 import { type Ball, type EnsembleName, ensembleNames, type StageName, stageNames } from '../adv/autoattack.ts';
 import type { AttackSettings } from '../adv/pgd.ts';
 import { UsageError } from '../errors.ts';
-import { l2Radius, l2Step, modelFlags, runFlags } from './config.ts';
-import { checkSettings, choice, type Flag, integer, number, type Settings, text, toggle, withDefaults } from './flags.ts';
+import { l2Radius, l2Step, modelFlags, radiusNotices, runFlags } from './config.ts';
+import {
+  checkSettings,
+  choice,
+  type Flag,
+  flagName,
+  integer,
+  number,
+  type Settings,
+  text,
+  toggle,
+  withDefaults,
+} from './flags.ts';
 
 /** Every attack that `--attack` takes, as its help writes them. */
 const ATTACKS = ['none', 'fgsm', 'pgd-N', 'cw-N', ...stageNames, ...ensembleNames];
@@ -48,6 +59,7 @@ export const victimFlags = {
   data: modelFlags.data,
   split: choice(['test', 'val', 'train'], { help: 'part of the data', default: 'test' }),
   limit: integer({ help: 'use only the first N samples of the split', default: undefined, defaultText: 'all', min: 1 }),
+  skipCorrupt: modelFlags.skipCorrupt,
   arch: { ...modelFlags.arch, required: false, defaultText: "the checkpoint's" },
   width: integer({
     help: 'base width of the network',
@@ -110,6 +122,21 @@ export function resolveEvaluation(given: Partial<EvalSettings>): EvalSettings {
   const settings = withDefaults(evalFlags, given);
   checkSettings(evalFlags, settings);
   return settings;
+}
+
+/**
+ * Things that were given and have no effect, or hardly the one that was meant, one line each, for the user to know.
+ * @param recraft steps of a PGD that runs beside `--attack`
+ */
+export function evaluationNotices(
+  given: Partial<Pick<EvalSettings, 'eps' | 'alpha' | 'randinit'>>,
+  { attack, norm }: Pick<EvalSettings, 'attack' | 'norm'>,
+  recraft = 0,
+): string[] {
+  const steps = recraft > 0 || attack.some(name => ['pgd', 'cw'].includes(parseAttack(name)!.kind));
+  const idle = steps ? [] : (['alpha', 'randinit'] as const).filter(key => given[key] !== undefined);
+  const flags = idle.map(key => flagName(key, evaluationFlags[key])).join(', ');
+  return [...(flags ? [`${flags}: no effect without --attack pgd-N or cw-N`] : []), ...radiusNotices(norm, { eps: given.eps })];
 }
 
 /** The radius in pixel units: Linf values are given in 1/255, L2 values directly. */

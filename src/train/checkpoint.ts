@@ -54,6 +54,8 @@ export interface Identity {
 
 /** A run at one moment. */
 export interface Checkpoint extends Weights, Identity {
+  /** How the network normalises pixels; older files do not say it. */
+  readonly normalisation?: Normalisation;
   /** Epochs that are complete; the run goes on in the epoch of this number (from 0). */
   readonly epoch: number;
   /** Optimiser steps done since the run began. */
@@ -113,6 +115,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     ...(checkpoint.depthFactor && { depth_factor: String(checkpoint.depthFactor) }),
     ...(checkpoint.widthFactor && { width_factor: String(checkpoint.widthFactor) }),
     ...(checkpoint.shape && { shape: checkpoint.shape.join() }),
+    ...(checkpoint.normalisation && { mean: checkpoint.normalisation.mean.join(), std: checkpoint.normalisation.std.join() }),
     ...(checkpoint.widths && { widths: encodeWidths(checkpoint.widths) }),
     epoch: String(checkpoint.epoch),
     iteration: String(checkpoint.iteration),
@@ -200,16 +203,33 @@ export function assertNormalisation(
 ): void {
   const { normalisation } = file;
   if (!normalisation) return;
-  const far = (a: readonly number[], b: readonly number[]) =>
-    a.length !== b.length || a.some((v, i) => Math.abs(v - b[i]) > 1e-4);
-  const words = ({ mean, std }: Normalisation) => `mean ${mean.map(short).join(' ')}, std ${std.map(short).join(' ')}`;
-  if (far(normalisation.mean, data.mean) || far(normalisation.std, data.std))
+  if (!sameNormalisation(normalisation, data))
     throw new FileError(
-      `${source}: normalises with ${words(normalisation)}; ${data.name} has ${words(data)}: give the data set it was trained on`,
+      `${source}: normalises with ${normalisationText(normalisation)}; ${data.name} has ${normalisationText(data)}: give the data set it was trained on`,
     );
 }
 
-const short = (value: number) => String(Number(value.toFixed(4)));
+/** Whether two agree to the digits that statistics are published with. */
+export function sameNormalisation(a: Normalisation, b: Normalisation): boolean {
+  const near = (p: readonly number[], q: readonly number[]) =>
+    p.length === q.length && p.every((v, i) => Math.abs(v - q[i]) <= 1e-4);
+  return near(a.mean, b.mean) && near(a.std, b.std);
+}
+
+/** As messages say it. */
+export function normalisationText({ mean, std }: Normalisation): string {
+  const short = (value: number) => String(Number(value.toFixed(4)));
+  return `mean ${mean.map(short).join(' ')}, std ${std.map(short).join(' ')}`;
+}
+
+/** The normalisation that a checkpoint's metadata state; undefined in older ones. @throws FileError where they state nonsense */
+export function statedNormalisation(metadata: Readonly<Record<string, string>>, source: string): Normalisation | undefined {
+  if (!metadata.mean || !metadata.std) return undefined;
+  const [mean, std] = [metadata.mean, metadata.std].map(text => text.split(',').map(Number));
+  if (mean.length !== std.length || !mean.every(Number.isFinite) || !std.every(v => Number.isFinite(v) && v > 0))
+    throw new FileError(`${source}: its metadata 'mean' and 'std' are not a number for each channel`);
+  return { mean, std };
+}
 
 /** A checkpoint that a run can continue from. @throws FileError if the file is not one, or newer than this program */
 export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint {
@@ -232,10 +252,12 @@ export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint 
       throw new FileError(`${source}: its metadata '${key}' is not valid JSON`);
     }
   };
+  const normalisation = statedNormalisation(metadata, source);
   const history = json('history');
   if (!Array.isArray(history)) throw new FileError(`${source}: its metadata 'history' is not a list`);
   return {
     ...weights,
+    ...(normalisation && { normalisation }),
     arch: field('arch'),
     dataset: field('dataset'),
     classes: count('classes'),

@@ -6,7 +6,7 @@ import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { openTunedDevice } from './kernels.ts';
 import { createNetwork } from './network.ts';
-import { readNetworkFile, writeNetwork } from './network-file.ts';
+import { assertImageShape, readNetworkFile, scoredNormalisation, writeNetwork } from './network-file.ts';
 import { openRunData } from './run-data.ts';
 
 /** Scores `config.pretrained` by SA and by the evaluation PGD of the configuration; of a run with `--ema` its average. */
@@ -16,7 +16,9 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
   const data = await openRunData(config, hooks);
   const device = await openTunedDevice(config, hooks);
   try {
-    const { model } = createNetwork(device, data, config, { path, identity: identityOf(metadata), model: trained });
+    assertImageShape(file, data);
+    const normalised = { ...data, ...scoredNormalisation(file, data, hooks) };
+    const { model } = createNetwork(device, normalised, config, { path, identity: identityOf(metadata), model: trained });
     assertNormalisation(file, data, path);
     writeNetwork(model, file);
     const split = new DeviceSplit(device, data.test, data.shape, config.seed);

@@ -2,7 +2,7 @@
 import { victimFlags } from './attack-settings.ts';
 import { checkSettings, choice, type Settings, text, withDefaults } from './flags.ts';
 
-const { dataset, data, arch, width, depthFactor, widthFactor } = victimFlags;
+const { dataset, data, skipCorrupt, arch, width, depthFactor, widthFactor } = victimFlags;
 
 /** Every setting of `sparrow export`. */
 export const exportFlags = {
@@ -11,6 +11,7 @@ export const exportFlags = {
   out: text({ help: 'the file to write', default: undefined, placeholder: 'FILE', required: true }),
   dataset,
   data,
+  skipCorrupt,
   arch,
   width,
   depthFactor,

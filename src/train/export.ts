@@ -1,16 +1,16 @@
 /** Checkpoints in the formats of other programs: what `sparrow export` does. */
 import { version } from '../../package.json';
 import { writeFileAtomic } from '../data/files.ts';
-import { type ImageStatistics, openDataSet, publishedStatistics } from '../data/index.ts';
+import { openDataSet, publishedStatistics } from '../data/index.ts';
 import { encodeOnnx } from '../data/onnx.ts';
 import { encodePth } from '../data/pth-writer.ts';
 import { encodeSafetensors, type StoredTensor } from '../data/safetensors.ts';
 import { openDevice } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import type { RunHooks } from './api.ts';
-import { type HostTensor, normalisationNames } from './checkpoint.ts';
+import { type HostTensor, identityOf, normalisationNames, statedNormalisation } from './checkpoint.ts';
 import type { ExportResult, ExportSettings } from './export-settings.ts';
-import { loadNetwork, type NetworkFile, readNetworkFile } from './network-file.ts';
+import { loadNetwork, type NetworkFile, readNetworkFile, type ScoredData, scoredNormalisation } from './network-file.ts';
 import { onnxGraph } from './onnx-graph.ts';
 
 /**
@@ -39,7 +39,9 @@ async function stateDictFile(
   settings: ExportSettings,
   hooks: RunHooks,
 ): Promise<{ bytes: Uint8Array; tensors: number }> {
-  const normalisation = file.normalisation ?? (await statisticsOf(file, settings, hooks));
+  const name = settings.dataset ?? file.metadata.dataset;
+  const statistics = file.normalisation ? undefined : await statisticsOf(file, name, settings, hooks);
+  const normalisation = statistics ? scoredNormalisation(file, { name: name!, ...statistics }, hooks) : file.normalisation;
   const channels = (values: readonly number[]): HostTensor => ({ shape: [values.length], data: Float32Array.from(values) });
   const tensors = new Map<string, StoredTensor>();
   for (const [name, t] of file.average ?? file.model) tensors.set(name, stored(name, t));
@@ -64,14 +66,15 @@ async function onnxFile(
   const name = settings.dataset ?? metadata.dataset;
   if (!name)
     throw new UsageError(`--dataset is required: ${path} does not name its data set, whose means and image size the graph needs`);
-  const statistics = await statisticsOf(file, settings, hooks);
+  const statistics = await statisticsOf(file, name, settings, hooks);
   if (!statistics) throw new UsageError(`--data is required: the means and the image size of '${name}' follow from its files`);
-  const shape = metadata.shape?.split(',').map(Number) ?? [...statistics.shape];
+  const shape = identityOf(metadata).shape ?? statistics.shape;
   const classes = Array<string>(classesOf(file)).fill('');
   const device = await openDevice();
   try {
-    const network = loadNetwork(device, file, { name, classes, ...statistics }, settings);
-    const graph = onnxGraph(device, network, shape, average, statistics);
+    const data = { name, classes, shape, mean: statistics.mean, std: statistics.std };
+    const network = loadNetwork(device, file, data, settings, hooks);
+    const graph = onnxGraph(device, network, shape, average, scoredNormalisation(file, data));
     network.dispose();
     const about = { arch: metadata.arch ?? settings.arch!, dataset: name };
     const bytes = encodeOnnx({ name: about.arch, ...graph, metadata: about }, { name: 'sparrow', version });
@@ -81,15 +84,21 @@ async function onnxFile(
   }
 }
 
-/** Of the data set that was asked for, or that the file names; undefined where neither says it, or its files would have to be there and `--data` was not given. */
+/**
+ * What the file itself states, else that of the data set `name`; undefined where there is no name, or its files would have to be there and `--data` was not
+ * given.
+ */
 async function statisticsOf(
-  { metadata }: NetworkFile,
-  { dataset, data }: ExportSettings,
+  { path, metadata }: NetworkFile,
+  name: string | undefined,
+  { data, skipCorrupt }: ExportSettings,
   hooks: RunHooks,
-): Promise<ImageStatistics | undefined> {
-  const name = dataset ?? metadata.dataset;
+): Promise<Pick<ScoredData, 'shape' | 'mean' | 'std'> | undefined> {
+  const stated = statedNormalisation(metadata, path);
+  const { shape } = identityOf(metadata);
+  if (stated && shape) return { ...stated, shape };
   if (!name) return undefined;
-  return publishedStatistics(name) ?? (data === undefined ? undefined : openDataSet({ dataset: name, data }, hooks));
+  return publishedStatistics(name) ?? (data === undefined ? undefined : openDataSet({ dataset: name, data, skipCorrupt }, hooks));
 }
 
 /** How many classes the network tells apart: the outputs of its last linear layer. */

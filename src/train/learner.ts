@@ -187,7 +187,7 @@ export class Learner {
   }
 
   /** Everything that a checkpoint holds of this. @param within the epoch is not complete */
-  async snapshot(within: boolean): Promise<Weights & Identity & { random: unknown }> {
+  async snapshot(within: boolean): Promise<Weights & Identity & Pick<Checkpoint, 'normalisation' | 'random'>> {
     const { config, data, masks, optimiser, average, trainer } = this;
     const read = async (tensors: ReadonlyMap<string, Tensor>) => {
       const out: HostTensors = new Map();
@@ -199,6 +199,7 @@ export class Learner {
       dataset: config.dataset,
       classes: data.classes.length,
       shape: data.shape,
+      normalisation: { mean: data.mean, std: data.std },
       model: await readState(this.model),
       masks: await read(masks?.masks ?? new Map()),
       fired: await read(masks?.fired ?? new Map()),

@@ -1,5 +1,6 @@
 /** A network from a file that says what it is: a checkpoint, or a plain state_dict with its architecture given beside it. */
 import { readFileBytes } from '../data/files.ts';
+import { publishedStatistics } from '../data/index.ts';
 import type { DataSet } from '../data/types.ts';
 import type { Device } from '../device/index.ts';
 import { FileError } from '../errors.ts';
@@ -8,6 +9,7 @@ import { createModel } from '../nn/models/index.ts';
 import type { Module } from '../nn/module.ts';
 import { writeState } from '../nn/state.ts';
 import { Random } from '../tensor/philox.ts';
+import type { RunHooks } from './api.ts';
 import {
   assertFinite,
   assertIdentity,
@@ -18,6 +20,9 @@ import {
   type Identity,
   identityOf,
   type Normalisation,
+  normalisationText,
+  sameNormalisation,
+  statedNormalisation,
   summariseLayers,
 } from './checkpoint.ts';
 import { widthsOfFile } from './network.ts';
@@ -31,7 +36,14 @@ export interface NetworkFile {
   /** Of a run with `--ema` the averaged network, which is what is scored. */
   readonly average?: HostTensors;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Of a state_dict that has it among its tensors. */
   readonly normalisation?: Normalisation;
+}
+
+/** What a network has to know of the images that it is scored on. */
+export interface ScoredData extends Pick<DataSet, 'name' | 'classes' | 'mean' | 'std'> {
+  /** [C, H, W] */
+  readonly shape: readonly number[];
 }
 
 /** What the command line says of a network. */
@@ -61,15 +73,46 @@ export function readNetworkFile(path: string): NetworkFile {
 }
 
 /**
+ * The normalisation that a network is scored with: what its file states, else the published one of the data set that the file names, else that of the
+ * data. Its weights are made for what it was trained with, so data of another set do not change it; a notice says so.
+ */
+export function scoredNormalisation(
+  { path, metadata }: NetworkFile,
+  data: Pick<ScoredData, 'name' | 'mean' | 'std'>,
+  { onNotice }: Pick<RunHooks, 'onNotice'> = {},
+): Normalisation {
+  const { dataset = data.name } = metadata;
+  const other = dataset !== data.name;
+  const own = statedNormalisation(metadata, path) ?? (other ? publishedStatistics(dataset) : undefined);
+  const { mean, std } = own ?? data;
+  const images = other ? `on ${dataset}, not on ${data.name}` : `on other images of ${dataset}`;
+  const taken = own
+    ? 'the normalisation is that of its training'
+    : `the normalisation is that of ${data.name}, as it does not state its own`;
+  if (other || !sameNormalisation({ mean, std }, data))
+    onNotice?.(`${path}: was trained ${images}; ${taken}, ${normalisationText({ mean, std })}`);
+  return { mean, std };
+}
+
+/** A network computes with images of any size, but what it says of another than it learned means nothing. @throws FileError with both sizes */
+export function assertImageShape({ path, metadata }: NetworkFile, { name, shape }: Pick<ScoredData, 'name' | 'shape'>): void {
+  const own = identityOf(metadata).shape;
+  if (own && own.join() !== shape.join())
+    throw new FileError(`${path}: was trained on images of [${own.join(', ')}], those of ${name} are [${shape.join(', ')}]`);
+}
+
+/**
  * The network that is scored, in eval mode.
  * @param asked needed where the file does not say it; where it does they must agree
+ * @param hooks told where the network was trained on other data
  * @throws FileError if the file does not fit the data set, what was asked for, or itself; UsageError for an unknown architecture
  */
 export function loadNetwork(
   device: Device,
   file: NetworkFile,
-  data: Pick<DataSet, 'name' | 'classes' | 'shape' | 'mean' | 'std'>,
+  data: ScoredData,
   asked: AskedNetwork,
+  hooks: Pick<RunHooks, 'onNotice'> = {},
 ): Module {
   const { path, model, metadata } = file;
   const classes = data.classes.length;
@@ -81,14 +124,14 @@ export function loadNetwork(
   assertIdentity(own, chosen(asked), path);
   if (metadata.classes && Number(metadata.classes) !== classes)
     throw new FileError(`${path}: was trained on ${metadata.classes} classes, ${data.name} has ${classes}: give its --dataset`);
+  assertImageShape(file, data);
   assertNormalisation(file, data, path);
   const make = { device, random: new Random(0) };
   const network = createModel(arch, make, {
     ...own,
     classes,
     channels: data.shape[0],
-    mean: data.mean,
-    std: data.std,
+    ...scoredNormalisation(file, data, hooks),
   });
   const widths = widthsOfFile(network, { path, identity, model });
   if (widths) setWidths(network, widths, path);

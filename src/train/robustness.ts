@@ -65,12 +65,15 @@ export function checkHeld(count: number, shape: readonly number[], classes: numb
 export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = {}, keepImages = false): Promise<Robustness> {
   const victim = readNetworkFile(settings.checkpoint!);
   const source = settings.transferFrom === undefined ? victim : readNetworkFile(settings.transferFrom);
-  const data = await openSplit(settings, settings.dataset ?? victim.metadata.dataset);
+  const data = await openSplit(settings, settings.dataset ?? victim.metadata.dataset, hooks);
   if (keepImages) checkHeld(data[settings.split as 'test'].count, data.shape, data.classes.length);
+  // in a transfer --arch, --width and the factors are those of the file that does not name its own, else of the one that is scored
+  const named = ({ metadata }: NetworkFile) => metadata.arch !== undefined;
+  const askedOf = (file: NetworkFile) => (!named(file) || (file === victim && named(source)) ? settings : {});
   const device = await openTunedDevice(settings, hooks);
   try {
     const forwardOf = (file: NetworkFile): Forward => {
-      const network = loadNetwork(device, file, data, settings);
+      const network = loadNetwork(device, file, data, askedOf(file), hooks);
       return x => network.forward(x);
     };
     const scored = forwardOf(victim);
@@ -83,14 +86,16 @@ export async function scoreRobustness(settings: EvalSettings, hooks: RunHooks = 
 }
 
 /** The data set, of which only the asked split has to be whole. @throws UsageError without a name of it */
-export function openSplit({ data, split, limit, checkpoint }: SplitSettings, dataset: string | undefined): Promise<DataSet> {
+export function openSplit(settings: SplitSettings, dataset: string | undefined, hooks: RunHooks): Promise<DataSet> {
+  const { data, split, limit, checkpoint, skipCorrupt } = settings;
   if (!dataset) throw new UsageError(`--dataset is required: ${checkpoint} does not name its data set`);
   const evaluated = { limit: 1, ...(limit !== undefined ? { evalLimit: limit } : {}) };
   const trained = { evalLimit: 1, ...(limit !== undefined ? { limit } : {}) };
-  return openDataSet({ dataset, ...(data !== undefined ? { data } : {}), ...(split === 'train' ? trained : evaluated) });
+  const cut = split === 'train' ? trained : evaluated;
+  return openDataSet({ dataset, ...(data !== undefined ? { data } : {}), ...cut, skipCorrupt }, hooks);
 }
 
-type SplitSettings = Pick<EvalSettings, 'data' | 'split' | 'limit' | 'checkpoint'>;
+type SplitSettings = Pick<EvalSettings, 'data' | 'split' | 'limit' | 'checkpoint' | 'skipCorrupt'>;
 
 /** Which samples are still classified correctly, and where images are kept, what they are now. */
 interface Scores {

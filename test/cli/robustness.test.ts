@@ -4,8 +4,10 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { accuracyTable } from '../../src/cli/commands/eval.ts';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { shapes } from '../../src/data/shapes.ts';
+import { type EvalSettings, evaluationNotices, resolveEvaluation } from '../../src/train/attack-settings.ts';
 import { resolveConfig } from '../../src/train/config.ts';
 import { trainRun } from '../../src/train/run.ts';
 import { testDevice } from '../engine.ts';
@@ -98,7 +100,7 @@ describe('eval', () => {
       ['apgd-ce', 'apgd-t', 'fab-t', 'square'].map(part => `sparrow: aa: after ${part} 0 of 16 images survive, RA 0.00 %`),
     );
     const rows = stdout.trim().split('\n');
-    expect(rows[0]).toMatch(/^16 images +accuracy +time$/);
+    expect(rows[0]).toMatch(/^16 images, linf 16\/255 +accuracy +time$/);
     expect(rows.at(-1)).toMatch(/^RA aa +0\.00 % +\d+s$/);
   });
 
@@ -110,6 +112,48 @@ describe('eval', () => {
     const self = await evaluate(...weak, '--eps', '2', '--attack', 'pgd-4', '--transfer-from', file);
     expect(self.attacks['pgd-4'].ra).toBe(own.attacks['pgd-4'].ra);
   });
+});
+
+describe('what is said beside the numbers', () => {
+  it('the radius, in the units of the flag; none where nothing attacks', () => {
+    const heading = (norm: 'linf' | 'l2', eps?: number, attacks = ['fgsm']) => {
+      const scores = Object.fromEntries(attacks.map(name => [name, { ra: 0.5, seconds: 1 }]));
+      return accuracyTable({ n: 2, sa: 1, attacks: scores }, { norm, eps }).split('\n')[0].split(/ {2,}/)[0];
+    };
+    expect(heading('linf')).toBe('2 images, linf 8/255');
+    expect(heading('linf', 0.03137)).toBe('2 images, linf 0.0314/255');
+    expect(heading('l2')).toBe('2 images, l2 0.502');
+    expect(heading('l2', 0.5)).toBe('2 images, l2 0.5');
+    expect(heading('linf', 8, [])).toBe('2 images');
+  });
+
+  it('flags without an effect, and a radius that was meant as a fraction of 1', () => {
+    const notices = (given: Partial<EvalSettings>, recraft?: number) =>
+      evaluationNotices(given, resolveEvaluation({ checkpoint: file, ...given }), recraft);
+    const pgd = { alpha: 1, randinit: false };
+    const idle = ['--alpha, --no-randinit: no effect without --attack pgd-N or cw-N'];
+    expect(notices({ ...pgd, attack: ['aa', 'fgsm'] })).toEqual(idle);
+    for (const name of ['pgd-20', 'cw-3']) expect(notices({ ...pgd, attack: ['aa', name] })).toEqual([]);
+    expect(notices({ ...pgd, attack: ['fgsm'] }, 5)).toEqual([]);
+    expect(notices({ eps: 0.03137 })).toEqual(['--eps 0.03137 is 0.03137/255; 8/255 is --eps 8']);
+    for (const given of [{}, { eps: 0 }, { eps: 1 }, { eps: 0.5, norm: 'l2' }] as const) expect(notices(given)).toEqual([]);
+  });
+
+  it('on stderr, before the numbers; nothing with --quiet', async () => {
+    const args = ['--checkpoint', file, '--limit', '2', '--attack', 'fgsm', '--eps', '0.1', '--alpha', '1'];
+    const { stdout, stderr } = await inProcess(['eval', ...args]);
+    expect(stdout).toMatch(/^2 images, linf 0\.1\/255 +accuracy +time\n/);
+    expect(linesOf(stderr)).toEqual([
+      'sparrow: --alpha: no effect without --attack pgd-N or cw-N',
+      'sparrow: --eps 0.1 is 0.1/255; 8/255 is --eps 8',
+    ]);
+    const out = join(folder, 'quiet.safetensors');
+    expect((await inProcess(['attack', '--out', out, ...args, '--quiet'])).stderr).toBe('');
+  });
+});
+
+it('a checkpoint states the normalisation of its run', () => {
+  expect(readSafetensors(file).metadata).toMatchObject({ mean: '0.317,0.317,0.317', std: '0.158,0.158,0.158' });
 });
 
 describe('attack', () => {

@@ -15,14 +15,35 @@ const images = fc.record({
   seed: seeds,
 });
 
-async function steps(norm: 'linf' | 'l2', x: Ref, start: Ref, gradients: Ref[], stepSize: number, eps: number): Promise<Ref> {
+async function steps(
+  norm: 'linf' | 'l2',
+  x: Ref,
+  start: Ref,
+  gradients: Ref[],
+  stepSize: number,
+  eps: number,
+  ballFirst?: boolean,
+): Promise<Ref> {
   const [n, size] = x.shape;
   const [adv] = await run(device, [x, start, ...gradients], (tx, ts, ...g) => {
     let from = ts;
     const to = empty(device, x.shape);
     for (const grad of g) {
       const next = empty(device, x.shape);
-      attackStep(device, norm, tx.storage, from.storage, grad.storage, next.storage, to.storage, n, size, stepSize, eps);
+      attackStep(
+        device,
+        norm,
+        tx.storage,
+        from.storage,
+        grad.storage,
+        next.storage,
+        to.storage,
+        n,
+        size,
+        stepSize,
+        eps,
+        ballFirst,
+      );
       from = next;
     }
     return to;
@@ -51,7 +72,10 @@ describe('attackStep', () => {
     });
   });
 
-  it('L2: three steps, samples with gradient 0 among them', async () => {
+  it.each([
+    ['the box before the ball', false, reference.l2Step],
+    ['the ball before the box', true, reference.l2StepBallFirst],
+  ] as const)('L2, %s: three steps, samples with gradient 0 among them', async (_, ballFirst, step) => {
     await forAll(fc.tuple(images, fc.constantFrom(0.1, 0.5, 3)), async ([{ n, size, seed }, eps]) => {
       const stepSize = eps / 2;
       const x = random([n, size], seed, 0, 1);
@@ -63,8 +87,8 @@ describe('attackStep', () => {
           g.data.map((v, at) => (Math.floor(at / size) % 3 === 2 ? 0 : v)),
         );
       });
-      const adv = await steps('l2', x, start, gradients, stepSize, eps);
-      const d = gradients.reduce((from, g) => reference.l2Step(x, from, g, stepSize, eps), start);
+      const adv = await steps('l2', x, start, gradients, stepSize, eps, ballFirst);
+      const d = gradients.reduce((from, g) => step(x, from, g, stepSize, eps), start);
       checkForward('attackStep l2', adv, plus(x, d));
       expect(insideBox(adv)).toBe(true);
       const moved = minus(adv, x);

@@ -63,7 +63,15 @@ export function l2Start(x: Ref, u: Ref, eps: number): Ref {
 
 /** d + alpha·g/max(||g||, 1e-6), clipped to the box, then scaled by min(eps/||d||, 1). */
 export function l2Step(x: Ref, d: Ref, g: Ref, alpha: number, eps: number): Ref {
+  return projectL2(clipToBox(x, l2Moved(d, g, alpha)), eps);
+}
+
+/** The same with the projections in APGD's order: scaled by min(eps/||d||, 1), then clipped to the box. */
+export function l2StepBallFirst(x: Ref, d: Ref, g: Ref, alpha: number, eps: number): Ref {
+  return clipToBox(x, projectL2(l2Moved(d, g, alpha), eps));
+}
+
+function l2Moved(d: Ref, g: Ref, alpha: number): Ref {
   const direction = scaleSamples(g, norm => 1 / Math.max(norm, 1e-6));
-  const moved = zip(d, direction, (value, step) => value + alpha * step);
-  return projectL2(clipToBox(x, moved), eps);
+  return zip(d, direction, (value, step) => value + alpha * step);
 }

@@ -1,8 +1,9 @@
 /**
  * The parameter-free attacks, from their papers: APGD for one sample (Croce and Hein, "Reliable evaluation of adversarial robustness",
- * ICML 2020), the projections of FAB by sorting (Croce and Hein, "Minimally distorted adversarial examples", ICML 2020, section 3.1), and
- * the schedule of Square (Andriushchenko et al., ECCV 2020).
+ * ICML 2020), and the projections of FAB by sorting (Croce and Hein, "Minimally distorted adversarial examples", ICML 2020, section 3.1).
  */
+
+import { norm as length } from './finite.ts';
 
 /** Loss and its gradient at an image. */
 export type Objective = (image: Float64Array) => { loss: number; gradient: Float64Array };
@@ -23,16 +24,30 @@ export function apgdCheckpoints(steps: number): number[] {
   return at;
 }
 
-/** d brought into [-eps, eps] and x + d into [0, 1]. */
-function intoLinfBall(x: Float64Array, d: Float64Array, eps: number): Float64Array {
-  return d.map((v, i) => Math.min(1, Math.max(0, x[i] + Math.min(eps, Math.max(-eps, v)))) - x[i]);
+/** d brought into the ball of radius eps: cut to [-eps, eps], or scaled to length eps where it is longer. */
+function intoBall(norm: 'linf' | 'l2', d: Float64Array, eps: number): Float64Array {
+  if (norm === 'linf') return d.map(v => Math.min(eps, Math.max(-eps, v)));
+  const size = length(d);
+  return size > eps ? d.map(v => (v * eps) / size) : d;
+}
+
+/** d brought into the ball, and then x + d into [0, 1]. */
+function intoBallAndBox(norm: 'linf' | 'l2', x: Float64Array, d: Float64Array, eps: number): Float64Array {
+  return intoBall(norm, d, eps).map((v, i) => Math.min(1, Math.max(0, x[i] + v)) - x[i]);
 }
 
 /**
- * APGD in Linf for one sample, from the perturbation `start`.
+ * APGD for one sample, from the perturbation `start`. The direction of a step is the sign of the gradient, or in L2 the gradient at length 1.
  * @returns the highest loss found, the step size at the end, and the number of halvings
  */
-export function apgdLinf(x: Float64Array, start: Float64Array, objective: Objective, eps: number, steps: number) {
+export function apgd(
+  norm: 'linf' | 'l2',
+  x: Float64Array,
+  start: Float64Array,
+  objective: Objective,
+  eps: number,
+  steps: number,
+) {
   const at = (d: Float64Array) => objective(x.map((v, i) => v + d[i]));
   let d = start;
   let before = start;
@@ -43,15 +58,13 @@ export function apgdLinf(x: Float64Array, start: Float64Array, objective: Object
   const trace = [loss];
   let window = { start: 0, loss, halved: true };
   for (let step = 1; step <= steps; step++) {
-    const z = intoLinfBall(
-      x,
-      d.map((v, i) => v + stepSize * Math.sign(gradient[i])),
-      eps,
-    );
+    const direction = norm === 'linf' ? gradient.map(Math.sign) : gradient.map(g => g / length(gradient));
+    const ahead = d.map((v, i) => v + stepSize * direction[i]);
+    const z = intoBallAndBox(norm, x, ahead, eps);
     const a = step === 1 ? 1 : 0.75;
     const moved = d.map((v, i) => v + a * (z[i] - v) + (1 - a) * (v - before[i]));
     before = d;
-    d = intoLinfBall(x, moved, eps);
+    d = intoBallAndBox(norm, x, moved, eps);
     ({ gradient, loss } = at(d));
     trace.push(loss);
     if (loss > best.loss) best = { d, gradient, loss };
@@ -93,21 +106,6 @@ export function hyperplaneStep(norm: 'linf' | 'l2', x: Float64Array, w: Float64A
     reach = end;
   }
   return x.map((_, i) => toward[i] * Math.min(reach * speed[i], room[i]));
-}
-
-/** The share of the pixels that Square's window covers at a query (from 0) of `queries`. */
-export function squareShare(query: number, queries: number): number {
-  const at = Math.floor((query * 10000) / queries);
-  if (at <= 10) return 0.8;
-  if (at <= 50) return 0.4;
-  if (at <= 200) return 0.2;
-  if (at <= 500) return 0.1;
-  if (at <= 1000) return 0.05;
-  if (at <= 2000) return 0.025;
-  if (at <= 4000) return 0.0125;
-  if (at <= 6000) return 0.8 / 128;
-  if (at <= 8000) return 0.8 / 256;
-  return 0.8 / 512;
 }
 
 /**

@@ -6,7 +6,7 @@ import { readState } from '../../src/nn/state.ts';
 import { Masks, maskedParameters } from '../../src/sparse/masks.ts';
 import { graspScores } from '../../src/sparse/saliency/grasp.ts';
 import { initialiseBySaliency, type Saliency, saliencies } from '../../src/sparse/saliency/index.ts';
-import { globalCount } from '../../src/sparse/saliency/scores.ts';
+import { globalCount, type Scores } from '../../src/sparse/saliency/scores.ts';
 import { snipScores } from '../../src/sparse/saliency/snip.ts';
 import { thinWidth } from '../../src/sparse/small-dense.ts';
 import { Random } from '../../src/tensor/philox.ts';
@@ -31,6 +31,28 @@ async function perceptron(seed: number) {
   const x = random([labels.length, ...shape], seed + 100, 0, 1);
   const samples = [{ images: fromRef(device, x), labels: tensor(device, labels, [labels.length], 'i32') }];
   return { model, plain, x, samples, flat: ref([labels.length, 18], x.data) };
+}
+
+/** The images of a batch in two, of four and of one. */
+const inTwo = (x: Ref) =>
+  [
+    [0, 4],
+    [4, 5],
+  ].map(([from, to]) => ({
+    images: fromRef(device, ref([to - from, ...shape], x.data.slice(18 * from, 18 * to))),
+    labels: tensor(device, labels.slice(from, to), [to - from], 'i32'),
+  }));
+
+/** Numbers of 1e-9: of one size for the comparison, which measures small ones against a tenth. */
+async function checkGrasp(found: Scores, expected: Ref[]): Promise<void> {
+  const scale = 1 / Math.max(...expected.flatMap(e => [...e.data].map(Math.abs)));
+  const scaled = (r: Ref) =>
+    ref(
+      r.shape,
+      r.data.map(v => v * scale),
+    );
+  for (const [i, name] of ['1.weight', '3.weight'].entries())
+    checkSecondGradient('grasp', scaled(await toRef(found.get(name)!)), scaled(expected[i]), 1e-3);
 }
 
 async function maskOf(
@@ -61,17 +83,17 @@ describe('scores on random networks', () => {
   it.each(seeds)('GraSP: w·Hg with the exact product, network %i', async seed => {
     const { model, plain, flat, samples } = await perceptron(seed);
     const found = await graspScores(model, maskedParameters(model), samples);
-    const expected = reference.grasp(plain, flat, labels);
-    // numbers of 1e-9: of one size for the comparison, which measures small ones against a tenth
-    const scale = 1 / Math.max(...expected.flatMap(e => [...e.data].map(Math.abs)));
-    for (const [i, name] of ['1.weight', '3.weight'].entries()) {
-      const scaled = (r: Ref) =>
-        ref(
-          r.shape,
-          r.data.map(v => v * scale),
-        );
-      checkSecondGradient('grasp', scaled(await toRef(found.get(name)!)), scaled(expected[i]), 1e-3);
-    }
+    await checkGrasp(found, reference.grasp(plain, flat, labels));
+  });
+
+  it.each([1, 2])('of batches of several sizes: those of the mean over all samples, network %i', async seed => {
+    const { model, plain, x, flat } = await perceptron(seed);
+    const weights = maskedParameters(model);
+    const found = await snipScores(model, weights, inTwo(x));
+    const expected = reference.snip(plain, flat, labels);
+    checkForward('snip', await toRef(found.get('1.weight')!), expected[0], 1e-5);
+    checkForward('snip', await toRef(found.get('3.weight')!), expected[1], 1e-5);
+    await checkGrasp(await graspScores(model, weights, inTwo(x)), reference.grasp(plain, flat, labels));
   });
 
   it.each([1, 2])('SynFlow: the mask after 100 steps, network %i', async seed => {

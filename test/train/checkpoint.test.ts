@@ -61,6 +61,12 @@ describe('a checkpoint', () => {
     expect(decodeCheckpoint(encodeCheckpoint(sample()), 'x')).toEqual(sample());
   });
 
+  it('keeps the normalisation to the last bit; that of an older file is not known', () => {
+    const normalisation = { mean: [1 / 3, 0.4914, 0.1], std: [0.247, 2 / 3, 1e-7] };
+    expect(decodeCheckpoint(encodeCheckpoint({ ...sample(), normalisation }), 'x').normalisation).toEqual(normalisation);
+    expect(decodeCheckpoint(encodeCheckpoint(sample()), 'x').normalisation).toBeUndefined();
+  });
+
   it('uses names and dtypes that PyTorch understands', () => {
     const { tensors, metadata } = parseSafetensors(encodeCheckpoint(sample()), 'x');
     const dtypes = Object.fromEntries([...tensors].map(([name, { dtype }]) => [name, dtype]));
@@ -103,6 +109,16 @@ describe('a checkpoint', () => {
     ['a damaged number', (_, m) => void (m.iteration = '-3'), "its metadata 'iteration' is not a whole number"],
     ['damaged JSON', (_, m) => void (m.state = '{'), "its metadata 'state' is not valid JSON"],
     ['a history that is no list', (_, m) => void (m.history = '{}'), "its metadata 'history' is not a list"],
+    [
+      'a normalisation of several lengths',
+      (_, m) => void Object.assign(m, { mean: '0.5,0.5,0.5', std: '0.2,0.2' }),
+      "its metadata 'mean' and 'std' are not a number for each channel",
+    ],
+    [
+      'a normalisation that divides by 0',
+      (_, m) => void Object.assign(m, { mean: '0.5', std: '0' }),
+      "its metadata 'mean' and 'std' are not a number for each channel",
+    ],
     ['a mask without its weight', t => void t.delete('conv1.weight'), 'mask.conv1.weight [4,3,3,3] belongs to no tensor'],
     [
       'momentum of another shape',

@@ -175,6 +175,33 @@ it('notices what has no effect', () => {
   expect(notices({ replays: 3, mode: 'awp' })).toEqual(['--replays: no effect without --mode free']);
 });
 
+it('notices what of the training attack a mode does not look at', () => {
+  const attack = { trainEps: 4, trainStep: 7, trainGamma: 1, trainRandinit: false } as const;
+  const notices = (mode: TrainConfig['mode'], given: Partial<TrainConfig>) =>
+    configNotices({ ...given, mode }, resolve({ ...given, mode }));
+  expect(notices('sgd', attack)).toEqual([
+    '--train-eps, --train-step, --train-gamma, --train-randinit: no effect with --mode sgd',
+  ]);
+  expect(notices('fast', attack)).toEqual(['--train-step, --train-gamma: no effect with --mode fast']);
+  expect(notices('free', attack)).toEqual(['--train-step, --train-gamma, --train-randinit: no effect with --mode free']);
+  for (const mode of ['trades', 'mart'] as const)
+    expect(notices(mode, attack)).toEqual([`--train-randinit: no effect with --mode ${mode}`]);
+  for (const mode of ['pgd', 'awp'] as const) expect(notices(mode, { ...attack, randinit: false })).toEqual([]);
+  expect(notices('free', { randinit: false })).toEqual([
+    '--no-randinit: no effect on training with --mode free, only on evaluation',
+  ]);
+});
+
+it('notices a radius that was meant as a fraction of 1', () => {
+  const notices = (given: Partial<TrainConfig>) => configNotices(given, resolve(given));
+  expect(notices({ trainEps: 0.03137, testEps: 0.5 })).toEqual([
+    '--train-eps 0.03137 is 0.03137/255; 8/255 is --train-eps 8',
+    '--test-eps 0.5 is 0.5/255; 8/255 is --test-eps 8',
+  ]);
+  expect(notices({ trainEps: 0, testEps: 1 })).toEqual([]);
+  expect(notices({ trainEps: 0.5, norm: 'l2' })).toEqual([]);
+});
+
 describe('config.json', () => {
   it('gives back every configuration', () => {
     const given = fc.record(

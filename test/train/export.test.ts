@@ -118,6 +118,26 @@ describe('ONNX', () => {
     );
   });
 
+  it("a checkpoint's own normalisation goes with it, without its data and whatever data set is named", async () => {
+    const { file, state } = await network({ arch: 'resnet8', dataset: 'shapes', classes: 10, width: 2 });
+    const normalisation = { mean: [0.25, 0.5, 0.75], std: [0.5, 0.25, 0.125] };
+    const about = { arch: 'resnet8', dataset: 'folder', classes: 10, width: 2, shape: [3, 16, 16], normalisation };
+    const rest = { epoch: 1, iteration: 2, history: [], random: 0, state: 0 };
+    const stated = path('stated.safetensors');
+    writeFileSync(stated, encodeCheckpoint({ ...about, ...nothing, model: state, ...rest }));
+    const values = (tensors: ReadonlyMap<string, { data: ArrayLike<number | bigint> }>) =>
+      ['mean', 'std'].map(key => Array.from(tensors.get(`normalize.${key}`)!.data, Number));
+    const wanted = [normalisation.mean, normalisation.std];
+    for (const more of [{}, { dataset: 'svhn' }]) {
+      const onnx = readOnnx(readFileSync((await write('onnx', stated, more)).out));
+      expect([onnx.inputs, values(onnx.constants)]).toEqual([{ images: ['N', 3, 16, 16] }, wanted]);
+      expect(values(readSafetensors((await write('safetensors', stated, more)).out).tensors)).toEqual(wanted);
+    }
+    // an older file names its data set, whose statistics are known
+    const onnx = readOnnx(readFileSync((await write('onnx', file, { dataset: 'svhn' })).out));
+    expect(values(onnx.constants)[0][0]).toBeCloseTo(0.317, 6);
+  });
+
   it('says what a plain state_dict and a data set without published means need', async () => {
     const { file } = await network({ arch: 'resnet8', dataset: 'shapes', classes: 10, width: 2 });
     const { out: plain } = await write('safetensors', file);

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { encodePth } from '../../src/data/pth-writer.ts';
 import { encodeSafetensors, type StoredTensor } from '../../src/data/safetensors.ts';
 import { groupWidth, keepChannels, widthsOf } from '../../src/nn/channels.ts';
@@ -11,7 +11,13 @@ import { planModel } from '../../src/nn/plan.ts';
 import { readState } from '../../src/nn/state.ts';
 import { Masks } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
-import { encodeCheckpoint, type Identity, type Weights } from '../../src/train/checkpoint.ts';
+import {
+  type Checkpoint,
+  encodeCheckpoint,
+  type Identity,
+  type Normalisation,
+  type Weights,
+} from '../../src/train/checkpoint.ts';
 import { loadNetwork, readNetworkFile } from '../../src/train/network-file.ts';
 import { checkForward, random, run, testDevice } from '../engine.ts';
 
@@ -110,4 +116,90 @@ it('tells the kernels of a sparse network how much of each layer is left, that o
   }
   masks.dispose();
   network.dispose();
+});
+
+describe('on images of another data set', () => {
+  const none = new Map();
+  const trained = { mean: [0.25, 0.5, 0.125], std: [0.5, 0.25, 0.75] };
+  const cifar10 = { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] };
+  const given = { name: 'svhn', classes, shape, mean, std };
+  const images = random([2, ...shape], 11, 0, 1);
+
+  /** A checkpoint of resnet8 that states what is asked for, and the logits of its weights with a normalisation. */
+  async function saved(about: Partial<Identity> & Pick<Checkpoint, 'normalisation'>) {
+    const make = () => ({ device, random: new Random(6) });
+    const options = { width: 2, classes: 3 };
+    const network = createModel('resnet8', make(), { ...options, mean, std });
+    const path = join(folder, 'foreign.safetensors');
+    const bytes = encodeCheckpoint({
+      ...{ arch: 'resnet8', dataset: 'cifar10', classes: 3, width: 2, shape, ...about },
+      ...{ model: await readState(network), masks: none, momentum: none, fired: none, denseMomentum: none },
+      ...{ epoch: 0, iteration: 0, history: [], random: null, state: null },
+    });
+    writeFileSync(path, bytes);
+    network.dispose();
+    const logits = async (normalisation: Normalisation) => {
+      const other = createModel('resnet8', make(), { ...options, ...normalisation }).eval();
+      const [out] = await run(device, [images], x => other.forward(x));
+      other.dispose();
+      return out;
+    };
+    return { path, logits };
+  }
+
+  /** The logits of a loaded file, and what was said as it was loaded. */
+  async function loaded(path: string, data: typeof given) {
+    const notices: string[] = [];
+    const network = loadNetwork(device, readNetworkFile(path), data, {}, { onNotice: line => void notices.push(line) });
+    const [out] = await run(device, [images], x => network.forward(x));
+    network.dispose();
+    return { out, notices };
+  }
+
+  it('a network normalises as its file states, and says so', async () => {
+    const { path, logits } = await saved({ normalisation: trained });
+    const { out, notices } = await loaded(path, given);
+    expect(out).toEqual(await logits(trained));
+    expect(notices).toEqual([
+      `${path}: was trained on cifar10, not on svhn; the normalisation is that of its training, mean 0.25 0.5 0.125, std 0.5 0.25 0.75`,
+    ]);
+  });
+
+  it('of an older file, as the data set that it names is known to', async () => {
+    const { path, logits } = await saved({});
+    const { out, notices } = await loaded(path, given);
+    expect(out).toEqual(await logits(cifar10));
+    expect(notices).toEqual([expect.stringContaining('the normalisation is that of its training, mean 0.4914 0.4822 0.4465')]);
+  });
+
+  it('of an older file whose data set is any folder, as the data, and says so', async () => {
+    const { path, logits } = await saved({ dataset: 'folder' });
+    const { out, notices } = await loaded(path, given);
+    expect(out).toEqual(await logits({ mean, std }));
+    expect(notices).toEqual([
+      `${path}: was trained on folder, not on svhn; the normalisation is that of svhn, as it does not state its own, mean 0.5 0.4 0.3, std 0.2 0.2 0.2`,
+    ]);
+  });
+
+  it('of a folder with other images', async () => {
+    const { path, logits } = await saved({ dataset: 'folder', normalisation: trained });
+    const { out, notices } = await loaded(path, { ...given, name: 'folder' });
+    expect(out).toEqual(await logits(trained));
+    expect(notices).toEqual([
+      expect.stringContaining(': was trained on other images of folder; the normalisation is that of its'),
+    ]);
+  });
+
+  it('nothing is said where the data are those of its training', async () => {
+    const { path, logits } = await saved({ dataset: 'svhn', normalisation: { mean, std } });
+    const { out, notices } = await loaded(path, given);
+    expect([out, notices]).toEqual([await logits({ mean, std }), []]);
+  });
+
+  it('of another size is refused', async () => {
+    const { path } = await saved({ shape: [3, 16, 16] });
+    expect(() => loadNetwork(device, readNetworkFile(path), given, {})).toThrow(
+      `${path}: was trained on images of [3, 16, 16], those of svhn are [3, 32, 32]`,
+    );
+  });
 });

@@ -8,6 +8,7 @@ import {
   type EvalSettings,
   engineFlags,
   evalFlags,
+  evaluationNotices,
   oneAttack,
   resolveEvaluation,
   victimFlags,
@@ -44,19 +45,27 @@ export function addAttack(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', examples)
     .action(async (options: OutputOptions) => {
-      const settings = resolveEvaluation(givenFlags(command, evalFlags));
+      const given = givenFlags(command, evalFlags);
+      const settings = resolveEvaluation(given);
       const { out } = givenFlags(command, outFlags) as Partial<Settings<typeof outFlags>>;
-      await attack(settings, out, options);
+      await attack(settings, out, evaluationNotices(given, settings), options);
     });
 }
 
-async function attack(settings: EvalSettings, out: string | undefined, options: OutputOptions): Promise<void> {
+async function attack(
+  settings: EvalSettings,
+  out: string | undefined,
+  notices: readonly string[],
+  options: OutputOptions,
+): Promise<void> {
   if (out === undefined) throw new UsageError('--out is required: the safetensors file that gets the images');
   oneAttack(settings);
   ensureWritableFile(out);
-  const { result, images } = await withProgress(options, hooks => engine.robustness(settings, noticesOf(options, hooks), true));
+  const { result, images } = await withProgress(options, hooks =>
+    engine.robustness(settings, noticesOf(options, hooks, notices), true),
+  );
   writeImages(out, images!, settings);
-  printResult(options, { ...result, out }, `${accuracyTable(result)}\n\nin ${out}`);
+  printResult(options, { ...result, out }, `${accuracyTable(result, settings)}\n\nin ${out}`);
 }
 
 function writeImages(path: string, { shape, adv, labels, classes, logits }: AttackedImages, settings: EvalSettings): void {

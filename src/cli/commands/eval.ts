@@ -1,7 +1,16 @@
 /** `sparrow eval`: the accuracy of a checkpoint, clean and under attacks. */
 import type { Command } from 'commander';
 import type { EvalResult } from '../../train/api.ts';
-import { engineFlags, evalFlags, evaluationFlags, resolveEvaluation, victimFlags } from '../../train/attack-settings.ts';
+import {
+  ballOf,
+  type EvalSettings,
+  engineFlags,
+  evalFlags,
+  evaluationFlags,
+  evaluationNotices,
+  resolveEvaluation,
+  victimFlags,
+} from '../../train/attack-settings.ts';
 import * as engine from '../engine.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';
 import { duration, formatTable, percent } from '../table.ts';
@@ -37,18 +46,32 @@ export function addEval(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', examples)
     .action(async (options: OutputOptions) => {
-      const settings = resolveEvaluation(givenFlags(command, evalFlags));
-      const { result } = await withProgress(options, hooks => engine.robustness(settings, noticesOf(options, hooks), false));
-      printResult(options, result, accuracyTable(result));
+      const given = givenFlags(command, evalFlags);
+      const settings = resolveEvaluation(given);
+      const notices = evaluationNotices(given, settings);
+      const { result } = await withProgress(options, hooks =>
+        engine.robustness(settings, noticesOf(options, hooks, notices), false),
+      );
+      printResult(options, result, accuracyTable(result, settings));
     });
 }
 
-/** Notices are progress here: `--quiet` silences them too. */
-export function noticesOf<H extends { onNotice(line: string): void }>({ quiet }: OutputOptions, hooks: H): H {
-  return quiet ? { ...hooks, onNotice: () => {} } : hooks;
+/** Notices are progress here: `--quiet` silences them too. @param first those that there are before the work begins */
+export function noticesOf<H extends { onNotice(line: string): void }>(
+  { quiet }: OutputOptions,
+  hooks: H,
+  first: readonly string[] = [],
+): H {
+  if (quiet) return { ...hooks, onNotice: () => {} };
+  first.forEach(hooks.onNotice);
+  return hooks;
 }
 
-export function accuracyTable({ n, sa, attacks }: EvalResult): string {
+/** SA, and RA by attack; the heading says what the radius was. */
+export function accuracyTable({ n, sa, attacks }: EvalResult, settings: Pick<EvalSettings, 'norm' | 'eps'>): string {
+  const { norm, eps } = ballOf(settings);
+  const radius = norm === 'linf' ? `${Number((255 * eps).toFixed(4))}/255` : Number(eps.toFixed(4));
+  const ball = Object.keys(attacks).length > 0 ? `, ${norm} ${radius}` : '';
   const rows = Object.entries(attacks).map(([name, { ra, seconds }]) => [`RA ${name}`, percent(ra), duration(seconds)]);
-  return formatTable([`${n} images`, 'accuracy', 'time'], [['SA', percent(sa), ''], ...rows]);
+  return formatTable([`${n} images${ball}`, 'accuracy', 'time'], [['SA', percent(sa), ''], ...rows]);
 }

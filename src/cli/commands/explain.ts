@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { ensureWritableFolder } from '../../data/files.ts';
 import { UsageError } from '../../errors.ts';
 import type { WrittenExplanation } from '../../report/explain.ts';
-import { craftingFlags, engineFlags } from '../../train/attack-settings.ts';
+import { craftingFlags, engineFlags, evaluationNotices } from '../../train/attack-settings.ts';
 import {
   type ExplainSettings,
   explainedFlags,
@@ -56,9 +56,11 @@ export function addExplain(program: Command): void {
   addOutputOptions(command)
     .addHelpText('after', examples)
     .action(async (options: OutputOptions) => {
-      const settings = resolveExplanation(givenFlags(command, explainFlags));
+      const given = givenFlags(command, explainFlags);
+      const settings = resolveExplanation(given);
+      const notices = evaluationNotices(given, settings, settings.figures.includes('weights') ? settings.recraft : 0);
       const { out, svgPng = false } = givenFlags(command, outFlags) as Partial<Settings<typeof outFlags>>;
-      await explain(settings, out, svgPng, options);
+      await explain(settings, out, svgPng, notices, options);
     });
 }
 
@@ -66,11 +68,12 @@ async function explain(
   settings: ExplainSettings,
   out: string | undefined,
   svgPng: boolean,
+  notices: readonly string[],
   options: OutputOptions,
 ): Promise<void> {
   if (out === undefined) throw new UsageError('--out is required: the folder that gets the page and its numbers');
   ensureWritableFolder(out);
-  const written = await withProgress(options, hooks => engine.explain(settings, out, svgPng, noticesOf(options, hooks)));
+  const written = await withProgress(options, hooks => engine.explain(settings, out, svgPng, noticesOf(options, hooks, notices)));
   printResult(options, written, summaryTable(written));
 }
 

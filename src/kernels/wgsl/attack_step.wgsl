@@ -1,7 +1,7 @@
 // One step of a gradient attack, in place of a chain of elementwise kernels (PGD of Madry et al. 2018). Its state is the perturbation d:
 //
 //   LINF:  d' = d + alpha·sign(g), clipped to [-eps, eps] and then to the box
-//   L2:    d' = d + alpha·g/max(‖g‖, 1e-6), clipped to the box, then scaled by min(eps/‖d'‖, 1)
+//   L2:    d' = d + alpha·g/max(‖g‖, 1e-6), clipped to the box, then scaled by min(eps/‖d'‖, 1); with BALL_FIRST scaled, then clipped
 //   adv = x + d'
 //
 // with sign(0) = 0. Clipping to the box is d' = clamp(d', -x, 1 - x): x + d' is rounded only once, in adv, however many steps there are.
@@ -38,14 +38,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   own = 0.0;
   for (var i = l; i < p.size; i += 64u) {
     let at = base + i;
+//% if BALL_FIRST
+    let moved = d[at] + step * g[at];
+//% else
     let moved = clamp(d[at] + step * g[at], -x[at], 1.0 - x[at]);
+//% end
     own += moved * moved;
   }
   let norm = sqrt(total(l, own));
   let scale = min(p.eps / max(norm, 1e-12), 1.0);
   for (var i = l; i < p.size; i += 64u) {
     let at = base + i;
+//% if BALL_FIRST
+    let moved = clamp((d[at] + step * g[at]) * scale, -x[at], 1.0 - x[at]);
+//% else
     let moved = clamp(d[at] + step * g[at], -x[at], 1.0 - x[at]) * scale;
+//% end
     next[at] = moved;
     adv[at] = x[at] + moved;
   }

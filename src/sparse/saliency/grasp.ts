@@ -1,14 +1,14 @@
 /**
  * GraSP (Wang et al. 2020, "Picking Winning Tickets Before Training by Preserving Gradient Flow"): the change of ‖g‖² when a weight goes is -2·w·(Hg), so
- * the weights with the largest w·Hg stay. H is the Hessian of L = CE(f(x)/200, y), g its gradient, both by the masked weights and summed over the batches
- * of samples; Hg is exact, the gradient of Σ g·dL/dw with g held fixed.
+ * the weights with the largest w·Hg stay. H is the Hessian of L, g its gradient, both by the masked weights; L is the mean of CE(f(x)/200, y) over the
+ * samples of all batches, each with its batch's statistics. Hg is exact, the gradient of Σ g·dL/dw with g held fixed.
  */
 import * as F from '../../autograd/index.ts';
 import type { Module } from '../../nn/module.ts';
 import { elementwise } from '../../tensor/elementwise.ts';
 import { scope, type Tensor } from '../../tensor/tensor.ts';
 import { preserving, type Sample, type Scores } from './scores.ts';
-import { summedGradients } from './snip.ts';
+import { countSamples, meanGradients } from './snip.ts';
 
 /** Softens the prediction, so that second derivatives do not vanish. */
 export const GRASP_TEMPERATURE = 200;
@@ -17,13 +17,15 @@ export function graspScores(model: Module, weights: ReadonlyMap<string, Tensor>,
   return preserving(model, async () => {
     model.train();
     const parameters = [...weights.values()];
-    const g = summedGradients(model, weights, samples, GRASP_TEMPERATURE);
+    const count = countSamples(samples);
+    const g = meanGradients(model, weights, samples, GRASP_TEMPERATURE);
     let product: Tensor[] | undefined;
     for (const { images, labels } of samples) {
       const before = product;
       product = scope(images.device, () => {
         const logits = F.mul(model.forward(images), 1 / GRASP_TEMPERATURE);
-        const first = F.grad(F.crossEntropy(logits, labels), parameters, { createGraph: true });
+        const loss = F.mul(F.crossEntropy(logits, labels), images.shape[0] / count);
+        const first = F.grad(loss, parameters, { createGraph: true });
         const along = first.map((d, i) => F.sum(F.mul(d, g[i]))).reduce((a, b) => F.add(a, b));
         const found = F.grad(along, parameters);
         return before ? found.map((h, i) => elementwise('add', [before[i], h])) : found;

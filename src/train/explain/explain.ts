@@ -4,14 +4,12 @@ import { type Forward, pgd } from '../../adv/pgd.ts';
 import { DeviceSplit } from '../../data/device-split.ts';
 import type { DataSet } from '../../data/index.ts';
 import type { Device } from '../../device/index.ts';
-import { FileError } from '../../errors.ts';
 import type { Module } from '../../nn/module.ts';
 import { Random, Stream } from '../../tensor/philox.ts';
 import { argmax } from '../../tensor/reduce.ts';
 import { scope, type Tensor, tensor } from '../../tensor/tensor.ts';
 import type { RunHooks } from '../api.ts';
 import { ballOf, pgdOf } from '../attack-settings.ts';
-import { identityOf } from '../checkpoint.ts';
 import { openTunedDevice } from '../kernels.ts';
 import { loadNetwork, type NetworkFile, readNetworkFile } from '../network-file.ts';
 import { type AttackedImages, Evaluation, openSplit } from '../robustness.ts';
@@ -34,21 +32,13 @@ const RECRAFT_DRAWS = 2 ** 22;
  */
 export async function explain(settings: ExplainSettings, hooks: RunHooks = {}): Promise<Explanation> {
   const file = readNetworkFile(settings.checkpoint!);
-  const data = await openSplit(settings, settings.dataset ?? file.metadata.dataset);
-  assertImageShape(file, data);
+  const data = await openSplit(settings, settings.dataset ?? file.metadata.dataset, hooks);
   const device = await openTunedDevice(settings, hooks);
   try {
     return await new Explaining(device, file, data, settings, hooks).all();
   } finally {
     device.close();
   }
-}
-
-/** A network computes with images of any size, but what it says of another than it learned means nothing. */
-function assertImageShape({ path, metadata }: NetworkFile, { name, shape }: DataSet): void {
-  const own = identityOf(metadata).shape;
-  if (own && own.join() !== shape.join())
-    throw new FileError(`${path}: was trained on images of [${own.join(', ')}], those of ${name} are [${shape.join(', ')}]`);
 }
 
 class Explaining {
@@ -63,7 +53,7 @@ class Explaining {
     private readonly settings: ExplainSettings,
     private readonly hooks: RunHooks,
   ) {
-    this.model = loadNetwork(device, file, data, settings);
+    this.model = loadNetwork(device, file, data, settings, hooks);
     this.forward = x => this.model.forward(x);
     this.layer = explainedLayer(device, this.model, data.shape, settings.layer);
   }

@@ -94,7 +94,8 @@ function sumOverChannels(weighted: Float64Array, positions: number): Float64Arra
 
 /** The smallest value becomes 0 and the largest 1; a constant map becomes 0. */
 function toUnit(map: Float64Array): Float64Array {
-  const [low, high] = [Math.min(...map), Math.max(...map)];
+  let [low, high] = [map[0], map[0]];
+  for (const value of map) [low, high] = [Math.min(low, value), Math.max(high, value)];
   return map.map(value => (high > low ? (value - low) / (high - low) : 0));
 }
 

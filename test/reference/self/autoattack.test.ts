@@ -1,7 +1,7 @@
 /** The references of the parameter-free attacks: the paper's numbers, and projections against random feasible points. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { apgdCheckpoints, apgdLinf, hyperplaneStep, squareShare } from '../autoattack.ts';
+import { apgd, apgdCheckpoints, hyperplaneStep } from '../autoattack.ts';
 import { norm as length } from '../finite.ts';
 import { uniform } from '../random.ts';
 
@@ -65,16 +65,16 @@ describe('schedules', () => {
   it('APGD halves its step on a loss that only falls, and keeps the start', () => {
     const x = Float64Array.of(0.5, 0.5);
     const falling = (image: Float64Array) => ({ loss: -length(image.map((v, i) => v - x[i])), gradient: Float64Array.of(1, 1) });
-    const { loss, halvings, stepSize } = apgdLinf(x, new Float64Array(2), falling, 0.1, 100);
+    const { loss, halvings, stepSize } = apgd('linf', x, new Float64Array(2), falling, 0.1, 100);
     expect([loss, halvings]).toEqual([-0, 8]);
     expect(stepSize).toBe(0.2 / 256);
   });
 
-  it("Square's share falls at its ten stages", () => {
-    expect([0, 10, 11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001].map(q => 0.8 / squareShare(q, 10000))).toEqual([
-      1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512,
-    ]);
-    expect(squareShare(5, 5000)).toBe(0.8);
-    expect(squareShare(6, 5000)).toBe(0.4);
+  it('APGD in L2 scales to the ball before it clips to the box, worked by hand', () => {
+    // 2 eps along (3, 4)/5 is (.6, .8); scaled to length .5 it is (.3, .4), of which the box leaves (.3, .1)
+    const x = Float64Array.of(0.5, 0.9);
+    const slope = (image: Float64Array) => ({ loss: 3 * image[0] + 4 * image[1], gradient: Float64Array.of(3, 4) });
+    const { loss } = apgd('l2', x, new Float64Array(2), slope, 0.5, 1);
+    expect(loss).toBeCloseTo(3 * 0.8 + 4, 12);
   });
 });

@@ -101,6 +101,15 @@ describe('Grad-CAM', () => {
     expect(relativeError(one, other.data)).toBeGreaterThan(0.05);
   });
 
+  it('of a map with more positions than a call can have arguments', async () => {
+    const side = 400;
+    const network = tinyNetwork(device, tinyState(4));
+    const x = random([1, channels, side, side], 5, 0, 1);
+    const cam = await on(x, [2], (images, labels) => gradCam(network, network.bn1, images, labels, { flip: false, eigen: true }));
+    network.dispose();
+    expect([cam.reduce((a, b) => Math.min(a, b)), cam.reduce((a, b) => Math.max(a, b))]).toEqual([0, 1]);
+  });
+
   it('lies in [0, 1], leaves nothing on the device, and does not depend on the other images of a batch', async () => {
     const network = tinyNetwork(device, tinyState(8));
     const x = random([3, channels, 8, 8], 9, 0, 1);
