@@ -184,3 +184,35 @@ export function withPackedWeights(
   const sizes = [s.co, s.ci, s.groups];
   device.derived(w, `conv ${[tile, outerTaps, per, channels, spare, half, s.flip, ...sizes, ...taps]}`, make, use);
 }
+
+/**
+ * Hands `use` those rows of taps that are not all 0, of a pass with three taps a row: conv_lists.wgsl says how. @param tile output channels of a list, 32
+ * at most @param group rows that are read at once
+ */
+export function withListedWeights(
+  device: Device,
+  w: Storage,
+  s: ConvPass,
+  { tile, group }: { tile: number; group: number },
+  use: (lists: Storage) => void,
+): void {
+  const [co, ci, kernel] = [s.co / s.groups, s.ci / s.groups, s.kh * s.kw];
+  const tiles = ceil(co, tile);
+  const [toCo, toCi] = s.flip ? [kernel, co * kernel] : [ci * kernel, kernel];
+  const { rows, cols } = s;
+  const pairs = s.groups * tiles * ci;
+  const taps = [rows.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
+  const make = (): Storage => {
+    const lists = device.allocate(pairs * rows.count * tile * 16);
+    device.dispatch(
+      program('conv_lists', 'rw', { CT: tile, GROUP: group }),
+      [w, lists],
+      uniform()
+        .uint(pairs, ci, rows.count, tiles, co, co * ci * kernel, toCo, toCi)
+        .int(...taps.slice(1)),
+      gridFor(pairs, 64),
+    );
+    return lists;
+  };
+  device.derived(w, `conv lists ${[tile, group, s.flip, s.co, s.ci, s.groups, ...taps]}`, make, use);
+}

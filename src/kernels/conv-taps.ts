@@ -4,7 +4,7 @@
  * large tile of outputs, and where subgroups exist what is common to a subgroup is loaded once.
  */
 import { type Device, type Grid, gridFor, type Storage, uniform } from '../device/index.ts';
-import { type ConvPass, type ConvShape, ceil, isPointwise, withPackedWeights } from './conv-pass.ts';
+import { type ConvPass, type ConvShape, ceil, isPointwise, withListedWeights, withPackedWeights } from './conv-pass.ts';
 import { program } from './kernel.ts';
 import { inSlices } from './reduce.ts';
 
@@ -18,6 +18,8 @@ export interface TapsTile {
   lanes: number;
   /** Whether rows of taps whose weights are all 0 are skipped; needs `lanes`, and output channels (4·q) a multiple of them. */
   skip?: boolean;
+  /** The same, and only the other rows are read: from lists. Needs rows of three taps besides, and at most 32 output channels. */
+  lists?: boolean;
 }
 
 /** Register tile of conv_weight_grad: tm output x tc input channels, 4·v columns at a time. */
@@ -40,7 +42,7 @@ const WY = 4;
 
 /** One pass, with loads of vec4 where rows are aligned. */
 export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: ConvPass, tile: TapsTile): void {
-  const { q, v, r, lanes, skip = false } = tile;
+  const { q, v, r, lanes, skip = false, lists = false } = tile;
   const { rows, cols, stride } = s;
   const channels = channelsAtOnce(s);
   const columns = Array.from({ length: channels * cols.count }, (_, t) => cols.offset + cols.step * (t % cols.count));
@@ -66,6 +68,7 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     M1: last,
     EDGES: edges(s, tile, tilesW, first, last),
     SKIP: skip,
+    LISTS: lists,
     VEC: s.w % 4 === 0,
     BLOCK: 16,
     LANES: lanes,
@@ -79,9 +82,9 @@ export function convTaps(device: Device, x: Storage, w: Storage, y: Storage, s: 
     .uint(s.n, s.ci, s.h, s.w, s.co, s.oh, s.ow, s.yh, s.yw, s.ys, s.ya, s.yb)
     .int(rows.offset, rows.step)
     .uint(rows.count, s.groups, tilesW, tilesH, tilesCo);
-  withPackedWeights(device, w, s, { tile: 4 * q, per, channels, spare: 4 * lanes }, packed => {
-    device.dispatch(program('conv_taps', 'rrw', variant), [x, packed, y], params, grid);
-  });
+  const launch = (weights: Storage) => device.dispatch(program('conv_taps', 'rrw', variant), [x, weights, y], params, grid);
+  if (lists) withListedWeights(device, w, s, { tile: 4 * q, group: lanes }, launch);
+  else withPackedWeights(device, w, s, { tile: 4 * q, per, channels, spare: 4 * lanes }, launch);
 }
 
 /**

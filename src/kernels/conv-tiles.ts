@@ -22,6 +22,11 @@ const MOST_TAPS = 9;
 const WORTH_SKIPPING = 0.22;
 /** The same where images are so narrow that a row of taps has little work for its branch. */
 const WORTH_SKIPPING_NARROW = 0.11;
+/**
+ * Density up to which lists of those rows of taps that are not all 0 pay on lavapipe, by vec4s of columns an invocation: what is saved are loads of
+ * weights, and by 32 output channels an invocation those of pixels.
+ */
+const WORTH_LISTING: Readonly<Record<number, number>> = { 1: 0.07, 2: 0.08, 4: 0.25 };
 /** Densities that kernels are chosen for: weights count as the nearest, by ratio. */
 export const densities: readonly number[] = [0.05, 0.1, 0.2, 0.5];
 
@@ -110,14 +115,14 @@ export function densityClass(device: Device, density = 1): number | undefined {
 export function densityKey(device: Device, density: number): string {
   const nearest = densityClass(device, density) ?? 1;
   if (hasLists(device)) return `${nearest} ${listsKey(density)}`;
-  return device.adapter.kind === 'lavapipe' ? `${nearest} ${density <= WORTH_SKIPPING} ${density <= WORTH_SKIPPING_NARROW}` : '';
+  const limits = [WORTH_SKIPPING, WORTH_SKIPPING_NARROW, ...Object.values(WORTH_LISTING)];
+  return device.adapter.kind === 'lavapipe' ? `${nearest} ${limits.map(limit => density <= limit)}` : '';
 }
 
 /**
- * The tile that computes a pass, measured or default. Where few weights are left, one that was not measured with zeros skipped, or without, skips
- * them, and takes more rows or channels; on GPUs lists of weights are taken instead. Skipping and other numbers of rows and channels leave the sums
- * the same to the bit, so a layer may pass from one density to another without a trace; other numbers of columns round differently at the edges of
- * images.
+ * The tile that computes a pass, measured or default. Where few weights are left, one that was not measured for few skips zeros or takes lists of the
+ * others, and takes more rows or channels. On lavapipe that leaves the sums the same to the bit, so a layer may pass from one density to another
+ * without a trace; other numbers of columns round differently at the edges of images.
  */
 export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): PassTile {
   const tile = chosen ?? defaultPassTile(device, s);
@@ -129,7 +134,12 @@ export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): 
     const pays = !chosen && density <= WORTH_SKIPPING_NARROW && tile.v === 2 && tile.q === 8;
     return pays ? { ...tile, r: rowsThatFill(device, s, tile.v, 2), skip: true } : tile;
   }
-  if ((chosen && 'skip' in chosen) || density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
+  if (chosen && 'lists' in chosen) return tile;
+  if (canList(s, tile) && (s.co / s.groups) % 32 === 0 && density <= (WORTH_LISTING[tile.v] ?? 0)) {
+    const { skip, ...listed } = { ...tile, q: 8, r: tile.v === 4 ? 1 : rowsThatFill(device, s, tile.v, tile.v === 2 ? 2 : 4) };
+    return { ...listed, lists: true };
+  }
+  if (density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
   if (skipsAlways(s, tile)) {
     const wide = density <= WORTH_SKIPPING_NARROW && tile.v === 4 && (s.co / s.groups) % 32 === 0;
     return { ...tile, q: wide ? 8 : tile.q };
@@ -142,6 +152,9 @@ const isDense = (tile: PassTile): tile is GemmTile | WinogradTile => tile.kernel
 
 /** Skipping asks weights that a subgroup loads for itself, whole registers of them. */
 const canSkip = ({ q, lanes }: Pick<TapsTile, 'q' | 'lanes'>): boolean => lanes > 0 && (4 * q) % lanes === 0;
+
+/** Lists are of rows of three taps, and of as many output channels as a word has bits. */
+const canList = (s: ConvPass, tile: TapsTile): boolean => canSkip(tile) && s.cols.count === 3 && 4 * tile.q <= 32;
 
 /**
  * Whether a tile on lavapipe tests rows of taps whatever the density: where there is enough work to a test, code in many branches is faster than
@@ -270,7 +283,11 @@ export function sparseCandidates(device: Device, s: ConvPass, dense: PassTile | 
     return others.filter(unlike(passTile(device, s, dense)));
   }
   const tiles = tapsTiles(device, s).filter(t => tile.kernel === 'taps' && t.v === tile.v && canSkip(t));
-  return tiles.flatMap(t => [true, false].map(skip => ({ ...t, skip }))).filter(unlike(passTile(device, s, dense)));
+  const ways = (t: TapsTile) => [
+    ...[true, false].map(skip => ({ ...t, skip, lists: false })),
+    ...(canList(s, t) ? [{ ...t, lists: true }] : []),
+  ];
+  return tiles.flatMap(ways).filter(unlike(passTile(device, s, dense)));
 }
 
 /** Sizes that are not more padding than outputs. */

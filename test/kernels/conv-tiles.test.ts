@@ -402,31 +402,60 @@ describe('slices and masks', () => {
     { of: 'five taps a row', size: [3, 20, 5, 8], stride: 1, taps: 5 },
     { of: 'two taps a row', size: [3, 20, 7, 7], stride: 1, taps: 2 },
     { of: 'one tap', size: [3, 20, 8, 8], stride: 1, taps: 1 },
-  ])('tiles of as many columns give the same bits, whether they skip zeros or not: $of', async ({ size, stride, taps = 3 }) => {
-    const kernel = random([24, 20, taps, taps], 5);
-    const keep = random(kernel.shape, 9, 0, 1).data.map(v => (v < 0.1 ? 1 : 0));
-    const sparse = { shape: kernel.shape, data: kernel.data.map((v, i) => v * keep[i]) };
-    const padding = taps >> 1;
-    const shape = convShape(size, kernel.shape, { stride, padding });
-    const y = [shape.n, shape.co, shape.oh, shape.ow];
-    const image = random(size, 1);
-    const pairs: ConvOptions = { stride: [stride, stride], padding: [padding, padding], dilation: [1, 1], groups: 1 };
-    const wanted = reference.forward(image, sparse, pairs);
-    const first = new Map<number, Ref>();
-    // of those that are not more padding than outputs, as the tuner
-    const fitting = ({ q, v, r }: (typeof tapsSizes)[number]) => (4 * q) % 8 === 0 && 4 * v < shape.ow + 4 && r <= shape.oh;
-    for (const sizes of [...tapsSizes, ...tallSizes].filter(fitting)) {
-      const tile = { kernel: 'taps', lanes: 8, ...sizes } as const;
-      const [skipped, dense] = await run(device, [image, sparse], (tx, tw) =>
-        [true, false].map(skip =>
-          result(tx, tw, y, shape, (s, a, b, out) =>
-            convForward(device, a.storage, b.storage, out.storage, s, { ...tile, skip }),
+  ])(
+    'tiles of as many columns give the same bits, whether they skip zeros, read lists or neither: $of',
+    async ({ size, stride, taps = 3 }) => {
+      const kernel = random([24, 20, taps, taps], 5);
+      const keep = random(kernel.shape, 9, 0, 1).data.map(v => (v < 0.1 ? 1 : 0));
+      const sparse = { shape: kernel.shape, data: kernel.data.map((v, i) => v * keep[i]) };
+      const padding = taps >> 1;
+      const shape = convShape(size, kernel.shape, { stride, padding });
+      const y = [shape.n, shape.co, shape.oh, shape.ow];
+      const image = random(size, 1);
+      const pairs: ConvOptions = { stride: [stride, stride], padding: [padding, padding], dilation: [1, 1], groups: 1 };
+      const wanted = reference.forward(image, sparse, pairs);
+      const first = new Map<number, Ref>();
+      // of those that are not more padding than outputs, as the tuner
+      const fitting = ({ q, v, r }: (typeof tapsSizes)[number]) => (4 * q) % 8 === 0 && 4 * v < shape.ow + 4 && r <= shape.oh;
+      for (const sizes of [...tapsSizes, ...tallSizes].filter(fitting)) {
+        const tile = { kernel: 'taps', lanes: 8, ...sizes } as const;
+        const ways = [{ skip: false }, { skip: true }, ...(taps === 3 ? [{ lists: true }] : [])];
+        const [dense, ...others] = await run(device, [image, sparse], (tx, tw) =>
+          ways.map(way =>
+            result(tx, tw, y, shape, (s, a, b, out) =>
+              convForward(device, a.storage, b.storage, out.storage, s, { ...tile, ...way }),
+            ),
           ),
-        ),
-      );
-      if (!first.has(sizes.v)) first.set(sizes.v, dense);
-      for (const other of [skipped, dense]) expect(other.data, JSON.stringify(sizes)).toEqual(first.get(sizes.v)!.data);
-      checkForward('conv2d', dense, wanted);
+        );
+        if (!first.has(sizes.v)) first.set(sizes.v, dense);
+        for (const other of [dense, ...others]) expect(other.data, JSON.stringify(sizes)).toEqual(first.get(sizes.v)!.data);
+        checkForward('conv2d', dense, wanted);
+      }
+    },
+  );
+
+  // all of a group's rows, several groups of a list, empty lists, a tile that hangs over, weights of the input gradient, and -0, which is no weight
+  it.skipIf(!lanes).each([
+    { density: 1, co: 20, groups: 1 },
+    { density: 0.4, co: 40, groups: 1 },
+    { density: 0.1, co: 44, groups: 2 },
+    { density: 0, co: 8, groups: 1 },
+  ])('lists of rows of taps: density $density, $co channels', async ({ density, co, groups }) => {
+    const sizes = [3, 6, 6, 8];
+    const kernel = random([co, 6 / groups, 3, 3], 5);
+    const keep = random(kernel.shape, 9, 0, 1).data.map(v => (v < density ? 1 : 0));
+    const sparse = { shape: kernel.shape, data: kernel.data.map((v, i) => v * keep[i]) };
+    const shape = convShape(sizes, kernel.shape, { padding: 1, groups });
+    const [image, gradient] = [random(sizes, 1), random([3, co, 6, 8], 2)];
+    const pairs: ConvOptions = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups };
+    for (const q of [2, 4, 8]) {
+      const tile = { kernel: 'taps', q, v: 1, r: 1, lanes, lists: true } as const;
+      const [forward, inputGradient] = await run(device, [image, sparse, gradient], (tx, tw, tg) => [
+        result(tx, tw, gradient.shape, shape, (s, a, b, out) => convForward(device, a.storage, b.storage, out.storage, s, tile)),
+        result(tg, tw, sizes, shape, (s, a, b, out) => convInputGrad(device, a.storage, b.storage, out.storage, s, tile)),
+      ]);
+      checkForward('conv2d', forward, reference.forward(image, sparse, pairs));
+      checkGradient('conv2d', inputGradient, reference.backward(image, sparse, pairs, gradient)[0]);
     }
   });
 

@@ -12,8 +12,11 @@
 //% if CHANNELS > 1
 // The kernel has one tap: $(CHANNELS) input channels are taken for the taps of a row.
 //% end
-//% if SKIP
+//% if SKIP || LISTS
 // For weights of which many are 0: a row of taps that are all 0 is skipped. The sums are the same to the bit, for what is left out adds 0.
+//% end
+//% if LISTS
+// w are lists of the other rows, of conv_lists.wgsl: $(LANES) rows are one load of a subgroup, whose invocations hold one each.
 //% end
 //% if LANES
 // A workgroup is one subgroup, and its invocations need the same weights: each loads every $(LANES)th vec4 of them and tells the others. On
@@ -33,7 +36,11 @@ struct Params {
 //% else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 //% end
+//% if LISTS
+@group(0) @binding(2) var<storage, read> wt: array<vec4u>;
+//% else
 @group(0) @binding(2) var<storage, read> wt: array<vec4f>;
+//% end
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 // Four columns of a row of x, zero outside. `plane` is the row 0 of the channel in elements. A negative index is a huge u32. `&` and not
@@ -175,6 +182,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% end
+//% if LISTS
+      for (var list = w_at; ; list += $(LANES)u) {
+      let own = wt[list + lane];
+      let bits = subgroupBroadcast(own.w, 0u);
+      var slot = 0u;
+//% else
 //% if LANES
 //% for k in 0..(GROUPS*Q*P+LANES-1)/LANES
       let own$(k) = wt[w_at + $(k*LANES)u + lane];
@@ -195,18 +208,30 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% end
+//% end
 //% for c in 0..4*Q
+//% if LISTS
+      if ((bits & (1u << $(c)u)) != 0u) {
+//% else
 //% if SKIP
       if (subgroupBroadcast(any$(c*P/4/LANES)_$(c*P%4), $(c*P/4%LANES)u) != 0.0) {
 //% else
       {
 //% end
+//% end
 //% for tw in 0..TW
+//% if LISTS
+      let w$(tw) = bitcast<f32>(subgroupShuffle(own[$(tw)], slot));
+//% else
 //% if LANES
       let w$(tw) = subgroupBroadcast(own$((tw/P*4*Q+c)*P/4/LANES)[$(((tw/P*4*Q+c)*P+tw%P)%4)], $((tw/P*4*Q+c)*P/4%LANES)u);
 //% else
       let w$(tw) = own$((tw*4*Q+c)/4)[$(c%4)];
 //% end
+//% end
+//% end
+//% if LISTS
+      slot++;
 //% end
 //% for r in 0..R
 //% if IN[r+t]
@@ -225,6 +250,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //% end
 //% end
 //% end
+      }
+//% end
+//% if LISTS
+      if (subgroupBroadcast(own.w, 1u) == 0u) { break; }
       }
 //% end
 //% if KEEP == 1
