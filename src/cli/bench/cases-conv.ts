@@ -1,4 +1,6 @@
 /** Cases of the kernels that multiply: convolution's passes and the matrix product. */
+import type { Device } from '../../device/index.ts';
+import { SparrowError } from '../../errors.ts';
 import { convForward, convInputGrad, convWeightGrad } from '../../kernels/conv.ts';
 import type { GemmTile } from '../../kernels/conv-gemm.ts';
 import type { MatrixTile } from '../../kernels/conv-matrix.ts';
@@ -27,12 +29,12 @@ const small: ConvSizes[] = [
 ];
 const large: ConvSizes[] = [{ n: 8, ci: 64, co: 64, h: 32, w: 32, kernel: 3, options: { padding: 1 } }];
 
-type Kernel = 'taps' | 'gemm' | 'matrix' | 'sparse' | 'winograd';
+type Kernel = 'taps' | 'lists' | 'gemm' | 'matrix' | 'sparse' | 'winograd';
 
 /** Tiles for the kernel that is not the adapter's own. */
 const gemm: GemmTile = { kernel: 'gemm', wx: 16, wy: 16, tm: 4, tn: 4, depth: 16 };
 const matrix: MatrixTile = { kernel: 'matrix', wm: 2, wn: 4, fm: 2, fn: 2, depth: 32 };
-const other: Record<Kernel, { pass: PassTile; weight?: WeightTile }> = {
+const other: Record<Exclude<Kernel, 'lists'>, { pass: PassTile; weight?: WeightTile }> = {
   taps: {
     pass: { kernel: 'taps', q: 2, v: 1, r: 1, lanes: 0 },
     weight: { kernel: 'taps', tm: 8, tc: 1, v: 1, all: false, lanes: 0, parallel: 512 },
@@ -42,6 +44,15 @@ const other: Record<Kernel, { pass: PassTile; weight?: WeightTile }> = {
   winograd: { pass: { kernel: 'winograd', m: 4 } },
   sparse: { pass: { kernel: 'sparse', tc: 8, tr: 4, ng: 1, nv: 2, g: 1, wy: 8, depth: 4, u: 4, slices: 1 } },
 };
+
+/** Registers with lists of rows of taps, for subgroups of whatever size. */
+function listsTile({ adapter: { subgroupSize: lanes } }: Device): PassTile {
+  if (lanes === 0)
+    throw new SparrowError(
+      '--kernel conv_lists: the adapter has no subgroups of one size; run it on one that has (sparrow adapters)',
+    );
+  return { kernel: 'taps', q: Math.max(2, lanes / 4), v: 1, r: 1, lanes, lists: true };
+}
 
 type Pass = 'forward' | 'input gradient' | 'weight gradient';
 
@@ -93,26 +104,28 @@ function fifth(shape: readonly number[]) {
   return { ...given, values: given.values.map((v, i) => (i % 5 === 3 || i % 11 === 0 ? v : 0)) };
 }
 
-/** @param kernel in registers, through workgroup memory, on matrix units, from lists of weights, or after Winograd; its tile is the default where it is the adapter's own */
+/** @param kernel in registers, through workgroup memory, on matrix units, from lists of weights (of two kinds), or after Winograd; its tile is the default where it is the adapter's own */
 function convCase(kernel: Kernel, pass: Pass, z: ConvSizes, size: KernelCase['size']): KernelCase {
   const [x, w] = shapesOf(z);
   const s = convShape(x, w, z.options);
   const y = [s.n, s.co, s.oh, s.ow];
   const operands = { forward: [x, w], 'input gradient': [y, w], 'weight gradient': [x, y] }[pass];
   const { stride = 1, groups = 1 } = z.options;
+  const few = kernel === 'sparse' || kernel === 'lists';
   const note = `${stride > 1 ? `, stride ${stride}` : ''}${groups > 1 ? `, ${groups} groups` : ''}`;
   return {
-    title: `${pass} [${x}] * [${w}]${note}${kernel === 'sparse' ? ', a fifth of the weights' : ''}`,
+    title: `${pass} [${x}] * [${w}]${note}${few ? ', a fifth of the weights' : ''}`,
     size,
-    inputs: () => operands.map((shape, i) => (kernel === 'sparse' && i === 1 ? fifth(shape) : floats(shape, i + 1))),
+    inputs: () => operands.map((shape, i) => (few && i === 1 ? fifth(shape) : floats(shape, i + 1))),
     launch: (device, [a, b]) => {
       const out = empty(device, pass === 'forward' ? y : pass === 'input gradient' ? x : w);
       const own = kernel === (device.adapter.processor ? 'taps' : 'gemm');
+      const { pass: tile, weight } =
+        kernel === 'lists' ? { pass: listsTile(device), weight: undefined } : own ? {} : other[kernel];
       const [first, second] = [a.storage, b.storage];
-      if (pass === 'forward') convForward(device, first, second, out.storage, s, own ? undefined : other[kernel].pass);
-      else if (pass === 'input gradient')
-        convInputGrad(device, first, second, out.storage, s, own ? undefined : other[kernel].pass);
-      else convWeightGrad(device, first, second, out.storage, s, own ? undefined : other[kernel].weight);
+      if (pass === 'forward') convForward(device, first, second, out.storage, s, tile);
+      else if (pass === 'input gradient') convInputGrad(device, first, second, out.storage, s, tile);
+      else convWeightGrad(device, first, second, out.storage, s, weight);
       return [out];
     },
     reference: ([a, b]) => [convolve(pass, z, a, b)],
@@ -130,7 +143,9 @@ const tiles: ConvSizes[] = [{ n: 2, ci: 32, co: 64, h: 8, w: 8, kernel: 3, optio
 const neighbours: ConvSizes[] = [{ n: 2, ci: 5, co: 7, h: 9, w: 7, kernel: 3, options: { padding: 1 } }];
 
 const convCases = (kernel: Kernel, pass: Pass) => [
-  ...({ matrix: tiles, winograd: neighbours }[kernel as string] ?? small).map(z => convCase(kernel, pass, z, 'small')),
+  ...({ matrix: tiles, winograd: neighbours, lists: neighbours }[kernel as string] ?? small).map(z =>
+    convCase(kernel, pass, z, 'small'),
+  ),
   ...large.map(z => convCase(kernel, pass, z, 'large')),
 ];
 
@@ -203,6 +218,7 @@ export const productCases: Readonly<Record<string, readonly KernelCase[]>> = {
   conv_sparse: [...convCases('sparse', 'forward'), ...convCases('sparse', 'input gradient')],
   conv_sparse_pack: convCases('sparse', 'forward'),
   conv_pack: convCases('taps', 'forward'),
+  conv_lists: [...convCases('lists', 'forward'), ...convCases('lists', 'input gradient')],
   conv_weight_grad: convCases('taps', 'weight gradient'),
   conv_gemm: [...convCases('gemm', 'forward'), ...convCases('gemm', 'input gradient')],
   conv_gemm_weight_grad: convCases('gemm', 'weight gradient'),
