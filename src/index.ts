@@ -39,7 +39,14 @@ export type { TensorOrNumber } from './tensor/elementwise.ts';
 export type { MatmulOptions } from './tensor/linalg.ts';
 export { Random, type RandomState, Stream } from './tensor/philox.ts';
 export type { PoolOptions } from './tensor/pool.ts';
-export { type RandomOptions, randomNormal, randomPermutation, randomUniform, randomWords } from './tensor/random.ts';
+export {
+  type RandomOptions,
+  randomNormal,
+  randomPermutation,
+  randomUniform,
+  randomWords,
+  replayNumber,
+} from './tensor/random.ts';
 export { argmax, type ReduceOptions } from './tensor/reduce.ts';
 export { topK } from './tensor/rows.ts';
 export { kthLargest, selectMask } from './tensor/select.ts';

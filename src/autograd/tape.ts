@@ -152,10 +152,24 @@ function checkUnwritten({ op, inputs, versions }: Node): void {
 }
 
 /**
- * The gradients of y by each tensor of `wanted`, in their order and shapes. Each is its own to dispose.
+ * The gradients of y by each tensor of `wanted`, in their order and shapes; for a map, as the parameters of a module are, by the same names. Each is its
+ * own to dispose.
  * @throws Error where y does not depend on one of them, where a tracked tensor on the way was written since, or the seed has not y's shape
  */
-export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions = {}): Tensor[] {
+export function grad(y: Tensor, wanted: readonly Tensor[], options?: GradOptions): Tensor[];
+export function grad<Name>(y: Tensor, wanted: ReadonlyMap<Name, Tensor>, options?: GradOptions): Map<Name, Tensor>;
+export function grad<Name>(
+  y: Tensor,
+  wanted: readonly Tensor[] | ReadonlyMap<Name, Tensor>,
+  options: GradOptions = {},
+): Tensor[] | Map<Name, Tensor> {
+  if (Array.isArray(wanted)) return gradients(y, wanted, options);
+  const byName = wanted as ReadonlyMap<Name, Tensor>;
+  const found = gradients(y, [...byName.values()], options);
+  return new Map([...byName.keys()].map((name, i) => [name, found[i]]));
+}
+
+function gradients(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions): Tensor[] {
   if (seed && !sameShape(seed, y)) throw new Error(`grad: a seed of shape [${seed.shape}] for a result of shape [${y.shape}]`);
   const targets = new Set(wanted);
   const path = pathTo(y, targets);
@@ -174,7 +188,7 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
   const onPath = new Set(path.map(p => p.output));
   const needed = (t: Tensor) => targets.has(t) || onPath.has(t);
 
-  const gradients = new Map<Tensor, Tensor>();
+  const gradientOf = new Map<Tensor, Tensor>();
   const holders = new Map<Tensor, number>();
   const hold = (t: Tensor) => void holders.set(t, (holders.get(t) ?? 0) + 1);
   const letGo = (t: Tensor) => {
@@ -185,17 +199,17 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
 
   return withRecording(createGraph, () => {
     const first = !seed ? ones(y.device, y.shape) : createGraph ? seed : detach(seed);
-    gradients.set(y, first);
+    gradientOf.set(y, first);
     hold(first);
     for (const { output, node } of path) {
-      const g = gradients.get(output);
+      const g = gradientOf.get(output);
       if (!g) continue;
       const needs = node.inputs.map(needed);
       const taken: Tensor[] = [];
       const before = (i: number) => {
-        const earlier = createGraph ? undefined : gradients.get(node.inputs[i]);
+        const earlier = createGraph ? undefined : gradientOf.get(node.inputs[i]);
         if (earlier) {
-          gradients.delete(node.inputs[i]);
+          gradientOf.delete(node.inputs[i]);
           taken.push(earlier);
         }
         return earlier;
@@ -207,10 +221,10 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
         if (!needs[i] || !result) return;
         if (!sameShape(result, input))
           throw new Error(`backward of ${node.op}: gradient [${result.shape}] for an input of shape [${input.shape}]`);
-        const earlier = gradients.get(input);
+        const earlier = gradientOf.get(input);
         const total = earlier ? accumulate(earlier, result, createGraph) : result;
         hold(total);
-        gradients.set(input, total);
+        gradientOf.set(input, total);
         if (earlier) {
           letGo(earlier);
           if (!holders.has(result) && !createGraph) result.dispose();
@@ -218,13 +232,13 @@ export function grad(y: Tensor, wanted: readonly Tensor[], { seed, createGraph =
       });
       taken.forEach(letGo);
       if (!targets.has(output)) {
-        gradients.delete(output);
+        gradientOf.delete(output);
         letGo(g);
       }
     }
     const given = new Set<Tensor>();
     return wanted.map(t => {
-      const g = gradients.get(t);
+      const g = gradientOf.get(t);
       if (!g) throw new Error(`grad: no gradient reached tensor ${wanted.indexOf(t)} of shape [${t.shape}]`);
       if (given.has(g) && !createGraph) return detach(g);
       given.add(g);

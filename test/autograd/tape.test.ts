@@ -45,6 +45,21 @@ describe('accumulation', () => {
   });
 });
 
+it('by a map: gradients by the same names', async () => {
+  const [a, b] = [leaf(1, 2), leaf(3, 4)];
+  const found = F.grad(
+    F.mul(a, b),
+    new Map([
+      ['b', b],
+      ['a', a],
+    ]),
+  );
+  expect(await Promise.all([...found].map(async ([name, g]) => [name, await values(g)]))).toEqual([
+    ['b', [1, 2]],
+    ['a', [3, 4]],
+  ]);
+});
+
 describe('a backward that adds to what there is', () => {
   /** a + b, of which a's gradient is added in its own launch. */
   const sumOf = (a: Tensor, b: Tensor) =>
