@@ -152,11 +152,11 @@ function checkUnwritten({ op, inputs, versions }: Node): void {
 }
 
 /**
- * The gradients of y by each tensor of `wanted`, in their order and shapes; for a map, as the parameters of a module are, by the same names. Each is its
- * own to dispose.
+ * The gradients of y by each tensor of `wanted`, in their order and shapes. Each is its own to dispose.
  * @throws Error where y does not depend on one of them, where a tracked tensor on the way was written since, or the seed has not y's shape
  */
 export function grad(y: Tensor, wanted: readonly Tensor[], options?: GradOptions): Tensor[];
+/** The same for a map, as the parameters of a module are: gradients by the same names. */
 export function grad<Name>(y: Tensor, wanted: ReadonlyMap<Name, Tensor>, options?: GradOptions): Map<Name, Tensor>;
 export function grad<Name>(
   y: Tensor,
