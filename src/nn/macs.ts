@@ -20,16 +20,13 @@ export function countMacs(weight: Tensor, macs: number): void {
  */
 export function layerMacs(device: Device, model: Module, shape: readonly number[]): Map<string, number> {
   counting = new Map();
-  const modes = [...model.modules()].map(([, m]) => ({ m, training: m.training }));
   try {
-    model.eval();
     capture(device, () => {
-      noGrad(() => model.forward(empty(device, [1, ...shape])));
+      model.evaluating(() => noGrad(() => model.forward(empty(device, [1, ...shape]))));
     }).dispose();
     const found = counting;
     return new Map([...model.parameters()].filter(([, p]) => found.has(p)).map(([name, p]) => [name, found.get(p)!]));
   } finally {
-    for (const { m, training } of modes) m.training = training;
     counting = undefined;
   }
 }

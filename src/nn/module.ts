@@ -87,6 +87,17 @@ export abstract class Module {
     return this.train(false);
   }
 
+  /** What `work` makes of this in eval mode; afterwards each module is in the mode in which it was. */
+  evaluating<T>(work: () => T): T {
+    const modes = [...this.modules()].map(([, m]) => ({ m, training: m.training }));
+    this.eval();
+    try {
+      return work();
+    } finally {
+      for (const { m, training } of modes) m.training = training;
+    }
+  }
+
   /** Gives all memory back, that of the modules below included. */
   dispose(): void {
     for (const [, value] of this.members()) value.dispose();

@@ -56,7 +56,7 @@ export function featureMaps(device: Device, model: Module, shape: readonly numbe
   const see = (module: Module, { rank, shape: [, ...map] }: Tensor) => {
     if (rank === 4) maps.set(names.get(module)!, map);
   };
-  const pass = () => noGrad(() => model.forward(empty(device, [1, ...shape])));
+  const pass = () => model.evaluating(() => noGrad(() => model.forward(empty(device, [1, ...shape]))));
   capture(device, () => void observe(names.keys(), see, pass)).dispose();
   return maps;
 }
@@ -82,7 +82,7 @@ export function sections(device: Device, model: Module, shape: readonly number[]
     const see = (module: Module, output: Tensor) => void done.push({ module, output });
     passed = passedByAll(
       images,
-      enableGrad(() => observe(all, see, () => model.forward(images))),
+      enableGrad(() => observe(all, see, () => model.evaluating(() => model.forward(images)))),
     );
   }).dispose();
   const found: Section[] = [];

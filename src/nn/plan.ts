@@ -33,7 +33,7 @@ export function planModel(device: Device, model: Module, shape: readonly number[
   watching = found;
   try {
     capture(device, () => {
-      noGrad(() => model.forward(empty(device, shape)));
+      model.evaluating(() => noGrad(() => model.forward(empty(device, shape))));
     }).dispose();
   } finally {
     watching = undefined;

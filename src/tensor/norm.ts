@@ -1,4 +1,5 @@
 /** Batch normalisation, optionally with ReLU, over [N, C, ...]. */
+import { SparrowError } from '../errors.ts';
 import * as kernel from '../kernels/norm.ts';
 import { wantFloat } from './checks.ts';
 import { empty, sizeOf, type Tensor } from './tensor.ts';
@@ -40,7 +41,7 @@ export interface TrainNorm {
 
 /**
  * y = [relu](x·scale + shift) with the statistics of the batch (biased variance).
- * @throws Error where the channels do not fit, naming both shapes
+ * @throws Error where the channels do not fit, naming both shapes; SparrowError for one value a channel, which has no variance
  * @param plan by default what suits the adapter, here and below
  */
 export function normTrain(
@@ -52,6 +53,10 @@ export function normTrain(
 ): { y: Tensor; stats: NormStats } {
   wantChannels(x, gamma, beta, running);
   const s = normShape(x);
+  if (s.n * s.hw === 1)
+    throw new SparrowError(
+      `batch norm of [${x.shape}] in train mode: more than one value a channel is wanted, so two images or larger ones, or eval()`,
+    );
   const y = empty(x.device, x.shape);
   const stats = empty(x.device, [4, s.c]);
   const update = running && { mean: running.mean.storage, var: running.var.storage, momentum: running.momentum };

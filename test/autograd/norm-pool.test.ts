@@ -53,6 +53,25 @@ describe('batchNorm', () => {
     expect(norm([2, 4, 3, 3])).not.toThrow();
   });
 
+  it('refuses one value a channel in train mode, which has no variance', () => {
+    const norm = (shape: number[], train: boolean) => () => {
+      const t = () => zeros(device, [4]);
+      const options = { train, eps, running: { mean: t(), var: t(), momentum: 0.1 } };
+      scope(device, () => F.batchNorm(zeros(device, shape), t(), t(), options));
+    };
+    for (const shape of [
+      [1, 4],
+      [1, 4, 1, 1],
+    ])
+      expect(norm(shape, true)).toThrow(`batch norm of [${shape}] in train mode: more than one value a channel is wanted`);
+    for (const shape of [
+      [2, 4],
+      [1, 4, 2, 1],
+    ])
+      expect(norm(shape, true)).not.toThrow();
+    expect(norm([1, 4, 1, 1], false)).not.toThrow();
+  });
+
   /** No derivative where the ReLU bends: whether every value is well away from there. */
   const awayFromKinks = (y: Ref) => y.data.every(v => Math.abs(v) > 5e-4);
 
