@@ -144,8 +144,10 @@ it('channel pruning that would remove a whole layer keeps one channel of it, and
   const file = path('faint.safetensors');
   writeSafetensors(file, new Map([...tensors, ['blocks.1.bn2.weight', faint]]), metadata);
   const stages = ['--stage1-pretrained', file, '--stage2', 'sgd', '--epochs2', '1', '--pruning', 'channel', '--density', '0.5'];
-  const { code, stderr } = await inProcess(['robust-bird', ...withoutEpochs(shapes), ...stages, '--save-dir', path('rb')]);
+  const args = ['robust-bird', ...withoutEpochs(shapes), ...stages, '--test-eps', '0.03', '--save-dir', path('rb')];
+  const { code, stderr } = await inProcess(args);
   expect([code, stderr]).toEqual([0, stderr]);
+  expect(stderr).toContain('--test-eps 0.03 is 0.03/255; 8/255 is --test-eps 8\n');
   expect(stderr).toContain(
     'channel pruning would remove every channel of blocks.1.conv1: the one with the largest gamma is kept\n',
   );

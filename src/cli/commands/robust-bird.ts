@@ -1,6 +1,7 @@
 /** `sparrow robust-bird`: an early-bird ticket, and its training. */
 import type { Command } from 'commander';
 import type { RobustBirdResult } from '../../train/api.ts';
+import { radiusNotices } from '../../train/config.ts';
 import {
   type RobustBirdSettings,
   resolveRobustBird,
@@ -52,7 +53,11 @@ export function addRobustBird(program: Command): void {
 
 async function train(settings: RobustBirdSettings, options: OutputOptions): Promise<void> {
   const folders = `${settings.saveDir}_stage1 and _stage2`;
-  const result = await trained(options, folders, hooks => engine.robustBird(settings, hooks));
+  const result = await trained(options, folders, hooks => {
+    const { norm, trainEps, testEps } = settings;
+    radiusNotices(norm ?? 'linf', { trainEps, testEps }).forEach(hooks.onNotice);
+    return engine.robustBird(settings, hooks);
+  });
   for (const stage of settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const))
     await writeRunPage(stageFolder(settings, stage));
   printResult(options, result, `${resultText(result, stageFolder(settings, 2))}\n${ticketText(result)}`);
