@@ -165,11 +165,17 @@ export function grad<Name>(
 ): Tensor[] | Map<Name, Tensor> {
   if (Array.isArray(wanted)) return gradients(y, wanted, options);
   const byName = wanted as ReadonlyMap<Name, Tensor>;
-  const found = gradients(y, [...byName.values()], options);
+  const found = gradients(y, [...byName.values()], options, [...byName.keys()]);
   return new Map([...byName.keys()].map((name, i) => [name, found[i]]));
 }
 
-function gradients(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = false }: GradOptions): Tensor[] {
+/** @param names what an error calls them by, where they have any */
+function gradients(
+  y: Tensor,
+  wanted: readonly Tensor[],
+  { seed, createGraph = false }: GradOptions,
+  names?: readonly unknown[],
+): Tensor[] {
   if (seed && !sameShape(seed, y)) throw new Error(`grad: a seed of shape [${seed.shape}] for a result of shape [${y.shape}]`);
   const targets = new Set(wanted);
   const path = pathTo(y, targets);
@@ -180,9 +186,9 @@ function gradients(y: Tensor, wanted: readonly Tensor[], { seed, createGraph = f
     const why = isTracked(wanted[missing])
       ? 'nothing that was recorded leads from it to the result'
       : 'track it before it is used';
-    throw new Error(
-      `grad: the result does not depend on tensor ${missing} of shape [${shape}], wanted[${missing}] of ${wanted.length}: ${why}`,
-    );
+    const which = names ? `'${names[missing]}'` : `tensor ${missing}`;
+    const at = names ? '' : `, wanted[${missing}] of ${wanted.length}`;
+    throw new Error(`grad: the result does not depend on ${which} of shape [${shape}]${at}: ${why}`);
   }
   for (const { node } of path) checkUnwritten(node);
   const onPath = new Set(path.map(p => p.output));

@@ -13,7 +13,7 @@ export class Storage {
   /** Names the buffer in the bind-group cache. */
   readonly id: number;
   refs = 1;
-  /** Rises with every write from the host or by a kernel: what was computed from the content can tell that it is no longer the same. */
+  /** Rises with every write from the host or by a kernel, launched or recorded: what was computed from the content can tell that it is no longer the same. */
   version = 0;
   readonly pool: BufferPool;
 

@@ -39,7 +39,7 @@ export function useChoices(device: Device, choices: Choices): void {
 /**
  * Of the format, of what keys and variants mean, and of the defaults and candidates that were measured: rises with every change of theirs, for
  * times of another version are no answer to what `tuneModel` asks. In 2, strided 1x1 convolutions are launched as pointwise ones; in 3,
- * lavapipe's weight gradients of images eight wide take whole rows.
+ * lavapipe's weight gradients of images eight wide take whole rows, and few weights are read from lists there.
  */
 const VERSION = 3;
 /**

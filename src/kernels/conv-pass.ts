@@ -196,10 +196,11 @@ export function withListedWeights(
   { tile, group }: { tile: number; group: number },
   use: (lists: Storage) => void,
 ): void {
+  const { rows, cols } = s;
+  if (cols.count !== 3) throw new Error(`lists are of rows of three taps, not ${cols.count}`);
   const [co, ci, kernel] = [s.co / s.groups, s.ci / s.groups, s.kh * s.kw];
   const tiles = ceil(co, tile);
   const [toCo, toCi] = s.flip ? [kernel, co * kernel] : [ci * kernel, kernel];
-  const { rows, cols } = s;
   const pairs = s.groups * tiles * ci;
   const taps = [rows.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
   const make = (): Storage => {

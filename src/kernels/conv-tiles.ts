@@ -134,7 +134,8 @@ export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): 
     const pays = !chosen && density <= WORTH_SKIPPING_NARROW && tile.v === 2 && tile.q === 8;
     return pays ? { ...tile, r: rowsThatFill(device, s, tile.v, 2), skip: true } : tile;
   }
-  if (chosen && 'lists' in chosen) return tile;
+  // of an input gradient it was chosen for the first phase: the rows of others may have more taps, or fewer
+  if (chosen && 'lists' in chosen) return tile.lists && !canList(s, tile) ? { ...tile, skip: true, lists: false } : tile;
   if (canList(s, tile) && (s.co / s.groups) % 32 === 0 && density <= (WORTH_LISTING[tile.v] ?? 0)) {
     const { skip, ...listed } = { ...tile, q: 8, r: tile.v === 4 ? 1 : rowsThatFill(device, s, tile.v, tile.v === 2 ? 2 : 4) };
     return { ...listed, lists: true };

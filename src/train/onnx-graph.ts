@@ -53,7 +53,7 @@ class GraphBuilder {
     private readonly normalisation: Normalisation,
   ) {
     this.names.set(images, 'images');
-    for (const [name, t] of network.state()) this.names.set(t, name);
+    for (const [name, t] of network.state()) if (!this.names.has(t)) this.names.set(t, name); // the first, as modules() has it
     for (const [name, layer] of network.modules()) {
       if (layer instanceof Conv2d || layer instanceof BatchNorm2d || layer instanceof Linear)
         this.layers.set(layer.weight, { name, layer });

@@ -47,6 +47,7 @@ describe('accumulation', () => {
 
 it('by a map: gradients by the same names', async () => {
   const [a, b] = [leaf(1, 2), leaf(3, 4)];
+  expect(() => F.grad(F.square(a), new Map([['fc.weight', b]]))).toThrow("does not depend on 'fc.weight' of shape [2]: nothing");
   const found = F.grad(
     F.mul(a, b),
     new Map([

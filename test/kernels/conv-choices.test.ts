@@ -139,6 +139,15 @@ describe('weights that are mostly 0', () => {
     for (const other of convCandidates(device, kept)) expect(other).toMatchObject({ v: (tileOf(at(1)) as { v: number }).v });
   });
 
+  // 5x5 of stride 2: three columns of taps in the phases of even columns, two in the others
+  it.skipIf(!lavapipe)('are read from lists in those phases of an input gradient only that have three taps a row', async () => {
+    const sizes = convShape([2, 32, 9, 9], [32, 32, 5, 5], { stride: 2, padding: 2 });
+    const work: ConvWork = { pass: 'input gradient', shape: { ...sizes, density: 0.05 } };
+    const listed = convCandidates(device, work).find(t => 'lists' in t && t.lists)!;
+    use(work, listed as unknown as Variant);
+    expect(planConvolution(device, work).tiles.map(t => (t as TapsTile).lists)).toEqual([true, false, true, false]);
+  });
+
   it('are what the tuner measures a class with', async () => {
     const tiny: ConvWork = { pass: 'input gradient', shape: { ...convShape([1, 16, 4, 4], [16, 16, 1, 1]), density: 0.1 } };
     const contest = await tuneConvolution(device, tiny);
