@@ -110,14 +110,19 @@ const age = (path: string) => Date.now() - statSync(path).mtimeMs;
 /** Whether the process that took a lock on this host still runs. */
 function isSame({ pid, started }: Holder): boolean {
   const now = startOf(pid);
+  if (now === ENDED) return false;
   return isRunning(pid) && (started === undefined || now === undefined || now === started);
 }
 
-/** The start time of a process in clock ticks since boot (field 22 of proc_pid_stat(5)); undefined where there is no /proc. */
+/** In place of a start time: the process is over, and only its parent has not asked how it ended. */
+const ENDED = 'ended';
+
+/** The start time of a process in clock ticks since boot (field 22 of proc_pid_stat(5)), or `ENDED`; undefined where there is no /proc. */
 function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]; // the name before it may hold spaces
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before it may hold spaces
+    return state === 'Z' || state === 'X' ? ENDED : fields[18];
   } catch {
     return undefined;
   }
@@ -138,9 +143,17 @@ function removeStale(path: string): boolean {
     return false;
   }
   try {
-    if (examine(path) === 'stale') rmSync(path, { force: true });
+    if (examine(path) === 'stale') remove(path);
     return true;
   } finally {
     rmSync(guard, { force: true });
+  }
+}
+
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw fileError('remove', path, error);
   }
 }

@@ -216,6 +216,7 @@ export class Learner {
   restore(checkpoint: Checkpoint, source: string): void {
     const { dataset } = this.config;
     assertIdentity(checkpoint, { ...this.network, dataset, classes: this.data.classes.length }, source);
+    assertNormalisation(checkpoint, this.data, source);
     this.load(checkpoint.model, source);
     const { velocity, denseVelocity } = this.optimiser;
     const group = (found: HostTensors, wanted: ReadonlyMap<string, { shape: readonly number[] }>, what: string) =>

@@ -54,6 +54,19 @@ it('is held once, given back, and taken again', () => {
   again();
 });
 
+it.skipIf(process.platform !== 'linux')('is free when its process is over, though nobody asked how it ended', async () => {
+  const parent = spawn('sh', ['-c', 'sleep 30 & echo $!; exec sleep 30']);
+  children.push(parent);
+  const pid = Number(await new Promise<Buffer>(resolve => void parent.stdout.once('data', resolve)));
+  const stat = () => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1].split(' ');
+  const started = stat()[19];
+  writeFileSync(path, JSON.stringify({ pid, host: hostname(), started, what: 'sleeping' }));
+  expect(() => lockFile(path, 'x')).toThrow(`process ${pid}`);
+  process.kill(pid, 'SIGKILL');
+  while (stat()[0] !== 'Z') await new Promise(resolve => setTimeout(resolve, 10));
+  lockFile(path, 'x')();
+});
+
 it('names the process that has it, which loses it only by its end', async () => {
   const child = await start(hold);
   const message = `another sparrow (process ${child.pid} on ${hostname()}) is feeding the birds; wait until it is done, or remove ${path} if it is gone`;

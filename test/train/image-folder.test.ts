@@ -66,3 +66,12 @@ it('weights of another wideresnet are refused', () => {
   expect(stderr).toMatch(/checkpoint\.safetensors: depthFactor is 10, not 16\n$/);
   expect(status).toBe(1);
 });
+
+it('is not resumed on other images, whose mean and deviation are not those that its network normalises with', () => {
+  for (let i = 0; i < 40; i++) rmSync(join(folder, 'data', 'train', 'eel', `${i}.${i % 2 ? 'png' : 'jpg'}`));
+  const { status, stderr } = train('--skip-corrupt', '--resume');
+  expect(stderr).toMatch(
+    /checkpoint\.safetensors: normalises with mean .*; folder has mean .*: give the data set it was trained on\n$/,
+  );
+  expect(status).toBe(1);
+});

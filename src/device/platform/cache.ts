@@ -4,7 +4,8 @@ import { isAbsolute, join } from 'node:path';
 
 /** SPARROW_CACHE, else `sparrow` in the user's cache folder. */
 export function cacheFolder(): string {
-  const [base] = xdgFolders(process.env.XDG_CACHE_HOME, join(homedir(), '.cache'));
+  const given = process.env.XDG_CACHE_HOME ?? '';
+  const base = isAbsolute(given) ? given : join(homedir(), '.cache');
   return process.env.SPARROW_CACHE || join(base, 'sparrow');
 }
 
