@@ -135,6 +135,12 @@ export function launchedInputGrad(s: ConvShape): LaunchedInputGrad {
   return { passes: [dense], complete, spread: { a: phase.ya, b: phase.yb } };
 }
 
+/** Elements of the weights between one output channel of a pass and the next, and one input channel and the next. */
+function channelStrides({ co, ci, groups, kh, kw, flip }: ConvPass): [number, number] {
+  const kernel = kh * kw;
+  return flip ? [kernel, (co / groups) * kernel] : [(ci / groups) * kernel, kernel];
+}
+
 /**
  * Hands `use` the weights of a pass as [G, TILES, CI, TH, TW/per, tile, per] (or [G, TILES, TH, TW/per, CI, tile, per] with `outerTaps`), zeros
  * past CO/G and TW. @param per columns of taps that are side by side, 1 by default @param channels input channels that are taken for the columns of
@@ -160,7 +166,7 @@ export function withPackedWeights(
   const ci = all / channels;
   const tiles = ceil(co, tile);
   const kernel = s.kh * s.kw;
-  const [toCo, toCi] = s.flip ? [kernel, co * kernel] : [all * kernel, kernel];
+  const [toCo, toCi] = channelStrides(s);
   const { rows } = s;
   const cols = channels === 1 ? s.cols : { count: channels, k0: s.cols.k0, ks: toCi };
   const perRow = ceil(cols.count, per);
@@ -198,22 +204,21 @@ export function withListedWeights(
 ): void {
   const { rows, cols } = s;
   if (cols.count !== 3) throw new Error(`lists are of rows of three taps, not ${cols.count}`);
-  const [co, ci, kernel] = [s.co / s.groups, s.ci / s.groups, s.kh * s.kw];
+  const [co, ci] = [s.co / s.groups, s.ci / s.groups];
   const tiles = ceil(co, tile);
-  const [toCo, toCi] = s.flip ? [kernel, co * kernel] : [ci * kernel, kernel];
   const pairs = s.groups * tiles * ci;
-  const taps = [rows.count, s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
+  const taps = [s.kw, rows.k0, rows.ks, cols.k0, cols.ks];
   const make = (): Storage => {
     const lists = device.allocate(pairs * rows.count * tile * 16);
     device.dispatch(
       program('conv_lists', 'rw', { CT: tile, GROUP: group }),
       [w, lists],
       uniform()
-        .uint(pairs, ci, rows.count, tiles, co, co * ci * kernel, toCo, toCi)
-        .int(...taps.slice(1)),
+        .uint(pairs, ci, rows.count, tiles, co, co * ci * s.kh * s.kw, ...channelStrides(s))
+        .int(...taps),
       gridFor(pairs, 64),
     );
     return lists;
   };
-  device.derived(w, `conv lists ${[tile, group, s.flip, s.co, s.ci, s.groups, ...taps]}`, make, use);
+  device.derived(w, `conv lists ${[tile, group, s.flip, s.co, s.ci, s.groups, s.kh, rows.count, ...taps]}`, make, use);
 }

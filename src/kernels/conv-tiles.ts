@@ -140,11 +140,7 @@ export function passTile(device: Device, s: ConvPass, chosen: PassTile | null): 
     const { skip, ...listed } = { ...tile, q: 8, r: tile.v === 4 ? 1 : rowsThatFill(device, s, tile.v, tile.v === 2 ? 2 : 4) };
     return { ...listed, lists: true };
   }
-  if (density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
-  if (skipsAlways(s, tile)) {
-    const wide = density <= WORTH_SKIPPING_NARROW && tile.v === 4 && (s.co / s.groups) % 32 === 0;
-    return { ...tile, q: wide ? 8 : tile.q };
-  }
+  if (skipsAlways(s, tile) || density > (s.ow <= 4 ? WORTH_SKIPPING_NARROW : WORTH_SKIPPING)) return tile;
   return { ...tile, r: Math.max(tile.r, tile.v === 2 ? rowsThatFill(device, s, tile.v, 4) : 1), skip: true };
 }
 
