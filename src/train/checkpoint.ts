@@ -68,9 +68,10 @@ export interface Checkpoint extends Weights, Identity {
   readonly state: unknown;
 }
 
-/** What a file holds: weights, what it says of itself, and the normalisation of the reference implementation's models, which is a part of their state_dicts. */
+/** What a file holds: weights, and what it says of itself. */
 export interface WeightsFile extends Weights {
   readonly metadata: Record<string, string>;
+  /** By the metadata of a checkpoint, or by two tensors of a state_dict of the reference implementation; other files do not say it. */
   readonly normalisation?: Normalisation;
 }
 
@@ -172,7 +173,7 @@ export function decodeWeights(bytes: Uint8Array, source: string): WeightsFile {
   for (const [name, { data }] of weights.masks) {
     if (data.some(bit => bit !== 0 && bit !== 1)) throw new FileError(`${source}: mask.${name} holds values other than 0 and 1`);
   }
-  const normalisation = takeNormalisation(model);
+  const normalisation = takeNormalisation(model) ?? statedNormalisation(metadata, source);
   return {
     ...weights,
     ...(groups.earlierMask.size ? { earlierMasks: groups.earlierMask } : {}),
@@ -195,15 +196,14 @@ function takeNormalisation(model: HostTensors): Normalisation | undefined {
   return mean && std && { mean, std };
 }
 
-/** Checks that weights were trained on pixels normalised as those of a data set are. @throws FileError with both normalisations */
+/** Checks that a network normalises pixels as a data set asks. @throws FileError with both normalisations */
 export function assertNormalisation(
-  file: Pick<WeightsFile, 'normalisation'>,
+  checkpoint: Pick<Checkpoint, 'normalisation'>,
   data: Normalisation & { name: string },
   source: string,
 ): void {
-  const { normalisation } = file;
-  if (!normalisation) return;
-  if (!sameNormalisation(normalisation, data))
+  const { normalisation } = checkpoint;
+  if (normalisation && !sameNormalisation(normalisation, data))
     throw new FileError(
       `${source}: normalises with ${normalisationText(normalisation)}; ${data.name} has ${normalisationText(data)}: give the data set it was trained on`,
     );
@@ -222,8 +222,8 @@ export function normalisationText({ mean, std }: Normalisation): string {
   return `mean ${mean.map(short).join(' ')}, std ${std.map(short).join(' ')}`;
 }
 
-/** The normalisation that a checkpoint's metadata state; undefined in older ones. @throws FileError where they state nonsense */
-export function statedNormalisation(metadata: Readonly<Record<string, string>>, source: string): Normalisation | undefined {
+/** What metadata state; undefined in older checkpoints. @throws FileError where it is nonsense */
+function statedNormalisation(metadata: Readonly<Record<string, string>>, source: string): Normalisation | undefined {
   if (!metadata.mean || !metadata.std) return undefined;
   const [mean, std] = [metadata.mean, metadata.std].map(text => text.split(',').map(Number));
   if (mean.length !== std.length || !mean.every(Number.isFinite) || !std.every(v => Number.isFinite(v) && v > 0))
@@ -252,12 +252,10 @@ export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint 
       throw new FileError(`${source}: its metadata '${key}' is not valid JSON`);
     }
   };
-  const normalisation = statedNormalisation(metadata, source);
   const history = json('history');
   if (!Array.isArray(history)) throw new FileError(`${source}: its metadata 'history' is not a list`);
   return {
     ...weights,
-    ...(normalisation && { normalisation }),
     arch: field('arch'),
     dataset: field('dataset'),
     classes: count('classes'),

@@ -1,7 +1,7 @@
 /** Scoring a checkpoint: standard accuracy and accuracy under attack, on test. */
 import { DeviceSplit } from '../data/device-split.ts';
 import type { EvalResult, RunHooks } from './api.ts';
-import { assertNormalisation, identityOf } from './checkpoint.ts';
+import { identityOf } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import { openTunedDevice } from './kernels.ts';
@@ -19,7 +19,6 @@ export async function scoreCheckpoint(config: TrainConfig, hooks: RunHooks = {})
     assertImageShape(file, data);
     const normalised = { ...data, ...scoredNormalisation(file, data, hooks) };
     const { model } = createNetwork(device, normalised, config, { path, identity: identityOf(metadata), model: trained });
-    assertNormalisation(file, data, path);
     writeNetwork(model, file);
     const split = new DeviceSplit(device, data.test, data.shape, config.seed);
     const evaluator = new Evaluator(device, model, attackSettings(config, 'test'), config.seed);

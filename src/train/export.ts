@@ -8,7 +8,7 @@ import { encodeSafetensors, type StoredTensor } from '../data/safetensors.ts';
 import { openDevice } from '../device/index.ts';
 import { FileError, UsageError } from '../errors.ts';
 import type { RunHooks } from './api.ts';
-import { type HostTensor, identityOf, normalisationNames, statedNormalisation } from './checkpoint.ts';
+import { type HostTensor, identityOf, normalisationNames } from './checkpoint.ts';
 import type { ExportResult, ExportSettings } from './export-settings.ts';
 import { loadNetwork, type NetworkFile, readNetworkFile, type ScoredData, scoredNormalisation } from './network-file.ts';
 import { onnxGraph } from './onnx-graph.ts';
@@ -41,12 +41,13 @@ async function stateDictFile(
 ): Promise<{ bytes: Uint8Array; tensors: number }> {
   const name = settings.dataset ?? file.metadata.dataset;
   const statistics = file.normalisation ? undefined : await statisticsOf(file, name, settings, hooks);
-  const normalisation = statistics ? scoredNormalisation(file, { name: name!, ...statistics }, hooks) : file.normalisation;
+  const known = statistics && scoredNormalisation(file, { name: name!, ...statistics }, hooks);
+  const normalisation = file.normalisation ?? known;
   const channels = (values: readonly number[]): HostTensor => ({ shape: [values.length], data: Float32Array.from(values) });
   const tensors = new Map<string, StoredTensor>();
   for (const [name, t] of file.average ?? file.model) tensors.set(name, stored(name, t));
-  for (const key of normalisation ? (['mean', 'std'] as const) : [])
-    tensors.set(normalisationNames[key], stored('', channels(normalisation![key])));
+  for (const key of ['mean', 'std'] as const)
+    if (normalisation) tensors.set(normalisationNames[key], stored('', channels(normalisation[key])));
   const bytes = settings.to === 'pth' ? encodePth(tensors) : encodeSafetensors(tensors, { format: 'pt' });
   return { bytes, tensors: tensors.size };
 }
@@ -89,14 +90,13 @@ async function onnxFile(
  * given.
  */
 async function statisticsOf(
-  { path, metadata }: NetworkFile,
+  { metadata, normalisation }: NetworkFile,
   name: string | undefined,
   { data, skipCorrupt }: ExportSettings,
   hooks: RunHooks,
 ): Promise<Pick<ScoredData, 'shape' | 'mean' | 'std'> | undefined> {
-  const stated = statedNormalisation(metadata, path);
   const { shape } = identityOf(metadata);
-  if (stated && shape) return { ...stated, shape };
+  if (normalisation && shape) return { ...normalisation, shape };
   if (!name) return undefined;
   return publishedStatistics(name) ?? (data === undefined ? undefined : openDataSet({ dataset: name, data, skipCorrupt }, hooks));
 }

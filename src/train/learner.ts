@@ -140,7 +140,6 @@ export class Learner {
     const { path, model, masks } = file;
     if (this.config.sparseInit === 'omp' && masks.size > 0)
       throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
-    assertNormalisation(file, this.data, path);
     this.load(model, path);
   }
 

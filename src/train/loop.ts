@@ -12,7 +12,7 @@ import { cyclic, multiStep } from '../nn/schedule.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { countWork } from './accounting.ts';
 import type { ColdStart, RunHooks, TrainOutcome, TrainResult } from './api.ts';
-import type { Checkpoint, HostTensors, Origin } from './checkpoint.ts';
+import { type Checkpoint, type HostTensors, normalisationText, type Origin, sameNormalisation } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import type { RunFolder } from './folder.ts';
@@ -129,6 +129,10 @@ export class Loop {
   async begin(start: NetworkFile | undefined): Promise<void> {
     const { ticket, keepEpoch, watch } = this.options;
     if (start) this.learner.startFrom(start);
+    if (start?.normalisation && !sameNormalisation(start.normalisation, this.data))
+      this.hooks.onNotice?.(
+        `${start.path}: normalises with ${normalisationText(start.normalisation)}; it is trained on with those of ${this.data.name}, ${normalisationText(this.data)}`,
+      );
     if (start && !start.metadata.arch && this.learner.remaining < 1)
       this.hooks.onNotice?.(
         `${start.path}: has fewer channels than --width ${this.config.width} gives; the network has its channels`,

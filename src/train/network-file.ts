@@ -13,7 +13,6 @@ import type { RunHooks } from './api.ts';
 import {
   assertFinite,
   assertIdentity,
-  assertNormalisation,
   assertTensors,
   decodeWeights,
   type HostTensors,
@@ -22,7 +21,6 @@ import {
   type Normalisation,
   normalisationText,
   sameNormalisation,
-  statedNormalisation,
   summariseLayers,
 } from './checkpoint.ts';
 import { widthsOfFile } from './network.ts';
@@ -36,7 +34,7 @@ export interface NetworkFile {
   /** Of a run with `--ema` the averaged network, which is what is scored. */
   readonly average?: HostTensors;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Of a state_dict that has it among its tensors. */
+  /** As far as the file says it. */
   readonly normalisation?: Normalisation;
 }
 
@@ -77,15 +75,17 @@ export function readNetworkFile(path: string): NetworkFile {
  * data. Its weights are made for what it was trained with, so data of another set do not change it; a notice says so.
  */
 export function scoredNormalisation(
-  { path, metadata }: NetworkFile,
+  { path, metadata, normalisation }: NetworkFile,
   data: Pick<ScoredData, 'name' | 'mean' | 'std'>,
   { onNotice }: Pick<RunHooks, 'onNotice'> = {},
 ): Normalisation {
-  const { dataset = data.name } = metadata;
-  const other = dataset !== data.name;
-  const own = statedNormalisation(metadata, path) ?? (other ? publishedStatistics(dataset) : undefined);
+  const { dataset } = metadata;
+  const other = dataset !== undefined && dataset !== data.name;
+  const own = normalisation ?? (other ? publishedStatistics(dataset) : undefined);
   const { mean, std } = own ?? data;
-  const images = other ? `on ${dataset}, not on ${data.name}` : `on other images of ${dataset}`;
+  const images = other
+    ? `on ${dataset}, not on ${data.name}`
+    : `on other images${dataset ? ' of' : ' than those of'} ${data.name}`;
   const taken = own
     ? 'the normalisation is that of its training'
     : `the normalisation is that of ${data.name}, as it does not state its own`;
@@ -125,7 +125,6 @@ export function loadNetwork(
   if (metadata.classes && Number(metadata.classes) !== classes)
     throw new FileError(`${path}: was trained on ${metadata.classes} classes, ${data.name} has ${classes}: give its --dataset`);
   assertImageShape(file, data);
-  assertNormalisation(file, data, path);
   const make = { device, random: new Random(0) };
   const network = createModel(arch, make, {
     ...own,

@@ -105,6 +105,45 @@ describe('a network on data of another set', () => {
     const again = await score(...training);
     expect([again.n, again.sa, again.attacks['pgd-2'].ra]).toEqual([scored.n, scored.sa, scored.attacks['pgd-2'].ra]);
   });
+
+  it('a state_dict that has its own is scored as the checkpoint that it was exported from', async () => {
+    const exported = join(folder, 'exported.pth');
+    expect((await inProcess(['export', '--checkpoint', narrow, '--to', 'pth', '--out', exported, '--quiet'])).code).toBe(0);
+    const scores = async (...args: string[]) => {
+      const { code, stdout, stderr } = await inProcess(['eval', '--checkpoint', ...args, ...few, ...on(images), '--json']);
+      expect([code, linesOf(stderr).filter(line => line.includes('mean 0.3 0.4 0.5, std 0.2 0.3 0.4')).length]).toEqual([0, 1]);
+      const { sa, attacks } = JSON.parse(stdout);
+      return [sa, attacks['pgd-1'].ra];
+    };
+    expect(await scores(exported, ...network)).toEqual(await scores(narrow));
+  });
+
+  it('is trained on with the normalisation of these data, which is said', async () => {
+    const save = join(folder, 'tuned');
+    const args = [
+      'train',
+      ...network,
+      '--init',
+      narrow,
+      '--epochs',
+      '1',
+      '--train-step',
+      '1',
+      '--test-step',
+      '1',
+      '--batch-size',
+      '20',
+    ];
+    const { code, stderr } = await inProcess([...args, ...on(images), '--save-dir', save]);
+    expect(code).toBe(0);
+    expect(linesOf(stderr)).toContainEqual(
+      expect.stringMatching(
+        /narrow\.safetensors: normalises with mean 0\.3 0\.4 0\.5, .*; it is trained on with those of folder, mean /,
+      ),
+    );
+    const { mean } = readSafetensors(join(save, 'checkpoint.safetensors')).metadata;
+    expect(mean.split(',').map(Number)).not.toEqual(own.mean);
+  });
 });
 
 describe('a transfer between two networks', () => {

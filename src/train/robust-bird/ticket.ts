@@ -9,7 +9,7 @@ import { assertReachable } from '../../sparse/densities.ts';
 import type { Pruning } from '../../sparse/early-bird.ts';
 import { maskedParameters } from '../../sparse/masks.ts';
 import type { DrawnTicket, RunHooks } from '../api.ts';
-import { assertNormalisation, assertTensors, type Checkpoint, identityOf } from '../checkpoint.ts';
+import { assertTensors, type Checkpoint, identityOf } from '../checkpoint.ts';
 import type { TrainConfig } from '../config.ts';
 import { networkIdentity } from '../model.ts';
 import { createNetwork } from '../network.ts';
@@ -27,7 +27,6 @@ function loadWhole(device: Device, data: DataSet, config: TrainConfig, file: Net
   const identity = identityOf(metadata);
   const { model, widths } = createNetwork(device, data, config, { path, identity, model: state });
   if (widths) throw prunedAlready(file);
-  assertNormalisation(file, data, path);
   assertTensors(state, new Map([...model.state()].map(([name, t]) => [name, t.shape])), path);
   writeState(model, state, path);
   return model;
