@@ -88,7 +88,7 @@ ul.masks .detail { display: block; color: var(--muted); font-size: .76rem; line-
 .scale { display: flex; align-items: center; gap: 10px; margin: 0 0 6px; font-size: .85rem; color: var(--muted); }
 .scale img { width: 160px; height: 12px; image-rendering: auto; }
 
-ul.samples { grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr)); gap: 16px; }
+ul.samples { grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 16px; }
 ul.samples li { padding: 10px 12px 12px; background: var(--raised); border-radius: 8px; }
 .truth { margin: 0 0 6px; font-size: .88rem; }
 .triple { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }
