@@ -7,7 +7,9 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, inject, it, vi } from 'vitest';
 import { run as runProgram } from '../../src/cli/program.ts';
 import { combinations, parseAxis, shellCommand } from '../../src/cli/sweep/plan.ts';
+import { isRunning } from '../../src/data/files.ts';
 import { UsageError } from '../../src/errors.ts';
+import { decodeCheckpoint } from '../../src/train/checkpoint.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
 import { trainRobustBird } from '../../src/train/robust-bird/run.ts';
 import { resolveRobustBird } from '../../src/train/robust-bird/settings.ts';
@@ -247,6 +249,22 @@ describe('a sweep', () => {
       expect(JSON.parse(plan.stdout).runs.map((r: { state: string }) => r.state)).toEqual(['begun', 'new']);
     },
   );
+
+  it('that is killed takes its run with it, which saves itself', async () => {
+    const long = ['train', ...tiny, '--limit', '32', '--epochs', '400', '--save-dir', 'killed/{seed}'];
+    const lock = at('killed/1/run.lock');
+    let holder = 0;
+    const { code } = await run(process.execPath, [bin, 'sweep', '--grid', 'seed=1', '--', ...long], (line, kill) => {
+      if (!line.startsWith('epoch 1') || holder) return;
+      holder = JSON.parse(readFileSync(lock, 'utf8')).pid;
+      kill('SIGKILL');
+    });
+    expect([code, holder > 0]).toEqual([null, true]);
+    await vi.waitUntil(() => !isRunning(holder), { timeout: 20_000, interval: 50 });
+    expect(existsSync(lock)).toBe(false);
+    const { epoch } = decodeCheckpoint(readFileSync(at('killed/1/checkpoint.safetensors')), 'checkpoint');
+    expect(epoch).toBeLessThan(400);
+  });
 
   const planned = async (...command: string[]) => {
     const { runs } = await inProcessJson(['sweep', '--grid', 'seed=1', '--dry-run', '--json', '--', ...command]);

@@ -113,8 +113,12 @@ type Ended = { readonly interrupted: boolean } & ({ readonly result: TrainResult
 /** One process. Its stderr is passed on, except with `quiet`; the last message there is the reason of a failure. */
 function runOne({ argv }: SweepRun, resume: boolean, { quiet, entry }: SweepOptions): Promise<Ended> {
   const flags = ['--json', ...(resume ? ['--resume'] : []), ...(quiet ? ['--quiet'] : [])];
-  // In a process group of its own: a Ctrl-C reaches this process alone, which passes it on, so that the run gets it once.
-  const child = spawn(process.execPath, [entry, ...argv, ...flags], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  // In a process group of its own: a Ctrl-C reaches this process alone, which passes it on, so that the run gets it once. The channel tells the run
+  // when this process is gone.
+  const child = spawn(process.execPath, [entry, ...argv, ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    detached: true,
+  });
   const stop = () => void child.kill('SIGINT');
   const interrupt = new Interrupt(stop, code => {
     stop();
@@ -122,10 +126,10 @@ function runOne({ argv }: SweepRun, resume: boolean, { quiet, entry }: SweepOpti
   });
   let stdout = '';
   let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', text => {
+  child.stdout!.setEncoding('utf8').on('data', text => {
     stdout += text;
   });
-  child.stderr.setEncoding('utf8').on('data', text => {
+  child.stderr!.setEncoding('utf8').on('data', text => {
     stderr = (stderr + text).slice(-10_000);
     if (!quiet) process.stderr.write(text);
   });
