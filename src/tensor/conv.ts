@@ -34,6 +34,12 @@ export function convShape(x: Shape, w: Shape, options: ConvOptions = {}): ConvSh
   return { n, ci, h, w: width, co, oh, ow, kh, kw, stride, padding, dilation, groups, density };
 }
 
+/** @throws Error where a gradient by y has not y's shape */
+function wantOutput(op: string, g: Tensor, { n, co, oh, ow }: ConvShape): void {
+  const y = [n, co, oh, ow];
+  if (`${g.shape}` !== `${y}`) throw new Error(`${op} with g [${g.shape}]: that of these sizes is [${y}]`);
+}
+
 /** y [N, CO, OH, OW] = conv2d(x [N, CI, H, W], w [CO, CI/groups, KH, KW]), cross-correlation as in PyTorch. */
 export function conv2d(x: Tensor, w: Tensor, options?: ConvOptions): Tensor {
   wantFloat('conv2d', x, w);
@@ -56,6 +62,7 @@ export function conv2dInputGrad(
 ): Tensor {
   wantFloat('conv2dInputGrad', g, w);
   const s = convShape(xShape, w.shape, options);
+  wantOutput('conv2dInputGrad', g, s);
   const gx = empty(g.device, xShape);
   convInputGrad(g.device, g.storage, w.storage, gx.storage, s, undefined, () => before?.()?.storage);
   return gx;
@@ -65,6 +72,7 @@ export function conv2dInputGrad(
 export function conv2dWeightGrad(x: Tensor, g: Tensor, wShape: Shape, options?: ConvOptions): Tensor {
   wantFloat('conv2dWeightGrad', x, g);
   const s = convShape(x.shape, wShape, options);
+  wantOutput('conv2dWeightGrad', g, s);
   const gw = empty(x.device, wShape);
   convWeightGrad(x.device, x.storage, g.storage, gw.storage, s);
   return gw;

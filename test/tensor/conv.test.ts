@@ -206,6 +206,12 @@ describe('conv2d', () => {
     expect(() => convShape([1, 3, 2, 2], [4, 3, 3, 3])).toThrow('the kernel is larger than the padded input');
     expect(() => convShape([3, 8, 8], [4, 3, 3, 3])).toThrow('x is [N, C, H, W]');
     expect(() => convShape([1, 3, 8, 8], [4, 1.5, 3, 3], { groups: 2 })).toThrow('channels do not fit 2 groups');
+    const [x, w, g] = scope(device, () => [ones(device, [1, 3, 8, 8]), ones(device, [4, 3, 3, 3]), ones(device, [1, 4, 8, 8])]);
+    expect(() => conv2dInputGrad(g, w, x.shape)).toThrow('conv2dInputGrad with g [1,4,8,8]: that of these sizes is [1,4,6,6]');
+    expect(() => conv2dWeightGrad(x, g, w.shape, { stride: 2, padding: 1 })).toThrow(
+      'conv2dWeightGrad with g [1,4,8,8]: that of these sizes is [1,4,4,4]',
+    );
+    for (const t of [x, w, g]) t.dispose();
   });
 
   it.each([
