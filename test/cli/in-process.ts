@@ -35,5 +35,8 @@ export async function inProcessJson(args: string[]): Promise<Printed> {
   return JSON.parse(stdout);
 }
 
-/** What was said on stderr, line by line. */
-export const linesOf = (text: string): string[] => text.split('\n').filter(Boolean);
+/** How far work is: a line every five seconds, so none on a fast machine. */
+const isProgress = (line: string) => / {2} *\d+\.\d %( {2}|$)/.test(line);
+
+/** What was said on stderr, line by line, without progress. */
+export const linesOf = (text: string): string[] => text.split('\n').filter(line => line && !isProgress(line));
