@@ -17,15 +17,32 @@ export interface SelectOptions {
  */
 export function selectMask(x: Tensor, k: number, { by = 'value', among }: SelectOptions = {}): Tensor {
   wantFloat('selectMask', x, ...(among ? [among.mask] : []));
-  if (!Number.isInteger(k) || k < 0) throw new Error(`a choice of ${k} elements: a count is wanted`);
   if (among && among.mask.size !== x.size)
     throw new Error(`a choice from [${x.shape}] among a mask of shape [${among.mask.shape}]`);
-  const y = empty(x.device, x.shape);
-  const state = empty(x.device, [4], 'u32');
-  const how: Selection = { by, ...(among ? { among: { mask: among.mask.storage, is: among.is } } : {}) };
-  launch(x.device, x.storage, y.storage, x.size, Math.min(k, x.size), how, state.storage);
+  return choose([x], k, by, among)[0];
+}
+
+/** The choice of the k largest among the elements of several tensors together: ties go to the earlier tensor, then to the lower index. */
+export function selectMasks(xs: readonly Tensor[], k: number): Tensor[] {
+  wantFloat('selectMasks', ...xs);
+  return choose(xs, k, 'value');
+}
+
+function choose(xs: readonly Tensor[], k: number, by: Selection['by'], among?: SelectOptions['among']): Tensor[] {
+  if (!Number.isInteger(k) || k < 0) throw new Error(`a choice of ${k} elements: a count is wanted`);
+  const { device } = xs[0];
+  const chosen = xs.map(x => empty(device, x.shape));
+  const state = empty(device, [4], 'u32');
+  const parts = xs.map((x, i) => ({
+    n: x.size,
+    scores: x.storage,
+    y: chosen[i].storage,
+    ...(among && { mask: among.mask.storage }),
+  }));
+  const size = xs.reduce((n, x) => n + x.size, 0);
+  launch(device, parts, Math.min(k, size), { by, ...(among && { among: among.is }) }, state.storage);
   state.dispose();
-  return y;
+  return chosen;
 }
 
 /** The exact k-th largest element (k from 1), [1]. */
@@ -34,7 +51,7 @@ export function kthLargest(x: Tensor, k: number): Tensor {
   if (!Number.isInteger(k) || k < 1 || k > x.size) throw new Error(`the ${k}-th largest of ${x.size} elements`);
   const mask = empty(x.device, x.shape);
   const state = empty(x.device, [4], 'u32');
-  launch(x.device, x.storage, mask.storage, x.size, k, { by: 'value' }, state.storage);
+  launch(x.device, [{ n: x.size, scores: x.storage, y: mask.storage }], k, { by: 'value' }, state.storage);
   mask.dispose();
   const y = empty(x.device, [1]);
   keyToValue(x, state, y);

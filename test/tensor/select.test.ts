@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mul } from '../../src/tensor/elementwise.ts';
-import { kthLargest, type SelectOptions, selectMask } from '../../src/tensor/select.ts';
+import { kthLargest, type SelectOptions, selectMask, selectMasks } from '../../src/tensor/select.ts';
 import { scope, zeros } from '../../src/tensor/tensor.ts';
 import { between, checkForward, forAll, random, run, seeds, testDevice } from '../engine.ts';
 import { map, type Ref, ref } from '../reference/array.ts';
@@ -43,6 +43,21 @@ describe('selectMask', () => {
       const x = make(n, seed);
       const [y] = await run(device, [x], t => selectMask(t, k, { by }));
       checkForward('selectMask', y, expectedMask(x, k, by), 0);
+    });
+  });
+
+  it('of several tensors together, ties to the earlier one', async () => {
+    const cases = fc.record({ sizes: fc.array(between(1, 2500), { minLength: 1, maxLength: 4 }), make: values, seed: seeds });
+    await forAll(fc.tuple(cases, fc.double({ min: 0, max: 1, noNaN: true })), async ([{ sizes, make, seed }, part]) => {
+      const total = sizes.reduce((a, b) => a + b, 0);
+      const k = Math.round(part * total);
+      const together = make(total, seed);
+      const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
+      const of = (whole: Ref) => sizes.map((n, i) => ref([n], whole.data.slice(starts[i], starts[i] + n)));
+      const found = await run(device, of(together), (...xs) => selectMasks(xs, k));
+      of(expectedMask(together, k, 'value')).forEach((expected, i) => {
+        checkForward('selectMasks', found[i], expected, 0);
+      });
     });
   });
 

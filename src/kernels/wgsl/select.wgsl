@@ -1,4 +1,5 @@
-// The k largest of n scores by radix selection, without sorting: exact, and ties go to the lowest index.
+// The k largest of n scores by radix selection, without sorting: exact, and ties go to the lowest index. Scores may lie in several buffers,
+// whose elements count on from `first`: HISTOGRAM and MASK run once for each.
 //
 // Every element has a 64-bit key (high, low): high orders the scores as unsigned integers (0 where it is not eligible), low = ~index. Eight
 // passes of 8 bits find the k-th largest key: HISTOGRAM counts the keys that agree with the bits found so far by their next 8 bits, and
@@ -6,7 +7,7 @@
 // A key is taken iff (high, low) >= (state.high, state.low); with k = 0 none is.
 //
 // state: high, low (the bits found), left (how many still to take among keys that agree), k
-struct Params { n: u32, digit: u32, k: u32, rate: f32 }
+struct Params { n: u32, digit: u32, k: u32, rate: f32, first: u32 }
 struct State { high: u32, low: u32, left: u32, k: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 
@@ -48,12 +49,12 @@ var<workgroup> counts: array<atomic<u32>, 256>;
 // One workgroup counts 64 x 32 elements in workgroup memory, then adds its counts.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
-  let first = linear_group(group, groups) * 2048u;
+  let start = linear_group(group, groups) * 2048u;
   for (var j = 0u; j < 32u; j++) {
-    let i = first + j * 64u + l;
+    let i = start + j * 64u + l;
     if (i >= p.n) { continue; }
     let high = high_key(i);
-    let low = ~i;
+    let low = ~(p.first + i);
     // p.digit counts from the top: 0..3 are bytes of high, 4..7 of low
     let shift = 24u - 8u * (p.digit % 4u);
     let above = select(0u, 0xffffffffu << (shift + 8u), shift < 24u);
@@ -110,7 +111,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let i = linear_index(gid, groups, 64u);
   if (i >= p.n) { return; }
   let high = high_key(i);
-  let taken = high > state.high || (high == state.high && ~i >= state.low);
+  let taken = high > state.high || (high == state.high && ~(p.first + i) >= state.low);
   y[i] = select(0.0, 1.0, taken && state.k > 0u && high > 0u);
 }
 //% end

@@ -1,7 +1,7 @@
 /** What scores of all weights are, and the choice of the largest among all layers together. */
 import type { Module } from '../../nn/module.ts';
 import { sum } from '../../tensor/reduce.ts';
-import { selectMask } from '../../tensor/select.ts';
+import { selectMasks } from '../../tensor/select.ts';
 import { concat, copyInto, slice } from '../../tensor/shape.ts';
 import { scope, type Tensor } from '../../tensor/tensor.ts';
 
@@ -16,20 +16,8 @@ export interface Sample {
 
 /** Masks by parameter name: 1 for the `keep` largest scores of all layers together. Ties: the earlier layer, then the lower index. */
 export function keepLargest(scores: Scores, keep: number): Map<string, Tensor> {
-  const { device } = [...scores.values()][0];
-  const chosen = scope(device, () => selectMask(concat([...scores.values()].map(t => t.reshape([-1]))), keep));
-  const masks = new Map<string, Tensor>();
-  let at = 0;
-  for (const [name, t] of scores) {
-    const start = at;
-    masks.set(
-      name,
-      scope(device, () => slice(chosen, [start], [t.size]).reshape(t.shape)),
-    );
-    at += t.size;
-  }
-  chosen.dispose();
-  return masks;
+  const chosen = selectMasks([...scores.values()], keep);
+  return new Map([...scores.keys()].map((name, i) => [name, chosen[i]]));
 }
 
 /** The sum of each tensor, by name. Reads back once. */
