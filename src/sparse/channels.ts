@@ -10,6 +10,7 @@
  */
 import { UsageError } from '../errors.ts';
 import type { ChannelGroup } from '../nn/channels.ts';
+import { nearestDensity } from './densities.ts';
 import { globalCount } from './saliency/scores.ts';
 
 /** The score of each channel of each group. Reads back. */
@@ -44,7 +45,7 @@ export function assertChannelsReachable(widths: readonly number[], density: numb
   const total = widths.reduce((a, b) => a + b, 0);
   const keep = globalCount(total, density);
   if (keep >= widths.length) return;
-  const nearest = Number((widths.length / total).toPrecision(4));
+  const nearest = nearestDensity((widths.length - 1) / total, p => globalCount(total, p) >= widths.length);
   throw new UsageError(
     `--density ${density} would keep ${keep} of ${total} channels in ${widths.length} layers: the nearest that channel pruning reaches is ${nearest}`,
   );

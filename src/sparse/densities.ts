@@ -73,6 +73,15 @@ export function keptCount(n: number, density: number): number {
   return n - Math.trunc((1 - density) * n);
 }
 
+/** The smallest number of four significant digits, from `bound` > 0 on, that suffices. */
+export function nearestDensity(bound: number, suffices: (density: number) => boolean): number {
+  const unit = 10 ** (Math.floor(Math.log10(bound)) - 3);
+  let digits = Math.floor(bound / unit);
+  const density = () => Number((digits * unit).toPrecision(4));
+  while (!suffices(density())) digits++;
+  return density();
+}
+
 /**
  * Checks that a density leaves at least `least` weights.
  * @throws UsageError naming the nearest density that the masks reach
@@ -80,7 +89,7 @@ export function keptCount(n: number, density: number): number {
 export function assertReachable(layers: readonly MaskedLayer[], density: number, least: number): void {
   const total = layers.reduce((n, l) => n + l.size, 0);
   if (density * total >= least) return;
-  const nearest = Number((least / total).toPrecision(4));
+  const nearest = nearestDensity(least / total, p => p * total >= least);
   throw new UsageError(
     `--density ${density} would keep ${(density * total).toPrecision(2)} of ${total} weights: the nearest that this initial mask reaches is ${nearest}`,
   );

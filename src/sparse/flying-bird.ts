@@ -5,17 +5,18 @@
 
 export type Decay = 'cosine' | 'linear' | 'constant';
 
-/** Where the death rate ends. */
+/** Where the death rate ends, if it does not begin lower. */
 export const FINAL_DEATH_RATE = 0.005;
 
 /**
- * The death rate r after `iteration` of `total` optimiser steps: from `initial` to .005 along half a cosine, or a line, or unchanged.
+ * The death rate r after `iteration` of `total` optimiser steps: from `initial` to .005 along half a cosine, or a line, or unchanged. A rate that begins
+ * lower stays.
  */
 export function deathRate(initial: number, iteration: number, total: number, decay: Decay): number {
   const t = Math.min(1, iteration / Math.max(1, total));
-  if (decay === 'constant') return initial;
-  if (decay === 'linear') return initial + (FINAL_DEATH_RATE - initial) * t;
-  return FINAL_DEATH_RATE + ((initial - FINAL_DEATH_RATE) * (1 + Math.cos(Math.PI * t))) / 2;
+  const final = decay === 'constant' ? initial : Math.min(initial, FINAL_DEATH_RATE);
+  if (decay === 'linear') return initial + (final - initial) * t;
+  return final + ((initial - final) * (1 + Math.cos(Math.PI * t))) / 2;
 }
 
 /** What Flying Bird+ decided at an update. */

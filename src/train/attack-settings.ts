@@ -2,7 +2,8 @@
 import { type Ball, type EnsembleName, ensembleNames, type StageName, stageNames } from '../adv/autoattack.ts';
 import type { AttackSettings } from '../adv/pgd.ts';
 import { UsageError } from '../errors.ts';
-import { l2Radius, l2Step, modelFlags, radiusNotices, runFlags } from './config.ts';
+import { l2Radius, l2Step, modelFlags, runFlags } from './config.ts';
+import { radiusNotices } from './config-notices.ts';
 import {
   checkSettings,
   choice,

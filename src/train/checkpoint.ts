@@ -58,7 +58,7 @@ export interface Checkpoint extends Weights, Identity {
   readonly normalisation?: Normalisation;
   /** Epochs that are complete; the run goes on in the epoch of this number (from 0). */
   readonly epoch: number;
-  /** Optimiser steps done since the run began. */
+  /** Batches done since the run began; `free` makes several optimiser steps on each. */
   readonly iteration: number;
   /** The metrics of the complete epochs. */
   readonly history: readonly EpochHistory[];

@@ -296,45 +296,6 @@ export function validateConfig(config: TrainConfig): void {
   }
 }
 
-/** The settings of the training attack that a mode does not look at. */
-const idleInMode: Readonly<Partial<Record<TrainConfig['mode'], readonly (keyof typeof attackFlags)[]>>> = {
-  sgd: ['trainEps', 'trainStep', 'trainGamma', 'trainRandinit'],
-  fast: ['trainStep', 'trainGamma'],
-  free: ['trainStep', 'trainGamma', 'trainRandinit'],
-  trades: ['trainRandinit'],
-  mart: ['trainRandinit'],
-};
-
-/** Things that were given and have no effect, or hardly the one that was meant, one line each, for the user to know. */
-export function configNotices(given: Partial<TrainConfig>, config: TrainConfig): string[] {
-  const notices: string[] = [];
-  if (config.reset) notices.push('--reset has no effect');
-  const idle = (keys: readonly string[], why: string) => {
-    const found = keys.filter(key => key !== 'reset' && given[key as keyof TrainConfig] !== undefined);
-    if (found.length) notices.push(`${found.map(key => flagName(key)).join(', ')}: no effect ${why}`);
-  };
-  const unused = idleInMode[config.mode] ?? [];
-  idle(unused, `with --mode ${config.mode}`);
-  if (unused.includes('trainRandinit') && given.randinit === false)
-    notices.push(`--no-randinit: no effect on training with --mode ${config.mode}, only on evaluation`);
-  if (maskRule(config) === 'dense') idle(Object.keys(sparseFlags), 'without --fb, --fbp, --set, --rigl, --itop, --imp or --fix');
-  else if (!config.dynamicFre) idle(['secondFrequency'], 'without --dynamic-fre');
-  if (config.mode !== 'trades' && config.mode !== 'mart') idle(['beta'], 'without --mode trades or mart');
-  if (config.mode !== 'awp') idle(['awpGamma'], 'without --mode awp');
-  if (config.mode !== 'free') idle(['replays'], 'without --mode free');
-  const { trainEps, testEps } = given;
-  return [...notices, ...radiusNotices(config.norm, { trainEps, testEps })];
-}
-
-/** A line for each radius that was given as a fraction of 1 although Linf counts in 1/255: it would be next to none. */
-export function radiusNotices(norm: AttackSettings['norm'], radii: Readonly<Record<string, number | undefined>>): string[] {
-  return Object.entries(radii).flatMap(([key, eps]) =>
-    norm === 'linf' && eps !== undefined && eps > 0 && eps < 1
-      ? [`${flagName(key)} ${eps} is ${eps}/255; 8/255 is ${flagName(key)} 8`]
-      : [],
-  );
-}
-
 const maskRules = ['fix', 'imp', 'set', 'rigl', 'itop', 'fbp', 'fb'] as const;
 /** Which mask a run has: none, one that stays, or what moves it. */
 export type MaskRule = 'dense' | 'fixed' | Exclude<(typeof maskRules)[number], 'fix'>;

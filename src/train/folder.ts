@@ -7,6 +7,7 @@ import { existsSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import { lockFile } from '../data/lock.ts';
+import { UsageError } from '../errors.ts';
 import type { TrainResult } from './api.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 import { assertSameRun, decodeConfig, encodeConfig, type TrainConfig } from './config.ts';
@@ -45,6 +46,15 @@ export class RunFolder {
       release();
       removeEmpty(missing);
     };
+  }
+
+  /** @throws UsageError if a run that begins here would lose the file that it starts from */
+  assertSpares(start: string | undefined): void {
+    if (start === undefined || !existsSync(start) || !this.has('checkpoint.safetensors')) return;
+    if (realpathSync(start) !== realpathSync(this.file('checkpoint.safetensors'))) return;
+    throw new UsageError(
+      `${start}: the run would start from the checkpoint that it replaces: give another --save-dir, or --resume`,
+    );
   }
 
   /**

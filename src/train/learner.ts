@@ -2,11 +2,13 @@
  * What training changes, and a checkpoint therefore holds: the network, its optimiser, its masks, its average, and what the
  * training mode keeps between steps.
  */
+
+import { noGrad } from '../autograd/tape.ts';
 import type { DeviceSplit } from '../data/device-split.ts';
 import { readFileBytes } from '../data/files.ts';
 import type { DataSet } from '../data/index.ts';
 import type { Device } from '../device/index.ts';
-import { FileError } from '../errors.ts';
+import { FileError, SparrowError, UsageError } from '../errors.ts';
 import { layerMacs } from '../nn/macs.ts';
 import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
@@ -16,7 +18,7 @@ import { assertReachable } from '../sparse/densities.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
 import { type DenseTensors, Masks } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { capture, empty, type Tensor } from '../tensor/tensor.ts';
 import type { LayerMacs } from './accounting.ts';
 import { Average } from './average.ts';
 import {
@@ -39,7 +41,7 @@ import type { PlannedUpdate } from './mask-updates.ts';
 import { networkIdentity } from './model.ts';
 import type { ModeSettings } from './modes/index.ts';
 import { createNetwork, type MadeNetwork, maskableWeights } from './network.ts';
-import type { NetworkFile } from './network-file.ts';
+import { isMasked, type NetworkFile } from './network-file.ts';
 import { Trainer } from './trainer.ts';
 
 /** What a mask update works on. */
@@ -129,6 +131,11 @@ export class Learner {
     return this.whole ? maskableWeights(this.model) / this.whole.weights : 1;
   }
 
+  /** The weights that are active, as a part of all maskable ones, those of removed channels included. */
+  get density(): number {
+    return this.remaining * (this.masks?.density() ?? 1);
+  }
+
   /** Multiply-adds of one image, now and with all channels. */
   macs(): LayerMacs {
     const now = layerMacs(this.device, this.model, this.data.shape);
@@ -137,8 +144,8 @@ export class Learner {
 
   /** Starts from the weights of a checkpoint or a state_dict: those of the origin. */
   startFrom(file: NetworkFile): void {
-    const { path, model, masks } = file;
-    if (this.config.sparseInit === 'omp' && masks.size > 0)
+    const { path, model } = file;
+    if (this.config.sparseInit === 'omp' && isMasked(file))
       throw new FileError(`${path}: has masks; --sparse-init omp prunes a dense checkpoint`);
     this.load(model, path);
   }
@@ -153,6 +160,7 @@ export class Learner {
   /** The beginning of a new run: the initial masks, or those of a ticket. @returns the epoch to begin with */
   async begin(ticket: Ticket | undefined): Promise<number> {
     const { masks, model, config, data, train } = this;
+    if (train.count % config.batchSize === 1) this.assertTakesOneImage();
     let epoch = 0;
     if (ticket) epoch = await this.adopt(ticket);
     else if (masks && config.imp)
@@ -160,6 +168,19 @@ export class Learner {
     else if (masks) await initialiseMasks(masks, model, train, data, config);
     this.average?.restart();
     return epoch;
+  }
+
+  /** @throws UsageError where batch norm would see one value a channel in the last batch, which has one image */
+  private assertTakesOneImage(): void {
+    const { device, model, data, config, train } = this;
+    try {
+      capture(device, () => noGrad(() => model.forward(empty(device, [1, ...data.shape])))).dispose(); // recorded, not run
+    } catch (error) {
+      if (!(error instanceof SparrowError)) throw error;
+      throw new UsageError(
+        `--batch-size ${config.batchSize}: the last batch of ${train.count} images would have one, too few for batch norm where maps are 1x1; choose another --batch-size or --limit`,
+      );
+    }
   }
 
   /** Masks of the largest weights of one checkpoint, weights of another, whose epoch is returned. */

@@ -12,7 +12,7 @@ import { cyclic, multiStep } from '../nn/schedule.ts';
 import { Random, Stream } from '../tensor/philox.ts';
 import { countWork } from './accounting.ts';
 import type { ColdStart, RunHooks, TrainOutcome, TrainResult } from './api.ts';
-import { type Checkpoint, type HostTensors, normalisationText, type Origin, sameNormalisation } from './checkpoint.ts';
+import type { Checkpoint, HostTensors, Origin } from './checkpoint.ts';
 import { attackSettings, type TrainConfig } from './config.ts';
 import { Evaluator } from './evaluator.ts';
 import type { RunFolder } from './folder.ts';
@@ -25,6 +25,7 @@ import { trainingModes } from './modes/index.ts';
 import type { NetworkFile } from './network-file.ts';
 import { summarise } from './result.ts';
 import { saveSamples } from './samples.ts';
+import { startNotices } from './start-notices.ts';
 
 /** Checkpoints within an epoch: at least this often. */
 const SAVE_ITERATIONS = 200;
@@ -128,15 +129,10 @@ export class Loop {
    */
   async begin(start: NetworkFile | undefined): Promise<void> {
     const { ticket, keepEpoch, watch } = this.options;
-    if (start) this.learner.startFrom(start);
-    if (start?.normalisation && !sameNormalisation(start.normalisation, this.data))
-      this.hooks.onNotice?.(
-        `${start.path}: normalises with ${normalisationText(start.normalisation)}; it is trained on with those of ${this.data.name}, ${normalisationText(this.data)}`,
-      );
-    if (start && !start.metadata.arch && this.learner.remaining < 1)
-      this.hooks.onNotice?.(
-        `${start.path}: has fewer channels than --width ${this.config.width} gives; the network has its channels`,
-      );
+    if (start) {
+      this.learner.startFrom(start);
+      for (const notice of startNotices(start, this.data, this.config, this.learner.remaining)) this.hooks.onNotice?.(notice);
+    }
     this.epoch = await this.learner.begin(ticket);
     this.folder.prepare();
     const empty = this.learner.masks?.emptyLayers ?? [];
@@ -144,7 +140,8 @@ export class Loop {
       this.hooks.onNotice?.(
         `the initial mask leaves no weight of ${empty.join(', ')}: nothing passes there; --density is too low for it`,
       );
-    const idle = this.learner.moves ? idleNotice(this.config, this.perEpoch, this.updatesOfBatch) : undefined;
+    const { moves, masks } = this.learner;
+    const idle = moves ? idleNotice(this.config, this.perEpoch, this.updatesOfBatch, masks!.density()) : undefined;
     if (idle) this.hooks.onNotice?.(idle);
     if (keepEpoch === 0) this.folder.saveCheckpoint(await this.checkpoint(), 'rewind');
     this.folder.restoreMetrics([]);
@@ -271,7 +268,7 @@ export class Loop {
     const { update, deciding } = planned;
     await learner.updateMasks(update, this.options.onMaskUpdate);
     const { prune, grow } = update.decisions;
-    this.state.events.push({ iteration: done, rate: update.rate, prune, grow, density: learner.masks!.density() });
+    this.state.events.push({ iteration: done, rate: update.rate, prune, grow, density: learner.density });
     if (deciding)
       this.hooks.onNotice?.(`mask update at iteration ${done}: prune ${prune ? 'yes' : 'no'}, grow ${grow ? 'yes' : 'no'}`);
   }
@@ -335,9 +332,9 @@ export class Loop {
   > {
     const { config, perEpoch, epoch } = this;
     const { masks, moves } = this.learner;
-    if (!masks) return { density: this.learner.remaining, deathRate: 0, fired: 1 };
+    if (!masks) return { density: this.learner.density, deathRate: 0, fired: 1 };
     return {
-      density: masks.density(),
+      density: this.learner.density,
       deathRate: moves ? rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch) : 0,
       fired: await masks.firedRate(),
       ...(moves ? { maskDistance: await masks.distance() } : {}),

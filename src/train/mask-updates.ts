@@ -1,5 +1,5 @@
 /** When masks are updated during a run, and by which numbers. */
-import { deathRate, decide } from '../sparse/flying-bird.ts';
+import { deathRate, decide, type EpochSigns } from '../sparse/flying-bird.ts';
 import type { UpdateOptions } from '../sparse/masks.ts';
 import { maskRule, type TrainConfig } from './config.ts';
 import type { EpochHistory } from './metrics.ts';
@@ -38,6 +38,10 @@ function isDue(config: TrainConfig, { done, perEpoch, total, updates, epoch }: O
 /** An update with everything said. */
 export type PlannedUpdate = Required<UpdateOptions>;
 
+/** What decisions look at: accuracies of one kind. Standard training has no accuracy under attack on training images, so its gap is that of clean ones. */
+const signsOf = ({ mode }: TrainConfig, history: readonly EpochHistory[]): readonly EpochSigns[] =>
+  mode === 'sgd' ? history.map(epoch => ({ ...epoch, valRa: epoch.valSa })) : history;
+
 /**
  * The update that is due, if one is: every `--update-frequency` optimiser steps until `--update-end` (with `--dynamic-fre` every `--second-frequency` in
  * the second half). `deciding`: the two decisions of Flying Bird+ were taken for it.
@@ -45,7 +49,9 @@ export type PlannedUpdate = Required<UpdateOptions>;
 export function plannedUpdate(config: TrainConfig, at: Position): { update: PlannedUpdate; deciding: boolean } | undefined {
   if (!isDue(config, at)) return undefined;
   const deciding = maskRule(config) === 'fbp' && at.epoch >= config.dynamicEpoch;
-  const decisions = deciding ? decide(at.history, config.epochRange, config.updateThreshold) : { prune: false, grow: false };
+  const decisions = deciding
+    ? decide(signsOf(config, at.history), config.epochRange, config.updateThreshold)
+    : { prune: false, grow: false };
   const { growth, death, deathThreshold, redistribution, pruneRatio, growthRatio } = config;
   const rate = rateAt(config, at.done, at.total);
   return { update: { rate, growth, death, deathThreshold, redistribution, decisions, pruneRatio, growthRatio }, deciding };
@@ -53,9 +59,9 @@ export function plannedUpdate(config: TrainConfig, at: Position): { update: Plan
 
 /**
  * What to tell the user of a run in which nothing ever falls due: masks that stay as they begin, or Flying Bird+ that never decides.
- * @param perEpoch batches of an epoch @param updates optimiser steps on a batch
+ * @param perEpoch batches of an epoch @param updates optimiser steps on a batch @param density of the initial mask
  */
-export function idleNotice(config: TrainConfig, perEpoch: number, updates: number): string | undefined {
+export function idleNotice(config: TrainConfig, perEpoch: number, updates: number, density: number): string | undefined {
   const { epochs, updateEnd, updateFrequency, dynamicFre, secondFrequency, dynamicEpoch } = config;
   const total = epochs * perEpoch;
   const isAnyDueFrom = (first: number) => {
@@ -64,6 +70,7 @@ export function idleNotice(config: TrainConfig, perEpoch: number, updates: numbe
     return false;
   };
   const rule = maskRule(config);
+  if (density === 1) return `--${rule}: the mask never moves: --density ${config.density} leaves every layer dense; lower it`;
   if (!isAnyDueFrom(0)) {
     const steps = Math.floor(updateEnd * total) * updates;
     const where = `the run's ${steps} optimiser steps${updateEnd < 1 ? ` until --update-end ${updateEnd}` : ''}`;

@@ -16,13 +16,13 @@ export interface EpochHistory {
   readonly testSa: number;
   readonly testRa: number;
   readonly lr: number;
-  /** Of all maskable weights; 1 without a mask. */
+  /** Active weights, as a fraction of all maskable ones, those of removed channels included; 1 without a mask and with all channels. */
   readonly density: number;
   /** At the end of the epoch; 0 where masks stay. */
   readonly deathRate: number;
-  /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
+  /** Weights that were active at any time so far, as a fraction of all maskable ones of the network as it is (the ITOP rate). */
   readonly fired: number;
-  /** Weights whose mask is another than at the end of the epoch before, as a fraction of all maskable ones; absent where masks stay. */
+  /** Weights whose mask is another than at the end of the epoch before, as a fraction of the same; absent where masks stay. */
   readonly maskDistance?: number;
   /** Active weights of each masked layer; absent without a mask. */
   readonly layers?: readonly { readonly name: string; readonly nnz: number; readonly size: number }[];

@@ -70,6 +70,9 @@ export function readNetworkFile(path: string): NetworkFile {
   return { path, model, masks, metadata, ...(ema && { average: ema }), ...(normalisation && { normalisation }) };
 }
 
+/** Whether weights of a file are outside of its masks. */
+export const isMasked = ({ masks }: NetworkFile): boolean => [...masks.values()].some(({ data }) => data.includes(0));
+
 /**
  * The normalisation that a network is scored with: what its file states, else the published one of the data set that the file names, else that of the
  * data. Its weights are made for what it was trained with, so data of another set do not change it; a notice says so.

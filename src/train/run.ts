@@ -53,7 +53,9 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
   if (resuming) source.assertSameRun(config);
   const checkpoint = resuming ? source.loadCheckpoint() : undefined;
   if (resuming && !checkpoint) hooks.onNotice?.(`nothing to resume in ${source.path} yet: starting from the beginning`);
-  const from = options.start ?? config.init;
+  const from = round.ticket?.rewind ?? options.start ?? config.init;
+  const replaced = [folder, ...(round.later ?? [])];
+  if (!checkpoint) for (const begun of replaced) begun.assertSpares(from);
   const start = checkpoint || from === undefined ? undefined : readNetworkFile(from);
   const data = options.data ?? (await openRunData(config, hooks));
   const device = options.device ?? (await openTunedDevice(config, hooks));
@@ -74,7 +76,7 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
         await loop.save();
       } else {
         await loop.begin(start);
-        for (const begun of [folder, ...(round.later ?? [])]) begun.discard(from);
+        for (const begun of replaced) begun.discard(from);
       }
       folder.saveKernels(kernels ?? encodeChoices(device));
       // last: the folder never holds this configuration beside another run's checkpoint, which a resume would take for this run's

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { type Initialiser, initialisers, keptCount, layerDensities } from '../../src/sparse/densities.ts';
+import { assertChannelsReachable } from '../../src/sparse/channels.ts';
+import { assertReachable, type Initialiser, initialisers, keptCount, layerDensities } from '../../src/sparse/densities.ts';
 import { inferenceMacs, passesPerImage } from '../../src/sparse/flops.ts';
 import { type Decay, deathRate, decide, updateCounts } from '../../src/sparse/flying-bird.ts';
 import { between } from '../engine.ts';
@@ -105,11 +106,12 @@ describe('the numbers of an update', () => {
     fc.assert(
       fc.property(decays, rates, between(1, 1e5), rates, (decay, initial, total, part) => {
         const iteration = Math.floor(part * total);
+        const end = Math.min(initial, 0.005); // a rate that begins lower does not rise
         expect(deathRate(initial, iteration, total, decay)).toBeCloseTo(
-          reference.deathRate(decay, iteration, total, initial),
+          reference.deathRate(decay, iteration, total, initial, end),
           12,
         );
-        expect(deathRate(initial, total + 5, total, decay)).toBeCloseTo(decay === 'constant' ? initial : 0.005, 12);
+        expect(deathRate(initial, total + 5, total, decay)).toBeCloseTo(decay === 'constant' ? initial : end, 12);
       }),
     );
   });
@@ -124,6 +126,41 @@ describe('the numbers of an update', () => {
         expect(decide(history, range, threshold)).toEqual(reference.decide(columns, range, threshold));
       }),
       { numRuns: 500 },
+    );
+  });
+});
+
+describe('the nearest density, where the one that is asked for cannot be reached,', () => {
+  /** What a refusal names. */
+  const nearest = (refusal: () => void): number => {
+    try {
+      refusal();
+    } catch (error) {
+      return Number(/ reaches is (\S+)$/.exec((error as Error).message)![1]);
+    }
+    throw new Error('nothing was refused');
+  };
+
+  it('is accepted, and hardly larger than the smallest that is: of weights', () => {
+    fc.assert(
+      fc.property(between(1, 3e7), between(1, 60), (size, least) => {
+        fc.pre(least <= size);
+        const layers = [{ name: 'a', shape: [size], size }];
+        const found = nearest(() => assertReachable(layers, (0.99 * least) / size, least));
+        assertReachable(layers, found, least);
+        expect(found).toBeLessThan((least / size) * 1.0011);
+      }),
+    );
+  });
+
+  it('of channels', () => {
+    fc.assert(
+      fc.property(fc.array(between(1, 300), { minLength: 2, maxLength: 40 }), widths => {
+        const total = widths.reduce((a, b) => a + b, 0);
+        const found = nearest(() => assertChannelsReachable(widths, 1e-9));
+        assertChannelsReachable(widths, found);
+        expect(found).toBeLessThan(((widths.length - 1) / total) * 1.0011);
+      }),
     );
   });
 });

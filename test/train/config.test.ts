@@ -5,7 +5,6 @@ import { FileError, UsageError } from '../../src/errors.ts';
 import {
   assertSameRun,
   attackSettings,
-  configNotices,
   decodeConfig,
   encodeConfig,
   maskRule,
@@ -13,6 +12,7 @@ import {
   type TrainConfig,
   trainFlags,
 } from '../../src/train/config.ts';
+import { configNotices } from '../../src/train/config-notices.ts';
 import { flagName } from '../../src/train/flags.ts';
 
 const least = { dataset: 'shapes', arch: 'resnet18' } as const;
@@ -173,6 +173,41 @@ it('notices what has no effect', () => {
   expect(notices({ reset: true })).toEqual(['--reset has no effect']);
   expect(notices({ beta: 3 })).toEqual(['--beta: no effect without --mode trades or mart']);
   expect(notices({ replays: 3, mode: 'awp' })).toEqual(['--replays: no effect without --mode free']);
+  expect(notices({ decreasingLr: [1], mode: 'fast' })).toEqual(['--decreasing-lr: no effect with a cyclic learning rate']);
+  expect(notices({ decreasingLr: [1], mode: 'fast', lrSchedule: 'multistep' })).toEqual([]);
+});
+
+it('notices what of the masks a method does not look at', () => {
+  const notices = (given: Partial<TrainConfig>) => configNotices(given, resolve(given));
+  const rules = { growth: 'gradient', death: 'SET' } as const;
+  expect(notices({ imp: true, sparseInit: 'snip', ...rules })).toEqual([
+    '--sparse-init, --growth, --death: no effect with --imp',
+  ]);
+  expect(notices({ fix: true, sparseInit: 'snip', ...rules, dynamicFre: true, rewindEpoch: 1 })).toEqual([
+    '--growth, --death, --dynamic-fre: no effect with --fix',
+    '--rewind-epoch: no effect without --imp',
+  ]);
+  const own = { ...rules, dynamicEpoch: 3, deathRate: 0.4 };
+  expect(notices({ fbp: true, ...own })).toEqual([]);
+  expect(notices({ fb: true, ...own, secondFrequency: 9, deathThreshold: 0.1 })).toEqual([
+    '--second-frequency: no effect without --dynamic-fre',
+    '--dynamic-epoch: no effect without --fbp',
+    '--death-threshold: no effect without --death threshold',
+  ]);
+  expect(notices({ fb: true, death: 'threshold', deathRate: 0.4, deathThreshold: 0.1 })).toEqual([
+    '--death-rate: no effect with --death threshold',
+  ]);
+});
+
+it('notices what none of several stages looks at', () => {
+  const given = { trainStep: 3, beta: 2, replays: 4 };
+  const stages = (['sgd', 'mart'] as const).map(mode => resolve({ mode }));
+  expect(configNotices(given, ...stages)).toEqual(['--replays: no effect without --mode free']);
+  expect(configNotices(given, stages[0], stages[0])).toEqual([
+    '--train-step: no effect with --mode sgd',
+    '--beta: no effect without --mode trades or mart',
+    '--replays: no effect without --mode free',
+  ]);
 });
 
 it('notices what of the training attack a mode does not look at', () => {

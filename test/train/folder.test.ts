@@ -100,6 +100,16 @@ it('keeps the best checkpoint that a later run starts from, by whatever path', (
   }
 });
 
+it('refuses a run that would start from the checkpoint that it replaces, by whatever path', () => {
+  const file = run.file('checkpoint.safetensors');
+  writeFileSync(file, 'its own');
+  const link = join(root, 'link.safetensors');
+  symlinkSync(file, link);
+  for (const start of [file, `${root}/deep/../deep/run/checkpoint.safetensors`, link])
+    expect(() => run.assertSpares(start)).toThrow(`${start}: the run would start from the checkpoint that it replaces`);
+  for (const start of [undefined, run.file('best-ra.safetensors'), join(root, 'none')]) run.assertSpares(start);
+});
+
 it('keeps everything where a run goes on in its own folder, by whatever path', () => {
   for (const name of ['best-ra.safetensors', 'checkpoint.safetensors', 'config.json']) writeFileSync(run.file(name), 'its own');
   symlinkSync(run.path, join(root, 'link'));

@@ -90,10 +90,21 @@ describe('updates of a run', () => {
     expect(updatesOf({ fbp: true, dynamicEpoch: 0 }, rising)[0].update.decisions).toEqual({ prune: false, grow: true });
     expect(updatesOf({ fb: true, dynamicEpoch: 0 }, widening)[3].deciding).toBe(false);
   });
+
+  it('Flying Bird+ of standard training decides by the gap of clean accuracies', () => {
+    const epoch = (valSa: number, valRa: number) => ({ trainRa: 0.9, valSa, valRa, valLoss: 1 }) as EpochHistory;
+    const decided = (history: EpochHistory[], mode: TrainConfig['mode']) =>
+      updatesOf({ fbp: true, dynamicEpoch: 0, mode }, history)[0].update.decisions.prune;
+    const losing = [epoch(0.8, 0.3), epoch(0.8, 0.2), epoch(0.8, 0.1)]; // only under attack
+    expect([decided(losing, 'sgd'), decided(losing, 'pgd')]).toEqual([false, true]);
+    const widening = [epoch(0.8, 0.3), epoch(0.7, 0.3), epoch(0.6, 0.3)];
+    expect([decided(widening, 'sgd'), decided(widening, 'pgd')]).toEqual([true, false]);
+  });
 });
 
 describe('a run in which nothing falls due', () => {
-  const idle = (given: Partial<TrainConfig>) => idleNotice(configOf(given), perEpoch, given.mode === 'free' ? 8 : 1);
+  const idle = (given: Partial<TrainConfig>) =>
+    idleNotice(configOf(given), perEpoch, given.mode === 'free' ? 8 : 1, given.density ?? 0.2);
 
   it.each<[Partial<TrainConfig>, string]>([
     [{ fb: true, epochs: 5 }, "the run's 500 optimiser steps with --update-frequency 900; lower it"],
@@ -116,6 +127,10 @@ describe('a run in which nothing falls due', () => {
   ])('says what to set where the mask never moves: %j', (given, where) => {
     const rule = Object.keys(given)[0];
     expect(idle(given)).toBe(`--${rule}: the mask never moves: no update is due in ${where}`);
+  });
+
+  it('says so where every layer is dense', () => {
+    expect(idle({ fb: true, density: 1 })).toBe('--fb: the mask never moves: --density 1 leaves every layer dense; lower it');
   });
 
   it.each([40, 36])('says so where Flying Bird+ never decides: from epoch %i of 0-39 on', dynamicEpoch => {

@@ -164,13 +164,12 @@ describe('a training run', () => {
     );
   });
 
-  it('scores the averaged weights, which the best checkpoints hold as the model; nothing of them is outside of the mask', async () => {
+  it('averages weights within the mask only', async () => {
     const saveDir = newFolder();
     await run({ saveDir, rigl: true, density: 0.3, ema: 0.5, mode: 'sgd', updateEnd: 1 });
     const folder = new RunFolder(saveDir);
     const { model, ema, masks } = folder.loadCheckpoint()!;
-    const best = folder.loadCheckpoint('best-ra')!;
-    expect(best.ema).toBeUndefined();
+    expect(folder.loadCheckpoint('best-ra')!.ema).toBeUndefined();
     for (const [name, { data: mask }] of masks) {
       const average = ema!.get(name)!.data;
       expect([name, average.filter((v, i) => mask[i] === 0 && v !== 0).length]).toEqual([name, 0]);
@@ -212,6 +211,15 @@ describe('a training run', () => {
     await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
     expect(new RunFolder(join(saveDir, 'round-1')).loadResult()).toBeUndefined();
     expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
+  });
+
+  it('prunes in rounds of which the first alone reads --init', async () => {
+    const given = new RunFolder(newFolder());
+    await run({ saveDir: given.path, mode: 'sgd', epochs: 1 });
+    const onNotice = (line: string) => void (line.startsWith('imp: round 2') && given.remove('checkpoint.safetensors'));
+    const settings = { imp: true, density: 0.5, impRate: 0.3, mode: 'sgd', epochs: 1, saveDir: newFolder() } as const;
+    const { interrupted } = await run({ ...settings, init: given.file('checkpoint.safetensors') }, { onNotice });
+    expect([interrupted, given.has('checkpoint.safetensors')]).toEqual([false, false]);
   });
 
   describe('in rounds', () => {
@@ -370,6 +378,18 @@ describe('a training run', () => {
     };
     await expect(run(again, { onProgress: killed })).rejects.toThrow('killed');
     expect((await run({ ...again, resume: true })).interrupted).toBe(false);
+  });
+
+  it.each<[string, Partial<TrainConfig>]>([
+    ['', {}],
+    ['in rounds', { imp: true }],
+  ])('refuses to start from the checkpoint that it would replace, and keeps it %s', async (_, settings) => {
+    const saveDir = newFolder();
+    await run({ saveDir, mode: 'sgd', epochs: 1 });
+    const before = sha(saveDir);
+    const init = join(saveDir, 'checkpoint.safetensors');
+    await expect(run({ saveDir, mode: 'sgd', epochs: 1, init, ...settings })).rejects.toThrow(/^.*: the run would start from/);
+    expect(sha(saveDir)).toBe(before);
   });
 
   it.each<[string, boolean]>([

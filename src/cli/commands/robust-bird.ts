@@ -1,12 +1,13 @@
 /** `sparrow robust-bird`: an early-bird ticket, and its training. */
 import type { Command } from 'commander';
 import type { RobustBirdResult } from '../../train/api.ts';
-import { radiusNotices } from '../../train/config.ts';
+import { configNotices } from '../../train/config-notices.ts';
 import {
   type RobustBirdSettings,
   resolveRobustBird,
   robustBirdFlags,
   stageAttackFlags,
+  stageConfig,
   stageFlags,
   stageFolder,
   stageModelFlags,
@@ -48,14 +49,21 @@ export function addRobustBird(program: Command): void {
   addFlags(command, 'Attacks', stageAttackFlags);
   addOutputOptions(command)
     .addHelpText('after', examples)
-    .action((options: OutputOptions) => train(resolveRobustBird(givenFlags(command, robustBirdFlags)), options));
+    .action((options: OutputOptions) => {
+      const given = givenFlags(command, robustBirdFlags);
+      return train(given, resolveRobustBird(given), options);
+    });
 }
 
-async function train(settings: RobustBirdSettings, options: OutputOptions): Promise<void> {
+async function train(
+  { density, ...given }: Partial<RobustBirdSettings>, // the density is that of the ticket
+  settings: RobustBirdSettings,
+  options: OutputOptions,
+): Promise<void> {
   const folders = `${settings.saveDir}_stage1 and _stage2`;
   const result = await trained(options, folders, hooks => {
-    const { norm, trainEps, testEps } = settings;
-    radiusNotices(norm ?? 'linf', { trainEps, testEps }).forEach(hooks.onNotice);
+    const stages = settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const);
+    configNotices(given, ...stages.map(stage => stageConfig(settings, stage))).forEach(hooks.onNotice);
     return engine.robustBird(settings, hooks);
   });
   for (const stage of settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const))

@@ -4,7 +4,6 @@ import { UsageError } from '../../errors.ts';
 import type { EvalResult, RunHooks, TrainResult } from '../../train/api.ts';
 import {
   attackFlags,
-  configNotices,
   modelFlags,
   optimiserFlags,
   resolveConfig,
@@ -13,6 +12,7 @@ import {
   type TrainConfig,
   trainFlags,
 } from '../../train/config.ts';
+import { configNotices } from '../../train/config-notices.ts';
 import * as engine from '../engine.ts';
 import { Interrupted } from '../interrupt.ts';
 import { addFlags, addOutputOptions, givenFlags } from '../options.ts';

@@ -10,7 +10,10 @@ import type { Shape, Tensor } from '../../tensor/tensor.ts';
 
 /** The numbers that modes take; each uses some. */
 export interface ModeSettings {
-  /** Label smoothing s of the cross-entropy on which weights are trained: the target is (1-s)·onehot + s/K. Attacks do not see it. */
+  /**
+   * Label smoothing s of the cross-entropy on which weights are trained: the target is (1-s)·onehot + s/K. Attacks do not see it,
+   * but that of `free`, whose gradient is the one that trains.
+   */
   readonly smoothing: number;
   /** Weight of the regulariser of `trades` and `mart`. */
   readonly beta: number;

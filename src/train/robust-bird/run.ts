@@ -93,10 +93,13 @@ class Stages {
   /** Proves that both folders can be written to, and forgets an earlier run in them. */
   private prepare(): void {
     const { settings, second } = this;
-    for (const folder of settings.stage1 === undefined ? [second] : [this.first, second]) {
+    const folders = settings.stage1 === undefined ? [second] : [this.first, second];
+    const start = settings.init ?? settings.stage1Pretrained;
+    if (!this.resuming) for (const folder of folders) folder.assertSpares(start);
+    for (const folder of folders) {
       folder.prepare();
       if (this.resuming) continue;
-      folder.discard(settings.init ?? settings.stage1Pretrained);
+      folder.discard(start);
       folder.restoreMetrics([]);
     }
     writeFileAtomic(second.file(settingsFile), `${JSON.stringify(settings, null, 2)}\n`);
@@ -110,8 +113,10 @@ class Stages {
     const ticketOf = ({ final: { epoch } }: TrainResult) => ({ emerged: watch.over, epoch, checkpoint });
     const complete = (alone: TrainResult) => ({ ...alone, ticket: ticketOf(alone) });
     let result = this.resuming ? first.loadResult() : undefined;
-    if (result) watch.begin(result.final.epoch + 1);
-    else {
+    if (result) {
+      first.assertSameRun(stageConfig(settings, 1));
+      watch.begin(result.final.epoch + 1);
+    } else {
       hooks.onNotice?.(`stage 1: ${settings.stage1} until the ticket emerges, ${settings.epochs1} epochs at most`);
       const outcome = await this.run(1, { watch, complete, label: 'Robust Bird, stage 1' });
       if (outcome.interrupted) return undefined;

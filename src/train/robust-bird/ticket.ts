@@ -2,7 +2,7 @@
 import type { DataSet } from '../../data/types.ts';
 import type { Device } from '../../device/index.ts';
 import { FileError } from '../../errors.ts';
-import { groupWidth, keepChannels, type Network, widthsOf } from '../../nn/channels.ts';
+import { groupWidth, keepChannels, type Network, type Widths, widthsOf } from '../../nn/channels.ts';
 import { readState, writeState } from '../../nn/state.ts';
 import { assertChannelsReachable, channelScores, chooseChannels } from '../../sparse/channels.ts';
 import { assertReachable } from '../../sparse/densities.ts';
@@ -13,11 +13,11 @@ import { assertTensors, type Checkpoint, identityOf } from '../checkpoint.ts';
 import type { TrainConfig } from '../config.ts';
 import { networkIdentity } from '../model.ts';
 import { createNetwork } from '../network.ts';
-import type { NetworkFile } from '../network-file.ts';
+import { isMasked, type NetworkFile } from '../network-file.ts';
 
-/** The network of a file without masks. @throws FileError if it has some, or for a reason of `loadWhole` */
+/** The network of a file without masks. @throws FileError if some weight is masked, or for a reason of `loadWhole` */
 function loadDense(device: Device, data: DataSet, config: TrainConfig, file: NetworkFile) {
-  if (file.masks.size > 0) throw prunedAlready(file);
+  if (isMasked(file)) throw prunedAlready(file);
   return loadWhole(device, data, config, file);
 }
 
@@ -80,15 +80,23 @@ export async function pruneChannels(
       const layers = rescued.map(group => names[group]).join(', ');
       hooks.onNotice?.(`channel pruning would remove every channel of ${layers}: the one with the largest gamma is kept`);
     }
-    const of = groups.reduce((n, group) => n + groupWidth(group), 0);
+    const channels = { kept: kept.flat().length, of: groups.reduce((n, group) => n + groupWidth(group), 0) };
     keepChannels(model, kept);
-    return { checkpoint: await checkpointOf(model, data, config, file), channels: { kept: kept.flat().length, of } };
+    const widths = channels.kept < channels.of ? widthsOf(model) : undefined;
+    return { checkpoint: await checkpointOf(model, widths, data, config, file), channels };
   } finally {
     model.dispose();
   }
 }
 
-async function checkpointOf(model: Network, data: DataSet, config: TrainConfig, { metadata }: NetworkFile): Promise<Checkpoint> {
+/** @param widths of the channels that are left, where some were removed */
+async function checkpointOf(
+  model: Network,
+  widths: Widths | undefined,
+  data: DataSet,
+  config: TrainConfig,
+  { metadata }: NetworkFile,
+): Promise<Checkpoint> {
   const none = new Map();
   return {
     ...networkIdentity(config),
@@ -96,7 +104,7 @@ async function checkpointOf(model: Network, data: DataSet, config: TrainConfig, 
     classes: data.classes.length,
     shape: data.shape,
     normalisation: { mean: data.mean, std: data.std },
-    widths: widthsOf(model),
+    ...(widths && { widths }),
     model: await readState(model),
     ...{ masks: none, momentum: none, fired: none, denseMomentum: none },
     epoch: Number(metadata.epoch ?? 0),

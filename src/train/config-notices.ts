@@ -1,0 +1,84 @@
+/** What was given to a training and has no effect, or hardly the one that was meant, for the user to know. */
+import { type AttackSettings, type attackFlags, maskRule, sparseFlags, type TrainConfig } from './config.ts';
+import { flagName } from './flags.ts';
+
+type Key = keyof TrainConfig;
+
+/** The settings of the training attack that a mode does not look at. */
+const idleInMode: Readonly<Partial<Record<TrainConfig['mode'], readonly (keyof typeof attackFlags)[]>>> = {
+  sgd: ['trainEps', 'trainStep', 'trainGamma', 'trainRandinit'],
+  fast: ['trainStep', 'trainGamma'],
+  free: ['trainStep', 'trainGamma', 'trainRandinit'],
+  trades: ['trainRandinit'],
+  mart: ['trainRandinit'],
+};
+
+/** Settings of the decisions of Flying Bird+, and of masks that move. */
+const deciding: readonly Key[] = ['dynamicEpoch', 'epochRange', 'pruneRatio', 'growthRatio', 'updateThreshold'];
+const schedule: readonly Key[] = ['deathRate', 'decaySchedule'];
+const moving: readonly Key[] = [
+  ...['growth', 'death', 'deathThreshold', 'redistribution', 'updateFrequency', 'updateEnd', 'dynamicFre', 'secondFrequency'],
+  ...schedule,
+  ...deciding,
+] as Key[];
+
+/** The settings that a training does not look at, and why. */
+function idleSettings(config: TrainConfig): [keys: readonly Key[], why: string][] {
+  const { mode } = config;
+  const unless = (used: boolean, keys: readonly Key[], why: string): [readonly Key[], string] => [used ? [] : keys, why];
+  return [
+    [idleInMode[mode] ?? [], `with --mode ${mode}`],
+    ...idleOfMask(config),
+    unless(mode === 'trades' || mode === 'mart', ['beta'], 'without --mode trades or mart'),
+    unless(mode === 'awp', ['awpGamma'], 'without --mode awp'),
+    unless(mode === 'free', ['replays'], 'without --mode free'),
+    unless(config.lrSchedule === 'multistep', ['decreasingLr'], 'with a cyclic learning rate'),
+  ];
+}
+
+function idleOfMask(config: TrainConfig): [keys: readonly Key[], why: string][] {
+  const none: [readonly Key[], string] = [['impRate', 'rewindEpoch'], 'without --imp'];
+  switch (maskRule(config)) {
+    case 'dense':
+      return [[Object.keys(sparseFlags) as Key[], 'without --fb, --fbp, --set, --rigl, --itop, --imp or --fix']];
+    case 'imp':
+      return [[['sparseInit', ...moving], 'with --imp']];
+    case 'fixed':
+      return [[moving, 'with --fix'], none];
+  }
+  const byThreshold = config.death === 'threshold';
+  return [
+    none,
+    [config.dynamicFre ? [] : ['secondFrequency'], 'without --dynamic-fre'],
+    [config.fbp ? [] : deciding, 'without --fbp'],
+    byThreshold ? [schedule, 'with --death threshold'] : [['deathThreshold'], 'without --death threshold'],
+  ];
+}
+
+/**
+ * A line for each reason why something that was given has no effect, and for each radius that will surprise.
+ * @param stages the trainings that it was given to: what one of them looks at has an effect
+ */
+export function configNotices(given: Partial<TrainConfig>, ...stages: readonly TrainConfig[]): string[] {
+  const notices = stages[0].reset ? ['--reset has no effect'] : [];
+  const idle = stages.map(idleSettings);
+  const isIdleIn = (stage: ReturnType<typeof idleSettings>, key: Key) => stage.some(([keys]) => keys.includes(key));
+  for (const [keys, why] of idle[0]) {
+    const found = keys.filter(key => key !== 'reset' && given[key] !== undefined && idle.every(stage => isIdleIn(stage, key)));
+    if (found.length) notices.push(`${found.map(key => flagName(key)).join(', ')}: no effect ${why}`);
+  }
+  const startsIdle = stages.every(({ mode }) => idleInMode[mode]?.includes('trainRandinit'));
+  if (startsIdle && given.randinit === false)
+    notices.push(`--no-randinit: no effect on training with --mode ${stages[0].mode}, only on evaluation`);
+  const { trainEps, testEps } = given;
+  return [...notices, ...radiusNotices(stages[0].norm, { trainEps, testEps })];
+}
+
+/** A line for each radius that was given as a fraction of 1 although Linf counts in 1/255: it would be next to none. */
+export function radiusNotices(norm: AttackSettings['norm'], radii: Readonly<Record<string, number | undefined>>): string[] {
+  return Object.entries(radii).flatMap(([key, eps]) =>
+    norm === 'linf' && eps !== undefined && eps > 0 && eps < 1
+      ? [`${flagName(key)} ${eps} is ${eps}/255; 8/255 is ${flagName(key)} 8`]
+      : [],
+  );
+}
