@@ -129,6 +129,21 @@ describe('a density that a method cannot reach: exit code 2, saying the nearest'
   });
 });
 
+it('a last batch of one image, where batch norm needs two: exit code 2, and nothing is written', async () => {
+  // 13 of 15 images are trained on; the last maps of a ResNet-18 are 1x1 where images are 8x8
+  const of = (batch: string) => failing('train', ...common, '--arch', 'resnet18', '--batch-size', batch, '--save-dir', saveDir);
+  expect(await of('4')).toEqual([
+    2,
+    '',
+    [
+      expect.stringMatching(
+        /^sparrow: --batch-size 4: the last batch of 13 images would have one, .*choose another --batch-size or --limit$/,
+      ),
+    ],
+  ]);
+  expect(existsSync(saveDir)).toBe(false);
+});
+
 /** `robust-bird` has epochs by stage. */
 function withoutEpochs(flags: readonly string[]): string[] {
   const at = flags.indexOf('--epochs');

@@ -311,6 +311,13 @@ describe('a pretrained checkpoint takes the place of stage 1', () => {
     expect(trainingDense).toBe(16 * 3 * inferenceDense);
   });
 
+  it('is dense still after a pruning that kept every channel', async () => {
+    const { second } = await train({ pruning: 'channel', density: 1 });
+    const stage1Pretrained = second.file('ticket.safetensors');
+    const { result } = await train({ stage1: undefined, stage1Pretrained, pruning: 'channel', density: 0.5 });
+    expect(result.ticket.channels).toEqual({ kept: 28, of: 56 });
+  });
+
   it('keeps one channel of a layer that would lose all, and says so', async () => {
     const { first } = await trained();
     const checkpoint = first.loadCheckpoint()!;

@@ -12,7 +12,7 @@ import { type Device, openDevice } from '../../src/device/index.ts';
 import { keepChannels, widthsOf } from '../../src/nn/channels.ts';
 import { createModel } from '../../src/nn/models/index.ts';
 import { readState } from '../../src/nn/state.ts';
-import { Masks } from '../../src/sparse/masks.ts';
+import { Masks, maskedParameters } from '../../src/sparse/masks.ts';
 import { Random } from '../../src/tensor/philox.ts';
 import type { ColdStart, RunHooks, TrainResult } from '../../src/train/api.ts';
 import { resolveConfig, type TrainConfig } from '../../src/train/config.ts';
@@ -211,6 +211,53 @@ describe('a training run', () => {
     await run({ ...settings, saveDir }, { shouldStop: () => ++asked >= 3 });
     expect(new RunFolder(join(saveDir, 'round-1')).loadResult()).toBeUndefined();
     expect(new RunFolder(saveDir).loadCheckpoint()).toBeUndefined();
+  });
+
+  it('counts removed channels in the density of a masked network, and says that a file’s masks are left out', async () => {
+    const whole = createModel(
+      'resnet8',
+      { device, random: new Random(5) },
+      { width: 4, classes: 10, mean: [0, 0, 0], std: [1, 1, 1] },
+    );
+    const all = [...maskedParameters(whole).values()].reduce((n, p) => n + p.size, 0);
+    keepChannels(
+      whole,
+      whole.channelGroups().map(() => [0, 1]),
+    );
+    const left = [...maskedParameters(whole).values()].reduce((n, p) => n + p.size, 0);
+    const init = join(base, 'narrow.pth');
+    const tensors = [...(await readState(whole))].map(([name, t]): [string, StoredTensor] => [name, { dtype: 'F32', ...t }]);
+    writeFileSync(init, encodePth(new Map(tensors)));
+    whole.dispose();
+    const saveDir = newFolder();
+    await run({ saveDir, init, fb: true, density: 0.5, mode: 'sgd', epochs: 1 });
+    const [row] = metrics(saveDir);
+    const active = row.layers!.reduce((n, l) => n + l.nnz, 0);
+    expect([row.density, new RunFolder(saveDir).loadResult()!.density]).toEqual(Array(2).fill(expect.closeTo(active / all, 9)));
+    expect(active / left).toBeCloseTo(0.5, 1);
+    expect(row.events!.at(-1)!.density).toBeCloseTo(active / all, 9);
+    const masked = join(saveDir, 'checkpoint.safetensors');
+    const told = async (given: Partial<TrainConfig>) => {
+      const lines: string[] = [];
+      const onNotice = (line: string) => void (line.includes('masks are left out') && lines.push(line.replace(masked, 'FILE')));
+      await run({ saveDir: newFolder(), init: masked, mode: 'sgd', epochs: 1, ...given }, { onNotice, shouldStop: () => true });
+      return lines;
+    };
+    expect(await told({})).toEqual(['FILE: its masks are left out: all weights are trained, those that it has at 0 too']);
+    expect(await told({ fb: true })).toEqual([
+      'FILE: its masks are left out: --sparse-init igq makes another; --sparse-init magnitude keeps its weights first',
+    ]);
+    expect(await told({ fix: true, sparseInit: 'magnitude' })).toEqual([]);
+  });
+
+  it('prunes the dense round of an earlier pruning by magnitude, as nothing of it is masked', async () => {
+    const rounds = newFolder();
+    await run({ saveDir: rounds, imp: true, density: 0.7, impRate: 0.3, mode: 'sgd', epochs: 1 });
+    const saveDir = newFolder();
+    const omp = { saveDir, fix: true, sparseInit: 'omp', density: 0.5, mode: 'sgd', epochs: 1 } as const;
+    await run({ ...omp, init: join(rounds, 'round-0', 'checkpoint.safetensors') });
+    expect(metrics(saveDir)[0].density).toBeCloseTo(0.5, 3);
+    await expect(run({ ...omp, init: join(rounds, 'checkpoint.safetensors') })).rejects.toThrow(': has masks; --sparse-init omp');
   });
 
   it('prunes in rounds of which the first alone reads --init', async () => {
