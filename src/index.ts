@@ -29,7 +29,7 @@ export * from './nn/schedule.ts';
 export * from './nn/state.ts';
 export { type TunedConvolution, type TuneOptions, tuneModel } from './nn/tune.ts';
 export * from './sparse/channels.ts';
-export * from './sparse/densities.ts';
+export * from './sparse/densities/index.ts';
 export * from './sparse/early-bird.ts';
 export * from './sparse/flops.ts';
 export * from './sparse/flying-bird.ts';

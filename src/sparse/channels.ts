@@ -10,7 +10,7 @@
  */
 import { UsageError } from '../errors.ts';
 import type { ChannelGroup } from '../nn/channels.ts';
-import { nearestDensity } from './densities.ts';
+import { nearestDensity } from './densities/index.ts';
 import { globalCount } from './saliency/scores.ts';
 
 /** The score of each channel of each group. Reads back. */

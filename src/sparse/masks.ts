@@ -13,7 +13,7 @@ import { copyInto } from '../tensor/shape.ts';
 import { ones, scope, type Tensor } from '../tensor/tensor.ts';
 import { apportion } from './apportion.ts';
 import { type Death, type DeathRule, deathRules } from './death/index.ts';
-import { type Initialiser, keptCount, layerDensities, type MaskedLayer } from './densities.ts';
+import { type Initialiser, keptCount, layerDensities, type MaskedLayer } from './densities/index.ts';
 import { type Decisions, decisionRatios, type UpdateCounts, updateCounts } from './flying-bird.ts';
 import { type Growth, type GrowthRule, growthRules } from './growth/index.ts';
 import type { LayerState } from './layer.ts';

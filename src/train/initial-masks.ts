@@ -2,7 +2,7 @@
 import type { DeviceSplit } from '../data/device-split.ts';
 import type { DataSet } from '../data/index.ts';
 import type { Module } from '../nn/module.ts';
-import { assertReachable, type Initialiser } from '../sparse/densities.ts';
+import { assertReachable, type Initialiser } from '../sparse/densities/index.ts';
 import type { Masks } from '../sparse/masks.ts';
 import { initialiseBySaliency, needsSamples, type Saliency, saliencies } from '../sparse/saliency/index.ts';
 import { Random, Stream } from '../tensor/philox.ts';

@@ -14,7 +14,7 @@ import type { Module } from '../nn/module.ts';
 import { Sgd } from '../nn/optim.ts';
 import { readState, writeState } from '../nn/state.ts';
 import { deathNeeds } from '../sparse/death/index.ts';
-import { assertReachable } from '../sparse/densities.ts';
+import { assertReachable } from '../sparse/densities/index.ts';
 import { growthNeeds } from '../sparse/growth/index.ts';
 import { type DenseTensors, Masks } from '../sparse/masks.ts';
 import { initialiseBySaliency } from '../sparse/saliency/index.ts';

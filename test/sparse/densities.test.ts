@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
 import { assertChannelsReachable } from '../../src/sparse/channels.ts';
-import { assertReachable, type Initialiser, initialisers, keptCount, layerDensities } from '../../src/sparse/densities.ts';
+import { assertReachable, type Initialiser, initialisers, keptCount, layerDensities } from '../../src/sparse/densities/index.ts';
 import { inferenceMacs, passesPerImage } from '../../src/sparse/flops.ts';
 import { type Decay, deathRate, decide, updateCounts } from '../../src/sparse/flying-bird.ts';
 import { between } from '../engine.ts';

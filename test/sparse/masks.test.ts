@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Conv2d, Linear, Sequential } from '../../src/nn/layers.ts';
-import { initialisers, keptCount, layerDensities } from '../../src/sparse/densities.ts';
+import { initialisers, keptCount, layerDensities } from '../../src/sparse/densities/index.ts';
 import { type Growth, Masks, maskedParameters } from '../../src/sparse/masks.ts';
 import { Random, Stream } from '../../src/tensor/philox.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';

@@ -3,7 +3,7 @@
 import type { AdapterKind, Device, KernelTime, Precision } from '../../device/index.ts';
 import { SparrowError } from '../../errors.ts';
 import { choicesOf } from '../../kernels/choices.ts';
-import type { Initialiser } from '../../sparse/densities.ts';
+import type { Initialiser } from '../../sparse/densities/index.ts';
 import type { Progress, RunHooks } from '../../train/api.ts';
 import { deviceOptions } from '../../train/config.ts';
 import { openTunedDevice } from '../../train/kernels.ts';

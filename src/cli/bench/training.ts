@@ -4,7 +4,7 @@ import type { Device } from '../../device/index.ts';
 import { createModel } from '../../nn/models/index.ts';
 import type { Module } from '../../nn/module.ts';
 import { Sgd } from '../../nn/optim.ts';
-import type { Initialiser } from '../../sparse/densities.ts';
+import type { Initialiser } from '../../sparse/densities/index.ts';
 import { Masks } from '../../sparse/masks.ts';
 import { Random, Stream } from '../../tensor/philox.ts';
 import { Trainer } from '../../train/trainer.ts';

@@ -3,7 +3,7 @@ import type { Device } from '../../device/index.ts';
 import { type Choice, choicesPlace } from '../../kernels/choices.ts';
 import { createModel } from '../../nn/models/index.ts';
 import { type TunedConvolution, tuneModel } from '../../nn/tune.ts';
-import type { Initialiser } from '../../sparse/densities.ts';
+import type { Initialiser } from '../../sparse/densities/index.ts';
 import { Masks } from '../../sparse/masks.ts';
 import { Random, Stream } from '../../tensor/philox.ts';
 import type { Progress } from '../../train/api.ts';

@@ -1,7 +1,7 @@
 /** `sparrow bench`: kernels against their references, and measurements of speed and memory. */
 import type { Command } from 'commander';
 import { SparrowError, UsageError } from '../../errors.ts';
-import { initialisers } from '../../sparse/densities.ts';
+import { initialisers } from '../../sparse/densities/index.ts';
 import { modelFlags, optimiserFlags, runFlags } from '../../train/config.ts';
 import { checkSettings, choice, flagName, integer, number, text, toggle, withDefaults } from '../../train/flags.ts';
 import { areShapes, shapesSyntax } from '../bench/conv-shapes.ts';

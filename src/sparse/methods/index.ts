@@ -1,6 +1,6 @@
 /** The registry of dynamic sparse methods that are settings of the same update: what each sets where its user says nothing. */
 import type { Death } from '../death/index.ts';
-import type { Initialiser } from '../densities.ts';
+import type { Initialiser } from '../densities/index.ts';
 import type { Decay } from '../flying-bird.ts';
 import type { Growth } from '../growth/index.ts';
 import { itop } from './itop.ts';

@@ -4,7 +4,7 @@
  */
 import type { Module } from '../../nn/module.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { assertReachable } from '../densities.ts';
+import { assertReachable } from '../densities/index.ts';
 import type { Masks } from '../masks.ts';
 import { maskedParameters } from '../masks.ts';
 import { graspScores } from './grasp.ts';

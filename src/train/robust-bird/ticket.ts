@@ -5,7 +5,7 @@ import { FileError } from '../../errors.ts';
 import { groupWidth, keepChannels, type Network, type Widths, widthsOf } from '../../nn/channels.ts';
 import { readState, writeState } from '../../nn/state.ts';
 import { assertChannelsReachable, channelScores, chooseChannels } from '../../sparse/channels.ts';
-import { assertReachable } from '../../sparse/densities.ts';
+import { assertReachable } from '../../sparse/densities/index.ts';
 import type { Pruning } from '../../sparse/early-bird.ts';
 import { maskedParameters } from '../../sparse/masks.ts';
 import type { DrawnTicket, RunHooks } from '../api.ts';
