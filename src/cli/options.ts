@@ -63,10 +63,10 @@ function fromEnvironment(key: string, flag: Flag<unknown>, text: string): unknow
 /**
  * Arguments with flags in their canonical spelling: `--save_dir` becomes `--save-dir`; values and everything after `--` stay as they
  * are. As in Python's argparse a value that begins with `--` must be written `--flag=--value`, so that a forgotten value is noticed.
- * @param takesValue whether a flag (in its canonical spelling) is followed by a value
- * @throws UsageError if a flag lacks its value
+ * @param takesValue whether a flag (in its canonical spelling) is followed by a value; nothing where there is no such flag
+ * @throws UsageError if a flag lacks its value, or has one that it does not take
  */
-export function normaliseArguments(argv: readonly string[], takesValue: (flag: string) => boolean): string[] {
+export function normaliseArguments(argv: readonly string[], takesValue: (flag: string) => boolean | undefined): string[] {
   const end = argv.indexOf('--');
   const flags = end === -1 ? argv : argv.slice(0, end);
   const out = flags.map((token, i) => {
@@ -75,14 +75,16 @@ export function normaliseArguments(argv: readonly string[], takesValue: (flag: s
     const flag = name.replaceAll('_', '-');
     if (name === token && takesValue(flag) && (flags[i + 1] ?? '--').startsWith('--'))
       throw new UsageError(`${flag} needs a value`);
+    if (name !== token && takesValue(flag) === false)
+      throw new UsageError(`${flag} takes no value: leave out '${token.slice(name.length)}'`);
     return flag + token.slice(name.length);
   });
   return end === -1 ? out : [...out, ...argv.slice(end)];
 }
 
-/** Whether a flag takes a value in the (sub)command that the arguments name. */
-export function valueTaker(program: Command, argv: readonly string[]): (flag: string) => boolean {
+/** Whether a flag takes a value in the (sub)command that the arguments name; nothing where it has no such flag. */
+export function valueTaker(program: Command, argv: readonly string[]): (flag: string) => boolean | undefined {
   let command = program;
   for (const token of argv) command = command.commands.find(c => c.name() === token) ?? command;
-  return flag => command.options.some(option => option.long === flag && option.required);
+  return flag => command.options.find(option => option.long === flag)?.required;
 }

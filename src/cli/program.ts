@@ -35,6 +35,8 @@ export function createProgram(): Command {
 export async function run(argv: readonly string[]): Promise<number> {
   try {
     const program = createProgram();
+    if (argv[0] === 'help' && argv.length > 1 && !program.commands.some(command => command.name() === argv[1]))
+      return await run(argv.slice(1)); // commander prints all of its help and names no mistake
     await program.parseAsync(normaliseArguments(argv, valueTaker(program, argv)), { from: 'user' });
     return 0;
   } catch (error) {

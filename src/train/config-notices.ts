@@ -74,11 +74,15 @@ export function configNotices(given: Partial<TrainConfig>, ...stages: readonly T
   return [...notices, ...radiusNotices(stages[0].norm, { trainEps, testEps })];
 }
 
-/** A line for each radius that was given as a fraction of 1 although Linf counts in 1/255: it would be next to none. */
+/** An L2 radius from which on it was hardly meant: two images of 3x32x32 pixels in [0, 1] are at most 55 apart, most some 10 to 20. */
+const hugeL2 = 8;
+
+/** A line for each radius in the other norm's unit: a fraction of 1 in Linf, which counts in 1/255, is next to none, and 128 in L2 covers all images. */
 export function radiusNotices(norm: AttackSettings['norm'], radii: Readonly<Record<string, number | undefined>>): string[] {
-  return Object.entries(radii).flatMap(([key, eps]) =>
-    norm === 'linf' && eps !== undefined && eps > 0 && eps < 1
-      ? [`${flagName(key)} ${eps} is ${eps}/255; 8/255 is ${flagName(key)} 8`]
-      : [],
-  );
+  return Object.entries(radii).flatMap(([key, eps = 0]) => {
+    const flag = flagName(key);
+    if (norm === 'linf' && eps > 0 && eps < 1) return [`${flag} ${eps} is ${eps}/255; 8/255 is ${flag} 8`];
+    if (norm === 'l2' && eps >= hugeL2) return [`${flag} ${eps}: L2 is given directly; 128/255 is ${flag} 0.502`];
+    return [];
+  });
 }

@@ -3,7 +3,7 @@
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  * While a process trains there, `run.lock` says which.
  */
-import { existsSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import { lockFile } from '../data/lock.ts';
@@ -60,13 +60,18 @@ export class RunFolder {
   /**
    * Forgets an earlier run in this folder: no later one goes on from there, and nothing that it left is taken for what a later one made. Its settings go last:
    * nothing is left that they do not guard.
-   * @param start the file that the later run starts from: a best checkpoint stays until that run has its own
+   * @param start the file that the later run starts from: a best checkpoint or a ticket stays, until that run has its own
    */
   discard(start?: string): void {
-    for (const name of ['best-ra.safetensors', 'best-sa.safetensors'])
+    for (const name of ['best-ra.safetensors', 'best-sa.safetensors', 'ticket.safetensors'])
       if (start === undefined || resolve(start) !== resolve(this.file(name))) this.remove(name);
     const others = ['checkpoint.safetensors', 'samples.safetensors', 'distances.json', 'report.html', 'result.json'];
     for (const name of [...others, 'config.json']) this.remove(name);
+  }
+
+  /** Forgets the rounds of an earlier iterative pruning. */
+  discardRounds(): void {
+    for (const name of readdirSync(this.path)) if (/^round-\d+$/.test(name)) this.remove(name);
   }
 
   /**

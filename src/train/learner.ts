@@ -160,7 +160,7 @@ export class Learner {
   /** The beginning of a new run: the initial masks, or those of a ticket. @returns the epoch to begin with */
   async begin(ticket: Ticket | undefined): Promise<number> {
     const { masks, model, config, data, train } = this;
-    if (train.count % config.batchSize === 1) this.assertTakesOneImage();
+    this.assertTrainable();
     let epoch = 0;
     if (ticket) epoch = await this.adopt(ticket);
     else if (masks && config.imp)
@@ -170,11 +170,14 @@ export class Learner {
     return epoch;
   }
 
-  /** @throws UsageError where batch norm would see one value a channel in the last batch, which has one image */
-  private assertTakesOneImage(): void {
+  /** @throws UsageError where images are too small, or batch norm would see one value a channel in the last batch, which has one image */
+  private assertTrainable(): void {
     const { device, model, data, config, train } = this;
+    const record = (n: number) => capture(device, () => noGrad(() => model.forward(empty(device, [n, ...data.shape])))).dispose();
+    record(2);
+    if (train.count % config.batchSize !== 1) return;
     try {
-      capture(device, () => noGrad(() => model.forward(empty(device, [1, ...data.shape])))).dispose(); // recorded, not run
+      record(1);
     } catch (error) {
       if (!(error instanceof SparrowError)) throw error;
       throw new UsageError(

@@ -126,7 +126,9 @@ export function loadNetwork(
   const own = { arch, width, ...(depthFactor && { depthFactor }), ...(widthFactor && { widthFactor }) };
   assertIdentity(own, chosen(asked), path);
   if (metadata.classes && Number(metadata.classes) !== classes)
-    throw new FileError(`${path}: was trained on ${metadata.classes} classes, ${data.name} has ${classes}: give its --dataset`);
+    throw new FileError(
+      `${path}: was trained on ${metadata.classes} classes, ${data.name} has ${classes}: give its --dataset and --data`,
+    );
   assertImageShape(file, data);
   const make = { device, random: new Random(0) };
   const network = createModel(arch, make, {

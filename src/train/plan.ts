@@ -4,9 +4,10 @@ import { decodeChoices, loadChoices, useChoices } from '../kernels/choices.ts';
 import { type PlannedPass, planModel } from '../nn/plan.ts';
 import type { RunHooks } from './api.ts';
 import type { HostTensors, Identity } from './checkpoint.ts';
+import { deviceOptions, type TrainConfig } from './config.ts';
 import { networkOf } from './layer-work.ts';
 
-export interface PlanSettings {
+export interface PlanSettings extends Pick<TrainConfig, 'adapter' | 'gpu'> {
   readonly batchSize: number;
   /** Height and width; by default those of the data set. */
   readonly imageSize?: number | undefined;
@@ -32,10 +33,10 @@ export async function planCheckpoint(
   model: HostTensors,
   identity: Identity,
   source: string,
-  { batchSize, imageSize, densities, kernels }: PlanSettings,
+  { batchSize, imageSize, densities, kernels, ...adapter }: PlanSettings,
   { onNotice }: Pick<RunHooks, 'onNotice'>,
 ): Promise<NetworkPlan> {
-  const device = await openDevice();
+  const device = await openDevice(deviceOptions(adapter));
   try {
     const problem = loadChoices(device);
     if (problem) onNotice?.(problem);

@@ -57,6 +57,13 @@ describe('wrong usage: exit code 2, one line, nothing on stdout', () => {
       [...shapes, '--trainn_eps=3'],
       "unknown option '--trainn-eps=3'; did you mean --train-eps?",
     ],
+    ['help of an unknown command', ['help', 'trian'], "unknown command 'trian'; did you mean train?"],
+    ['a value for a switch', [...shapes, '--dynamic_fre=yes'], "--dynamic-fre takes no value: leave out '=yes'"],
+    [
+      'the flags of a swept command without --',
+      ['sweep', '--grid', 'seed=1', ...shapes],
+      "unknown option '--dataset'; the command that is run, with its flags, stands after --",
+    ],
     [
       'an unknown data set',
       ['train', '--dataset', 'mnist'],

@@ -112,6 +112,11 @@ describe('--plan', () => {
     expect(table.filter(line => line.endsWith('measured'))).toHaveLength(1);
   });
 
+  it('is that of the adapter that is asked for', () => {
+    const { adapter } = plan('--adapter', 'swiftshader');
+    expect(adapter.kind).toBe('swiftshader');
+  });
+
   it('is what its flags are for', () => {
     const { status, stderr } = spawnSync(process.execPath, [bin, 'inspect', file, '--batch-size', '4'], { encoding: 'utf8' });
     expect([status, stderr]).toEqual([2, expect.stringContaining('--batch-size has no effect without --plan')]);

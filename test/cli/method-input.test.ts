@@ -1,11 +1,11 @@
 /** Bad input to the methods, as a user meets it: one line that says what is wrong and what to do, the exit code, nothing left behind. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/data/files.ts';
 import { jpeg, png, put, rgb } from '../data/image-writer.ts';
-import { inProcess } from './in-process.ts';
+import { inProcess, linesOf } from './in-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sparrow-methods-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -142,6 +142,27 @@ it('a last batch of one image, where batch norm needs two: exit code 2, and noth
     ],
   ]);
   expect(existsSync(saveDir)).toBe(false);
+});
+
+it('images that a network makes too small: exit code 2, and a finished run in the folder stays whole', async () => {
+  const before = readdirSync(path('three')).sort();
+  const vgg = [...common, '--arch', 'vgg11'];
+  const message = 'sparrow: a vgg halves images five times: 8x8 pixels are too few';
+  expect(await failing('train', ...vgg, '--save-dir', path('three'))).toEqual([2, '', [message]]);
+  expect(readdirSync(path('three')).sort()).toEqual(before);
+  const stages = ['--stage1', 'pgd', '--stage2', 'pgd', '--epochs2', '1', '--pruning', 'channel', '--density', '0.5'];
+  const birds = await failing('robust-bird', ...withoutEpochs(vgg), ...stages, '--save-dir', saveDir);
+  expect(birds).toEqual([2, '', [message]]);
+  expect([1, 2].map(stage => existsSync(`${saveDir}_stage${stage}`))).toEqual([false, false]);
+});
+
+it('train --eval tells of a radius that is next to none', async () => {
+  const args = ['train', ...common];
+  const { code, stderr } = await inProcess([...args, '--eval', '--pretrained', checkpoint, '--test-eps', '0.03', '--reset']);
+  expect([code, linesOf(stderr)]).toEqual([
+    0,
+    ['sparrow: --reset has no effect', 'sparrow: --test-eps 0.03 is 0.03/255; 8/255 is --test-eps 8'],
+  ]);
 });
 
 /** `robust-bird` has epochs by stage. */

@@ -235,6 +235,9 @@ it('notices a radius that was meant as a fraction of 1', () => {
   ]);
   expect(notices({ trainEps: 0, testEps: 1 })).toEqual([]);
   expect(notices({ trainEps: 0.5, norm: 'l2' })).toEqual([]);
+  expect(notices({ trainEps: 128, testEps: 2, norm: 'l2' })).toEqual([
+    '--train-eps 128: L2 is given directly; 128/255 is --train-eps 0.502',
+  ]);
 });
 
 describe('config.json', () => {

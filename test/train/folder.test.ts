@@ -1,5 +1,5 @@
 /** A run's folder on disk: what is saved comes back, and `metrics.jsonl` agrees with the checkpoint after a kill. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -90,6 +90,13 @@ it('forgets all that an earlier run would be taken by, its settings last', () =>
   };
   run.discard();
   expect([readdirSync(run.path), removed.at(-1)]).toEqual([['notes.txt'], 'config.json']);
+});
+
+it('forgets the rounds of an iterative pruning, and nothing else, where it is told to', () => {
+  for (const name of ['round-0', 'round-11', 'round-trip']) mkdirSync(run.file(name), { recursive: true });
+  writeFileSync(run.file('round-0/checkpoint.safetensors'), 'of an earlier run');
+  run.discardRounds();
+  expect(readdirSync(run.path)).toEqual(['round-trip']);
 });
 
 it('keeps the best checkpoint that a later run starts from, by whatever path', () => {

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { readFileBytes } from '../../data/files.ts';
 import { FileError, SparrowError, UsageError } from '../../errors.ts';
 import { type InferenceWork, inferenceMacs } from '../../sparse/flops.ts';
+import { engineFlags } from '../../train/attack-settings.ts';
 import { decodeWeights, type HostTensors, type Identity, identityOf, summariseLayers } from '../../train/checkpoint.ts';
 import { flagName, integer, type Settings, withDefaults } from '../../train/flags.ts';
 import type { NetworkPlan } from '../../train/plan.ts';
@@ -33,6 +34,7 @@ const planFlags = {
     defaultText: "the data set's",
     min: 1,
   }),
+  ...engineFlags,
 };
 
 interface InspectOptions extends OutputOptions {
@@ -51,7 +53,7 @@ export function addInspect(program: Command): void {
     .addHelpText('after', examples)
     .action((file: string, options: InspectOptions) => {
       const given = givenFlags(command, planFlags);
-      const [without] = options.plan ? [] : Object.keys(given);
+      const [without] = options.plan ? [] : Object.keys(given).filter(key => command.getOptionValueSource(key) === 'cli');
       if (without) throw new UsageError(`${flagName(without)} has no effect without --plan`);
       return options.plan ? printPlan(file, withDefaults(planFlags, given), options) : inspect(file, options);
     });

@@ -37,7 +37,11 @@ export function addSweep(program: Command): void {
       ...before,
       parseAxis(text),
     ])
-    .option('--dry-run', 'print the commands and run nothing');
+    .option('--dry-run', 'print the commands and run nothing')
+    .exitOverride(error => {
+      if (error.code !== 'commander.unknownOption' || error.message.includes('Did you mean')) throw error;
+      throw new UsageError(`${error.message.replace(/^error: /, '')}; the command that is run, with its flags, stands after --`);
+    });
   addOutputOptions(command)
     .addHelpText('after', examples)
     .action((words: string[], options: SweepOptions) => sweep(program, words, options));

@@ -62,7 +62,7 @@ export function addTrain(program: Command): void {
     .action(async (options: OutputOptions) => {
       const given = givenFlags(command, trainFlags);
       const config = resolveConfig(given);
-      if (config.eval) await score(config, options);
+      if (config.eval) await score(given, config, options);
       else await train(given, config, options);
     });
 }
@@ -102,8 +102,11 @@ export function resultText({ best, final, difference, density, seconds }: TrainR
   return `${table}\n\ndensity ${density.toFixed(4)}, ${duration(seconds)}, in ${folder}`;
 }
 
-async function score(config: TrainConfig, options: OutputOptions): Promise<void> {
-  const result = await withProgress(options, hooks => engine.score(config, hooks));
+async function score({ testEps, reset }: Partial<TrainConfig>, config: TrainConfig, options: OutputOptions): Promise<void> {
+  const result = await withProgress(options, hooks => {
+    configNotices({ testEps, reset }, config).forEach(hooks.onNotice);
+    return engine.score(config, hooks);
+  });
   printResult(options, result, scoreText(result));
 }
 

@@ -3,6 +3,7 @@ import type { DataSet } from '../../data/types.ts';
 import type { Device } from '../../device/index.ts';
 import { FileError } from '../../errors.ts';
 import { groupWidth, keepChannels, type Network, type Widths, widthsOf } from '../../nn/channels.ts';
+import { layerMacs } from '../../nn/macs.ts';
 import { readState, writeState } from '../../nn/state.ts';
 import { assertChannelsReachable, channelScores, chooseChannels } from '../../sparse/channels.ts';
 import { assertReachable } from '../../sparse/densities/index.ts';
@@ -50,6 +51,7 @@ export function assertPrunable(
   const make = () => (init ? loadWhole(device, data, config, init) : createNetwork(device, data, config).model);
   const model = pretrained ? loadDense(device, data, config, pretrained) : make();
   try {
+    layerMacs(device, model, data.shape); // refuses images that are too small
     if (pruning === 'channel') assertChannelsReachable(model.channelGroups().map(groupWidth), density);
     else
       assertReachable(
