@@ -18,7 +18,7 @@ export interface EpochHistory {
   readonly lr: number;
   /** Of all maskable weights; 1 without a mask. */
   readonly density: number;
-  /** At the end of the epoch; 0 where masks stay. */
+  /** At the end of the epoch; 0 where masks stay, and beyond `--update-end`. */
   readonly deathRate: number;
   /** Weights that were active at any time so far, as a fraction of all maskable ones (the ITOP rate). */
   readonly fired: number;
