@@ -11,6 +11,7 @@ import { heatFigure } from '../../src/report/heatFigure.ts';
 import { activeWeights, bins, histogram, reachOf } from '../../src/report/histogram.ts';
 import { figuresOf, renderReport } from '../../src/report/page.ts';
 import { rampHex } from '../../src/report/ramp.ts';
+import type { RunData } from '../../src/report/run.ts';
 import { attribute, hasClass, parsePage, textOf } from './html.ts';
 import { madeRun } from './runs.ts';
 
@@ -71,7 +72,7 @@ describe('the figures of a page', () => {
       'Loss under attack, validation',
       'Density',
       'ITOP rate: weights ever active',
-      'Death rate',
+      'Death rate r',
       'Mask distance',
       'Distances between masks: Robust Bird',
       'Density of each layer, from input to output',
@@ -89,6 +90,22 @@ describe('the figures of a page', () => {
     const found = titles(figuresOf([fixed]));
     expect(found).toContain('Density of each layer, from input to output');
     expect(found.filter(title => /ever active|Death rate|Mask distance|by epoch/.test(title))).toEqual([]);
+  });
+
+  it('have the death rate of runs that drop by it, and say what Flying Bird+ does beside it', () => {
+    const of = (...runs: RunData[]) => {
+      const page = renderReport(runs);
+      const [told] = /The death rate r [^<]*? drops[^<]*?\./.exec(page) ?? [undefined];
+      return [titles(figuresOf(runs)).includes('Death rate r'), /<th scope="col">death rate r</.test(page), told];
+    };
+    const told =
+      'The death rate r at the end of each epoch is the schedule’s fraction of the active weights that an update drops';
+    const setting = (config: Record<string, unknown>) => ({ ...adaptive, config: { ...adaptive.config, ...config } });
+    expect(of(adaptive)).toEqual([true, true, `${told}, before what Flying Bird+ prunes further.`]);
+    expect(of(setting({ fbp: false }))).toEqual([true, true, `${told}.`]);
+    for (const none of [dense, setting({ death: 'threshold' })]) expect(of(none)).toEqual([false, false, undefined]);
+    const both = figuresOf([adaptive, { ...setting({ death: 'threshold' }), label: 'by threshold' }]);
+    expect(named(both, 'Death rate r').source).not.toContain('by threshold');
   });
 
   it('name their axes with units', () => {

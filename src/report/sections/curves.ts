@@ -5,6 +5,7 @@ import { type DecisionMark, lineFigure, type Series } from '../lineFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { EpochMetrics } from '../run.ts';
 import { runName, type Section, type StyledRun, section } from './section.ts';
+import { followsDeathRate } from './sparsity.ts';
 import { summarise } from './summary.ts';
 
 interface Quantity {
@@ -154,7 +155,7 @@ const columnsOf = (run: StyledRun): Column[] => [
   metric('valLoss', 'val. loss', value => decimals(value, 4)),
   metric('lr', 'lr', plain),
   metric('density', 'density', fraction),
-  metric('deathRate', 'death rate', fraction),
+  ...(followsDeathRate(run) ? [metric('deathRate', 'death rate r', fraction)] : []),
   metric('fired', 'ITOP rate', fraction),
   metric('maskDistance', 'mask distance', fraction),
   { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
