@@ -249,7 +249,9 @@ describe('a heat map', () => {
 
   it('of mask distances frames the masks that were alike, and says what is in it', () => {
     const { source } = named(figuresOf([searched]), 'Distances between masks');
-    expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2 \(framed\)<\/title>/g)).toHaveLength(2);
+    expect(source.match(/<rect [^>]*fill="none"/g)).toHaveLength(2);
+    expect(source).toContain('>The ticket emerged at epoch 2 (framed)</text>');
+    expect(renderReport([searched])).toContain('The frame is around');
     expect(source).toContain('threshold 0.08');
     expect(source).toContain('before: 0.3 at epoch 1, 0.2 at epoch 2. The ticket emerged at epoch 2.</desc>');
     const epochs = [0, 1, 2, 3, 4, 5];
@@ -257,7 +259,10 @@ describe('a heat map', () => {
     const longer = { ...searched, distances: { ...searched.distances, epochs, matrix } };
     expect(named(figuresOf([longer]), 'Distances between masks').source).toContain('0.4 at epoch 4, 0.4 at epoch 5.'); // of four
     const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };
-    expect(named(figuresOf([none]), 'Distances between masks').source).toContain('No ticket emerged.</desc>');
+    const unframed = named(figuresOf([none]), 'Distances between masks').source;
+    expect(unframed).toMatch(/No ticket emerged\.<\/desc>.*>No ticket emerged<\/text>/s);
+    expect(unframed).not.toMatch(/<rect [^>]*fill="none"/);
+    expect(renderReport([none])).not.toMatch(/frame is|framed/);
   });
 });
 

@@ -29,7 +29,9 @@ function lead(runs: StyledRun[]): Part[] {
     runs.some(run => run.metrics.some(epoch => Number.isFinite(epoch.maskDistance))) &&
       'The mask distance is the normalised Hamming distance between the masks at the ends of this epoch and of the one before.',
     runs.some(run => run.distances) &&
-      'The map has the normalised Hamming distances between the masks that any two epochs of Robust Bird’s stage 1 would draw; the frame is around those that were close enough for the ticket to emerge.',
+      'The map has the normalised Hamming distances between the masks that any two epochs of Robust Bird’s stage 1 would draw.',
+    runs.some(run => run.distances?.emerged !== undefined) &&
+      'The frame is around those that were close enough for the ticket to emerge.',
   ];
   return [parts.filter(part => part !== false).join(' ')];
 }
@@ -93,7 +95,8 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
       domain: [0, largest],
       mark: { value: threshold, name: `threshold ${plain(threshold)}` },
     },
-    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found} (framed)` } }),
+    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last } }),
+    note: last >= 0 ? `${found} (framed)` : found,
     description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${plain(largest)}; the threshold is ${plain(threshold)}. ${settling(run.distances)}${found}.`,
   });
 }
