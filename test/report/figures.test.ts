@@ -139,6 +139,11 @@ describe('the figures of a page', () => {
     expect(texts[1].x - texts[0].x).toBeLessThan(50);
   });
 
+  it('show the robust accuracy of a dumbbell over the standard one', () => {
+    const [{ source }] = figuresOf([{ ...dense, result: { ...dense.result, final: { testRa: 0.31, testSa: 0.31 } } }]);
+    expect([...source.matchAll(/<title>([RS]A) 31/g)].map(([, name]) => name)).toEqual(['SA', 'RA']);
+  });
+
   it('tell runs apart by dash and symbol, not by colour alone', () => {
     const { source } = named(figuresOf([dense, adaptive, searched]), 'Robust accuracy, test');
     const curves = [
