@@ -246,6 +246,12 @@ describe('the page', () => {
     expect([header('sgd'), header('trades')]).toEqual(['train accuracy', 'train RA']);
   });
 
+  it('has the ITOP rate of masks, and none of a network without', () => {
+    const header = (run: RunData): string[] => table(renderReport([run]), 'values')[0];
+    expect(header(flyingBird)).toContain('ITOP rate');
+    expect(header(dense)).not.toContain('ITOP rate'); // as where channels were removed
+  });
+
   it('counts the epochs of runs of different lengths', () => {
     expect(renderReport([dense, { ...dense, metrics: dense.metrics.slice(0, 5) }])).toContain('\u00A0· 5 to 12 epochs\u00A0·');
   });

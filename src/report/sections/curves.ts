@@ -6,7 +6,7 @@ import { html, type Markup } from '../markup.ts';
 import type { EpochMetrics } from '../run.ts';
 import { runName, type Section, type StyledRun, section } from './section.ts';
 import { followsDeathRate } from './sparsity.ts';
-import { summarise } from './summary.ts';
+import { itopRate, summarise } from './summary.ts';
 
 interface Quantity {
   /** Of which images; empty where the family has this quantity alone. */
@@ -156,7 +156,7 @@ const columnsOf = (run: StyledRun): Column[] => [
   metric('lr', 'lr', plain),
   metric('density', 'density', fraction),
   ...(followsDeathRate(run) ? [metric('deathRate', 'death rate r', fraction)] : []),
-  metric('fired', 'ITOP rate', fraction),
+  { name: 'ITOP rate', text: epoch => fraction(itopRate(epoch)) },
   metric('maskDistance', 'mask distance', fraction),
   { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
   metric('imagesPerSecond', 'images/s', value => decimals(value, 1)),

@@ -16,6 +16,9 @@ export function summarise({ result, metrics }: RunData): Summary {
   return { ...rest, best, final, difference, finished: result !== undefined };
 }
 
+/** Of a masked network; without a mask every weight is active from the beginning. */
+export const itopRate = (epoch?: EpochMetrics): number => (epoch?.layers ? epoch.fired : Number.NaN);
+
 /** The data set that a run trains and is tested on. */
 export const dataSetOf = ({ result, config }: RunData): string => result?.dataset || String(config.dataset ?? '');
 
