@@ -246,6 +246,11 @@ describe('the page', () => {
     expect([header('sgd'), header('trades')]).toEqual(['train accuracy', 'train RA']);
   });
 
+  it('has the mask updates of an epoch behind what is as wide in every row', () => {
+    const rows = table(renderReport([flyingBird]), 'values');
+    expect(rows.slice(0, 2).map(row => row.at(-1))).toEqual(['mask updates', '30']);
+  });
+
   it('has the ITOP rate of masks, and none of a network without', () => {
     const header = (run: RunData): string[] => table(renderReport([run]), 'values')[0];
     expect(header(flyingBird)).toContain('ITOP rate');

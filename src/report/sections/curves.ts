@@ -158,9 +158,9 @@ const columnsOf = (run: StyledRun): Column[] => [
   ...(followsDeathRate(run) ? [metric('deathRate', 'death rate r', fraction)] : []),
   { name: 'ITOP rate', text: epoch => fraction(itopRate(epoch)) },
   metric('maskDistance', 'mask distance', fraction),
-  { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
   metric('imagesPerSecond', 'images/s', value => decimals(value, 1)),
   metric('seconds', 'seconds', value => decimals(value, 1)),
+  { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') }, // last: the widest
 ];
 
 /** '704 (prune, grow)': the iteration, and what was decided. */
