@@ -300,6 +300,23 @@ describe('the page', () => {
     ]);
   });
 
+  it('says from which density a layer and the network came', () => {
+    const metrics = [60, 30].map((nnz, i) => {
+      const layers = [
+        { name: 'conv1.weight', nnz, size: 100 },
+        { name: 'conv2.weight', nnz: 10, size: 100 },
+      ];
+      return { ...dense.metrics[i], layers };
+    });
+    const page = renderReport([{ ...bare, metrics }]);
+    expect(table(page, 'layers').slice(1)).toEqual([
+      ['conv1', '100', '300.3000from 0.6000'],
+      ['conv2', '100', '100.1000'],
+      ['all', '200', '400.2000from 0.3500'],
+    ]);
+    expect(page).toContain('Where a density has changed, the table also has the one after the first epoch.');
+  });
+
   it('marks right and wrong answers by sign and word', () => {
     const samples = { ...flyingBird.samples, labels: [0, 1], predClean: [0, 1], predAdv: [0, 2] };
     const two = {
