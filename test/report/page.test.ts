@@ -117,6 +117,20 @@ describe('the results table', () => {
     expect(renderReport(two)).not.toContain('<strong>');
   });
 
+  it.each<[(number | undefined)[], string | undefined]>([
+    [[undefined, undefined], undefined],
+    [[256, 256], 'Accuracies are of at most 256 images each; the standard error of one is about 3.1 points.'],
+    [[256, 64], 'Accuracies are of at most 64 or 256 images each; the standard error of one is about 6.3 or 3.1 points.'],
+    [
+      [undefined, 64],
+      'Accuracies under --eval-limit are of at most 64 images each; the standard error of one is about 6.3 points.',
+    ],
+  ])('says how exact the accuracies of few images are: %j', (limits, told) => {
+    const runs = limits.map((evalLimit, i) => ({ ...dense, label: 'AB'[i], config: { ...dense.config, evalLimit } }));
+    const [lead] = parsePage(renderReport(runs)).elements.filter(element => hasClass(element, 'lead'));
+    expect(/Accuracies.*points\./.exec(textOf(lead))?.[0]).toBe(told);
+  });
+
   it('prints the formula of the FLOPs', () => {
     expect(
       parsePage(page)

@@ -35,6 +35,19 @@ export const evaluationSettings = ['evalLimit', 'norm', 'testEps', 'testStep', '
 export const evaluationValue = ({ config }: RunData, name: (typeof evaluationSettings)[number]): unknown =>
   config[name] ?? trainFlags[name].default;
 
+/** How many images of a set accuracies are of at most; nothing where they are of all. */
+export const evalLimitOf = ({ config }: RunData): number | undefined =>
+  typeof config.evalLimit === 'number' ? config.evalLimit : undefined;
+
+/** How exact accuracies of so few images are: by the standard error of one that is a half, the largest. Nothing where all are of whole sets. */
+export function exactness(limits: readonly (number | undefined)[]): string | undefined {
+  const known = [...new Set(limits)].filter(limit => limit !== undefined).sort((a, b) => a - b);
+  if (known.length === 0) return undefined;
+  const which = limits.includes(undefined) ? 'Accuracies under --eval-limit' : 'Accuracies';
+  const errors = known.map(limit => (100 * Math.sqrt(0.25 / limit)).toFixed(1));
+  return `${which} are of at most ${known.join(' or ')} images each; the standard error of one is about ${errors.join(' or ')} points.`;
+}
+
 /** Whether accuracies of the runs may be ranked: they are of the same images, under the same attack. */
 export function comparable(runs: readonly RunData[]): boolean {
   const evaluations = runs.map(run => [imagesOf(run), ...evaluationSettings.map(name => evaluationValue(run, name))]);
