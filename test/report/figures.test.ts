@@ -174,6 +174,18 @@ describe('the figures of a page', () => {
     expect(new Set(outlines.map(([, colour, dash]) => colour + dash)).size).toBe(15);
   });
 
+  it('of several runs share a scale on test and validation, and have another on train', () => {
+    const fitted = [dense, adaptive].map(run => ({
+      ...run,
+      metrics: run.metrics.map(m => ({ ...m, trainRa: 0.9 + m.valRa / 10 })),
+    }));
+    const figures = figuresOf(fitted);
+    const ticksOf = (set: string): number[] =>
+      [...named(figures, `Robust accuracy, ${set}`).source.matchAll(/text-anchor="end"[^>]*>([^<]*)</g)].map(m => Number(m[1]));
+    expect(ticksOf('test')).toEqual(ticksOf('validation'));
+    expect(Math.max(...ticksOf('test'))).toBeLessThan(Math.min(...ticksOf('train')));
+  });
+
   it('draw the gap as train RA - test RA of each epoch, of adversarial training only', () => {
     const { source } = named(figuresOf([standard, adaptive]), 'Robust generalisation gap');
     const last = adaptive.metrics.at(-1)!;

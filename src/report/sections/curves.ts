@@ -71,7 +71,8 @@ export function curves(runs: StyledRun[]): Section | undefined {
   const lead = [
     'A ring marks a run’s best epoch, by validation RA.',
     decided && ' Triangles mark the epochs in which Flying Bird+ decided to prune or to grow further.',
-    runs.length > 1 && ' Figures of the same accuracy share their scale.',
+    runs.length > 1 &&
+      ` An accuracy’s figures of test and validation share a scale${adversarial ? '; RA on train has its own' : ''}.`,
     adversarial &&
       ' RA on train, and with it the gap of an epoch, is that of the training batches as training saw them: augmented, where a run augments, and under the training attack. The table’s gap is that of the final model, by the same attack on both sets.',
   ];
@@ -96,11 +97,19 @@ function oneRun(family: Family, run: StyledRun): Figure | undefined {
 }
 
 function manyRuns(family: Family, runs: StyledRun[]): (Figure | undefined)[] {
-  const all = family.quantities.map(quantity => runs.map(run => pointsOf(run, quantity, family.factor)));
-  const values = all.flat(2).map(point => point[1]);
-  return family.quantities.map(({ set }, q) => {
-    const series = runs.map((run, i) => ({ name: run.label, style: run.style, points: all[q][i], ...marksOf(run) }));
-    return draw(set === '' ? family.name : `${family.name}, ${set}`, family, series, values.filter(Number.isFinite));
+  const points = (quantity: Quantity) => runs.map(run => pointsOf(run, quantity, family.factor));
+  const compared = family.quantities.filter(({ set }) => set !== 'train');
+  const shared = compared
+    .flatMap(points)
+    .flat()
+    .map(([, y]) => y)
+    .filter(Number.isFinite);
+  return family.quantities.map(quantity => {
+    const { set } = quantity;
+    const all = points(quantity);
+    const series = runs.map((run, i) => ({ name: run.label, style: run.style, points: all[i], ...marksOf(run) }));
+    const title = set === '' ? family.name : `${family.name}, ${set}`;
+    return draw(title, family, series, compared.includes(quantity) ? shared : undefined);
   });
 }
 
