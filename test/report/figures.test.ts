@@ -196,14 +196,38 @@ describe('the figures of a page', () => {
     expect(titles(figuresOf([standard]))).not.toContain('Robust generalisation gap');
   });
 
-  it('mark the decisions of Flying Bird+ on the curve, once an epoch', () => {
-    const figure = named(figuresOf([adaptive]), 'Robust accuracy');
+  it('mark the decisions of Flying Bird+ once an epoch', () => {
+    const figure = named(figuresOf([adaptive]), 'Loss under attack, validation');
     const told = (decision: string, epochs: number[]): string[] =>
       epochs.map(epoch => `validation: decided to ${decision} further at iteration ${30 * epoch} (epoch ${epoch})`);
     expect(paths(figure, 'prune').filter(Boolean)).toEqual(told('prune', [2, 4, 6]));
     expect(paths(figure, 'grow').filter(Boolean)).toEqual(told('grow', [3, 6]));
     expect(figure.source).toContain('decided to prune</text>');
-    expect(named(figuresOf([dense]), 'Robust accuracy').source).not.toContain('decided');
+    expect(named(figuresOf([dense]), 'Loss under attack, validation').source).not.toContain('decided');
+  });
+
+  it('mark decisions where the figure shows what they are taken by, in a row a run between the curves and the axis', () => {
+    const three = [adaptive, dense, { ...adaptive, label: 'Flying Bird+ again' }];
+    for (const runs of [[adaptive], three]) {
+      const deciding = figuresOf(runs).filter(({ source }) => source.includes('decided'));
+      expect(titles(deciding)).toEqual(['Robust generalisation gap', 'Loss under attack, validation']);
+      for (const { source } of deciding) {
+        const [, bottom] = /<line x1="[\d.]+" x2="[\d.]+" y1="([\d.]+)" y2="\1" stroke="var\(--muted/.exec(source)!.map(Number);
+        const lowest = Math.max(...[...source.matchAll(/y="([\d.]+)" text-anchor="end"/g)].map(([, y]) => Number(y) - 4));
+        const signs = [...source.matchAll(/class="(prune|grow)" d="M[\d.]+ ([\d.]+)[^"]*"[^>]*stroke="([^"]*)"[^>]*><title>/g)];
+        const colours = [...new Set(signs.map(([, , , colour]) => colour))];
+        expect(colours).toEqual(runs.flatMap((run, style) => (run === dense ? [] : [colourOf(style)])));
+        const heights = colours.map(own => signs.filter(([, , , colour]) => colour === own).map(([, , y]) => Number(y)));
+        for (const [i, row] of heights.entries()) {
+          expect(new Set(row).size).toBe(2); // prune and grow of one epoch are apart
+          expect(Math.min(...row)).toBeGreaterThan(i === 0 ? lowest + 7 : Math.max(...heights[i - 1])); // clear of a ring
+          expect(Math.max(...row)).toBeLessThan(bottom);
+        }
+        const symbols = [...source.matchAll(/translate\([\d.]+ ([\d.]+)\)" fill/g)].filter(([, y]) => Number(y) > lowest + 8);
+        expect(symbols).toHaveLength(runs.length > 1 ? 2 : 0); // a row's run, where there are others
+      }
+    }
+    expect(renderReport(three)).toContain('Triangles below the curves of the gap and of the loss mark');
   });
 });
 

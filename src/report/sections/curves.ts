@@ -14,7 +14,7 @@ interface Quantity {
   of: (epoch: EpochMetrics) => number;
   /** The accuracy on training batches is robust only where training is adversarial. */
   adversarial?: boolean;
-  /** In a figure of one run: carries the ring and the decisions. */
+  /** In a figure of one run: carries its marks. */
   marked?: boolean;
 }
 
@@ -23,6 +23,8 @@ interface Family {
   axis: string;
   /** Factor from the metric to the axis: 100 for percent. */
   factor: number;
+  /** Shows what Flying Bird+ decides by, and so when it decided what. */
+  decides?: boolean;
   quantities: Quantity[];
 }
 
@@ -41,6 +43,7 @@ const families: Family[] = [
     name: 'Robust generalisation gap',
     axis: 'gap (percentage points)',
     factor: 100,
+    decides: true,
     quantities: [{ set: '', of: epoch => epoch.trainRa - epoch.testRa, adversarial: true, marked: true }],
   },
   {
@@ -56,6 +59,7 @@ const families: Family[] = [
     name: 'Loss under attack',
     axis: 'cross-entropy (nats)',
     factor: 1,
+    decides: true,
     quantities: [{ set: 'validation', of: epoch => epoch.valLoss, marked: true }],
   },
 ];
@@ -70,7 +74,8 @@ export function curves(runs: StyledRun[]): Section | undefined {
   const decided = runs.some(run => decisionsOf(run).length > 0);
   const lead = [
     'A ring marks a run’s best epoch, by validation RA.',
-    decided && ' Triangles mark the epochs in which Flying Bird+ decided to prune or to grow further.',
+    decided &&
+      ' Triangles below the curves of the gap and of the loss mark the epochs in which Flying Bird+ decided to prune or to grow further.',
     runs.length > 1 &&
       ` An accuracy’s figures of test and validation share a scale${adversarial ? '; RA on train has its own' : ''}.`,
     adversarial &&
@@ -90,26 +95,26 @@ function oneRun(family: Family, run: StyledRun): Figure | undefined {
     name: quantity.set || 'train RA − test RA',
     style: i,
     points: pointsOf(run, quantity, family.factor),
-    ...(quantity.marked && marksOf(run)),
+    ...(quantity.marked && marksOf(run, family)),
   }));
   const [{ set }] = family.quantities;
   return draw(family.quantities.length > 1 || set === '' ? family.name : `${family.name}, ${set}`, family, series);
 }
 
 function manyRuns(family: Family, runs: StyledRun[]): (Figure | undefined)[] {
-  const points = (quantity: Quantity) => runs.map(run => pointsOf(run, quantity, family.factor));
+  const seriesOf = (quantity: Quantity): Series[] =>
+    runs.map(run => ({
+      name: run.label,
+      style: run.style,
+      points: pointsOf(run, quantity, family.factor),
+      ...marksOf(run, family),
+    }));
   const compared = family.quantities.filter(({ set }) => set !== 'train');
-  const shared = compared
-    .flatMap(points)
-    .flat()
-    .map(([, y]) => y)
-    .filter(Number.isFinite);
+  const shared = compared.flatMap(seriesOf).flatMap(({ points }) => points.map(([, y]) => y));
   return family.quantities.map(quantity => {
     const { set } = quantity;
-    const all = points(quantity);
-    const series = runs.map((run, i) => ({ name: run.label, style: run.style, points: all[i], ...marksOf(run) }));
     const title = set === '' ? family.name : `${family.name}, ${set}`;
-    return draw(title, family, series, compared.includes(quantity) ? shared : undefined);
+    return draw(title, family, seriesOf(quantity), compared.includes(quantity) ? shared.filter(Number.isFinite) : undefined);
   });
 }
 
@@ -128,9 +133,9 @@ const isAdversarial = (run: StyledRun): boolean => (run.result?.mode || run.conf
 const pointsOf = (run: StyledRun, { of, adversarial }: Quantity, factor: number): [number, number][] =>
   adversarial && !isAdversarial(run) ? [] : run.metrics.map(epoch => [epoch.epoch, of(epoch) * factor]);
 
-const marksOf = (run: StyledRun): Pick<Series, 'ring' | 'decisions'> => ({
+const marksOf = (run: StyledRun, { decides }: Family): Pick<Series, 'ring' | 'decisions'> => ({
   ring: summarise(run).best.epoch,
-  decisions: decisionsOf(run),
+  ...(decides && { decisions: decisionsOf(run) }),
 });
 
 /** One mark for each decision of an epoch, however many of its updates took it. */
