@@ -275,6 +275,22 @@ describe('the page', () => {
     expect(renderReport([dense, { ...dense, metrics: dense.metrics.slice(0, 5) }])).toContain('\u00A0· 5 to 12 epochs\u00A0·');
   });
 
+  it.each<[RunData['stage1'], string, string | undefined]>([
+    [{ mode: 'sgd', epochs: 8 }, '8 + 12 epochs', 'the network of stage 1 after 8 epochs of sgd'],
+    [{ mode: 'fast', epochs: 1 }, '1 + 12 epochs', 'the network of stage 1 after 1 epoch of fast'],
+    [{ mode: 'sgd', epochs: Number.NaN }, '12 epochs', 'the network of stage 1 by sgd'],
+    [{ mode: '', epochs: Number.NaN }, '12 epochs', 'a network that was trained before'],
+    [undefined, '12 epochs', undefined],
+  ])('says with what the curves of stage 2 of Robust Bird begin: %j', (stage1, epochs, beginning) => {
+    const birds = ['Robust Bird', 'the same'].map(label => ({ ...dense, label, stage1 }));
+    const told = beginning && ` The curves of Robust Bird, the same are those of stage 2, which begins with ${beginning}.`;
+    const page = renderReport(birds);
+    expect(page).toContain(`\u00A0· ${epochs}\u00A0·`);
+    expect(/ The curves of [^<]*? are those of stage 2[^<]*?\./.exec(page)?.[0]).toBe(told);
+    const beside = stage1?.epochs ? `12 to (${stage1.epochs} + 12) epochs` : '12 epochs';
+    expect(renderReport([...birds, dense])).toContain(`\u00A0· ${beside}\u00A0·`);
+  });
+
   it('takes densities from the metrics where there is no checkpoint', () => {
     const layers = [{ name: 'conv1.weight', nnz: 250, size: 1000 }];
     const rows = table(renderReport([{ ...bare, metrics: [{ ...dense.metrics[0], layers }] }]), 'layers');

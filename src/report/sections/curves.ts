@@ -74,6 +74,7 @@ export function curves(runs: StyledRun[]): Section | undefined {
   const decided = runs.some(run => decisionsOf(run).length > 0);
   const lead = [
     'A ring marks a run’s best epoch, by validation RA.',
+    ...beginnings(runs),
     decided &&
       ' Triangles below the curves of the gap and of the loss mark the epochs in which Flying Bird+ decided to prune or to grow further.',
     runs.length > 1 &&
@@ -88,6 +89,21 @@ export function curves(runs: StyledRun[]): Section | undefined {
     html`<div class="figures">${figures}</div>${runs.map(run => valueTable(run, runs))}`,
     figures,
   );
+}
+
+/** With what stage 2 of Robust Bird begins, whose curves are shown: a sentence for the runs that begin alike. */
+function beginnings(runs: StyledRun[]): string[] {
+  const all = runs.map(({ stage1 }) => stage1 && beginningOf(stage1));
+  return [...new Set(all)].filter(Boolean).map(beginning => {
+    const names = runs.filter((_, i) => all[i] === beginning).map(run => run.label);
+    return ` The curves of ${names.join(', ')} are those of stage 2, which begins with ${beginning}.`;
+  });
+}
+
+function beginningOf({ mode, epochs }: NonNullable<StyledRun['stage1']>): string {
+  if (mode === '') return 'a network that was trained before';
+  const how = Number.isFinite(epochs) ? `after ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of` : 'by';
+  return `the network of stage 1 ${how} ${mode}`;
 }
 
 function oneRun(family: Family, run: StyledRun): Figure | undefined {
