@@ -60,9 +60,9 @@ export function dotFigure(figure: DotFigure): Figure | undefined {
     const name = shorten(row.name, longestName);
     return html`<g><text x="${px(nameWidth - 10)}" y="${px(y + 4)}" text-anchor="end" fill="${ink}">${name}${
       name !== row.name && html`<title>${row.name}</title>`
-    }</text>${figure.dumbbell && bar(row.dots, scale, y)}${row.dots.map(dot => symbol(dot.style, scale(dot.x), y, dot))}${
-      figure.dumbbell && values(row.dots, scale, y, figure.dumbbell)
-    }</g>`;
+    }</text>${figure.dumbbell && bar(row.dots, scale, y)}${row.dots
+      .toSorted(hollowFirst)
+      .map(dot => symbol(dot.style, scale(dot.x), y, dot))}${figure.dumbbell && values(row.dots, scale, y, figure.dumbbell)}</g>`;
   });
   const description = rows.map(row => `${row.name}: ${row.dots.map(dot => dot.title).join(', ')}`).join('; ');
   return frame(figure.title, `${figure.x.name}. ${description}.`, bottom + 40, [
@@ -78,6 +78,9 @@ function bar(dots: Dot[], scale: Scale, y: number): Markup {
   const xs = dots.map(dot => scale(dot.x));
   return html`<line x1="${px(Math.min(...xs))}" x2="${px(Math.max(...xs))}" y1="${px(y)}" y2="${px(y)}" stroke="${colourOf(dots[0].style)}" stroke-width="2"/>`;
 }
+
+/** A hollow symbol is filled with paper, and would hide a filled one below it. */
+const hollowFirst = (a: Dot, b: Dot): number => Number(b.hollow ?? false) - Number(a.hollow ?? false);
 
 /** The values of a row's dots, above them, pushed apart where they would touch. */
 function values(dots: Dot[], scale: Scale, y: number, format: (value: number) => string): Markup {

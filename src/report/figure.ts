@@ -71,10 +71,10 @@ export const px = (value: number): number => Math.round(value * 100) / 100;
 /** A decision of Flying Bird+ taken in an epoch: to prune further, or to grow further. */
 export type Decision = 'prune' | 'grow';
 
-/** The sign of a decision, beside a curve's point at (x, y): a triangle above it for growth, one below it that hangs for pruning. */
+/** The sign of a decision at (x, y): a triangle above it for growth, one below it that hangs for pruning. */
 export function decisionSign(decision: Decision, x: number, y: number, colour: string, title?: string): Markup {
   const up = decision === 'grow' ? -1 : 1;
-  const path = `M${px(x)} ${px(y + up * 16)}l4.5 ${-up * 7}h-9z`; // outside of a ring
+  const path = `M${px(x)} ${px(y + up * 8.5)}l4.5 ${-up * 7}h-9z`; // both fit at one place
   return html`<path class="${decision}" d="${path}" fill="${paper}" stroke="${colour}" stroke-width="1.4">${title && html`<title>${title}</title>`}</path>`;
 }
 
@@ -104,7 +104,7 @@ export function legend(entries: LegendEntry[], top: number): { markup: Markup; h
       html`<line x1="${px(start)}" x2="${px(start + swatch)}" y1="${y}" y2="${y}" stroke="${colourOf(style)}" stroke-width="2" stroke-dasharray="${dashOf(style)}"/>`
     }${
       decision
-        ? decisionSign(decision, start + swatch / 2, decision === 'grow' ? y + 12 : y - 13, muted)
+        ? decisionSign(decision, start + swatch / 2, decision === 'grow' ? y + 5 : y - 5, muted)
         : line !== 'bare' && symbol(style, start + swatch / 2, y, { hollow })
     }<text x="${px(start + swatch + 6)}" y="${y + 4}" fill="${ink}">${label}</text></g>`;
   });

@@ -19,8 +19,10 @@ export interface HeatFigure {
   colour: Axis & { domain: [number, number]; mark?: { value: number; name: string } };
   /** Rows are as tall as columns are wide. */
   square?: boolean;
-  /** A square of cells to be framed: its first and last row and column, and what is written of it beside the colours. */
-  box?: { first: number; last: number; name: string };
+  /** A square of cells to be framed: its first and last row and column. */
+  box?: { first: number; last: number };
+  /** Written beside the colours: what was found. */
+  note?: string;
   /** What the picture shows, for those who do not see it. */
   description: string;
 }
@@ -32,7 +34,7 @@ const characterWidth = 6.2;
 const bottomMargin = 40;
 
 /** Nothing where there is no cell. */
-export function heatFigure({ title, x, y, cells, colour, square, box, description }: HeatFigure): Figure | undefined {
+export function heatFigure({ title, x, y, cells, colour, square, box, note, description }: HeatFigure): Figure | undefined {
   const [rows, columns] = [cells.length, x.values.length];
   if (rows === 0 || columns === 0) return undefined;
   const longest = Math.min(longestName, Math.max(...y.names.map(name => [...name].length)));
@@ -45,7 +47,7 @@ export function heatFigure({ title, x, y, cells, colour, square, box, descriptio
   const [low, high] = colour.domain;
   const shareOf = (value: number): number => (high > low ? (value - low) / (high - low) : 1);
   const body: Part = [
-    colourScale(colour, shareOf, box?.name),
+    colourScale(colour, shareOf, note),
     rectangles(cells, shareOf).map(
       ({ share, runs }) =>
         html`<path shape-rendering="crispEdges" fill="${rampHex(share)}" d="${runs.map(run => `M${px(left + run.from * cellWidth)} ${px(top + run.row * rowHeight)}h${px((run.to - run.from) * cellWidth)}v${px(rowHeight)}h${px((run.from - run.to) * cellWidth)}z`).join('')}"/>`,
@@ -85,8 +87,8 @@ function rectangles(cells: number[][], shareOf: (value: number) => number): { sh
   return [...byLevel].sort(([a], [b]) => a - b).map(([level, runs]) => ({ share: level / (levels - 1), runs }));
 }
 
-/** The colours below the title: their name, the ramp, its two ends, what is marked on it and what is framed below. */
-function colourScale(colour: HeatFigure['colour'], shareOf: (value: number) => number, framed: string | undefined): Markup {
+/** The colours below the title: their name, the ramp, its two ends, what is marked on it and the note. */
+function colourScale(colour: HeatFigure['colour'], shareOf: (value: number) => number, note: string | undefined): Markup {
   const [width, height, y] = [150, 10, titleHeight + 18];
   const x = scaleLinear([0, 1], [0, width]);
   const [low, high] = colour.domain;
@@ -98,11 +100,11 @@ function colourScale(colour: HeatFigure['colour'], shareOf: (value: number) => n
   )}<text x="0" y="${y + 22}" font-size="11" fill="${muted}">${colour.format(low)}</text><text x="${width}" y="${y + 22}" font-size="11" text-anchor="end" fill="${muted}">${colour.format(high)}</text>${
     colour.mark &&
     html`<path d="M${px(mark!)} ${y - 3}v${height + 6}" stroke="${ink}" stroke-width="2"/><text x="${width + 12}" y="${y + 9}" font-size="11" fill="${ink}">${colour.mark.name}</text>`
-  }${framed && html`<text x="${width + 12}" y="${y + 22}" font-size="11" fill="${ink}">${framed}</text>`}`;
+  }${note && html`<text x="${width + 12}" y="${y + 22}" font-size="11" fill="${ink}">${note}</text>`}`;
 }
 
 function frameBox(
-  { first, last, name }: NonNullable<HeatFigure['box']>,
+  { first, last }: NonNullable<HeatFigure['box']>,
   left: number,
   top: number,
   width: number,
@@ -110,7 +112,7 @@ function frameBox(
 ): Markup {
   const [x, y, w, h] = [left + first * width, top + first * height, (last + 1 - first) * width, (last + 1 - first) * height];
   const outline = (stroke: string, thickness: number): Markup =>
-    html`<rect x="${px(x)}" y="${px(y)}" width="${px(w)}" height="${px(h)}" fill="none" stroke="${stroke}" stroke-width="${thickness}"><title>${name}</title></rect>`;
+    html`<rect x="${px(x)}" y="${px(y)}" width="${px(w)}" height="${px(h)}" fill="none" stroke="${stroke}" stroke-width="${thickness}"/>`;
   return html`${outline(paper, 4)}${outline(ink, 2)}`;
 }
 

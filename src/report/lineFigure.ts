@@ -29,7 +29,7 @@ export interface Series {
   points: [number, number][];
   /** The x of a point to be ringed. */
   ring?: number;
-  /** Decisions of Flying Bird+, drawn beside the point of their x. */
+  /** Decisions of Flying Bird+, drawn in a row of their own below the curves. */
   decisions?: DecisionMark[];
 }
 
@@ -54,6 +54,8 @@ const margin = { left: 52, right: 10, bottom: 40 };
 /** Room left of the plot beside the numbers of the y axis: its name and a gap. */
 const nameRoom = 28;
 const digitWidth = 8;
+/** Below the curves, a ring at their lowest value included: the rows of decisions. */
+const strip = { gap: 8, rowHeight: 20 };
 /** Between the y axis and the first point, whose symbol and ring would lie on the axis' numbers. */
 const inset = 8;
 
@@ -67,10 +69,12 @@ export function lineFigure({ title, x, y, series, yValues }: LineFigure): Figure
   const curves = drawn.map(({ name, style }): LegendEntry => ({ name, style, line: 'marked' }));
   const key = legend([...curves, ...decisionEntries(drawn)], titleHeight);
   const top = titleHeight + key.height + 10;
-  const bottom = top + plotHeight;
+  const floor = top + plotHeight;
+  const deciding = drawn.filter(s => s.decisions?.length);
+  const bottom = floor + (deciding.length > 0 ? strip.gap + deciding.length * strip.rowHeight : 0);
   const right = figureWidth - margin.right;
   const points = drawn.flatMap(finite);
-  const yScale = scaleLinear(spread(yValues ?? points.map(point => point[1]), 0.01), [bottom, top]).nice(5);
+  const yScale = scaleLinear(spread(yValues ?? points.map(point => point[1]), 0.01), [floor, top]).nice(5);
   const yTicks = yScale.ticks(5);
   const longest = Math.max(...tickTexts(yTicks, y).map(text => text.length));
   const left = Math.max(margin.left, nameRoom + longest * digitWidth);
@@ -88,12 +92,16 @@ export function lineFigure({ title, x, y, series, yValues }: LineFigure): Figure
     yAxis(yScale, yTicks, y, left, right),
     xAxis(xScale, xTicks, x, bottom, bottom, [left, right]),
     drawn.map((s, i) => curve(s, i, drawn.length, xScale, yScale, x, y)),
+    deciding.map((s, row) => {
+      const middle = floor + strip.gap + (row + 0.5) * strip.rowHeight;
+      return [drawn.length > 1 && symbol(s.style, left - 12, middle), decisions(s, xScale, middle)];
+    }),
   ]);
 }
 
 type Scale = ReturnType<typeof scaleLinear<number, number>>;
 
-/** What the signs on the curves mean, for those that occur. */
+/** What the signs below the curves mean, for those that occur. */
 function decisionEntries(series: Series[]): LegendEntry[] {
   const taken = new Set(series.flatMap(s => s.decisions ?? []).map(mark => mark.decision));
   const entries: LegendEntry[] = [
@@ -116,14 +124,15 @@ function curve(s: Series, index: number, count: number, xScale: Scale, yScale: S
   const read = (point: [number, number]): string => `${s.name}: ${y.format(point[1])} at ${x.name} ${x.format(point[0])}`;
   return html`<g><path d="${path ?? ''}" fill="none" stroke="${colourOf(s.style)}" stroke-width="2" stroke-dasharray="${dashOf(s.style)}" stroke-linejoin="round"/>${marked.map(
     point => symbol(s.style, xScale(point[0]), yScale(point[1]), { title: read(point) }),
-  )}${ringed && html`<circle cx="${px(xScale(ringed[0]))}" cy="${px(yScale(ringed[1]))}" r="7" fill="none" stroke="${colourOf(s.style)}" stroke-width="1.5"><title>best, ${read(ringed)}</title></circle>`}${known.map(
-    point =>
-      (s.decisions ?? [])
-        .filter(mark => mark.x === point[0])
-        .map(mark =>
-          decisionSign(mark.decision, xScale(point[0]), yScale(point[1]), colourOf(s.style), `${s.name}: ${mark.title}`),
-        ),
-  )}</g>`;
+  )}${ringed && html`<circle cx="${px(xScale(ringed[0]))}" cy="${px(yScale(ringed[1]))}" r="7" fill="none" stroke="${colourOf(s.style)}" stroke-width="1.5"><title>best, ${read(ringed)}</title></circle>`}</g>`;
+}
+
+/** The signs of a series' decisions, at the height y. */
+function decisions(s: Series, scale: Scale, y: number): Markup[] {
+  const [first, last] = scale.domain();
+  return s
+    .decisions!.filter(({ x }) => first <= x && x <= last)
+    .map(({ decision, x, title }) => decisionSign(decision, scale(x), y, colourOf(s.style), `${s.name}: ${title}`));
 }
 
 const finite = (s: Series): [number, number][] => s.points.filter(point => Number.isFinite(point[1]));

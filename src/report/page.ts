@@ -1,6 +1,5 @@
 /** The page: runs in, one HTML file out that needs nothing else, neither network nor script. */
 import type { Figure } from './figure.ts';
-import { plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 import { noticesOf } from './notices.ts';
 import type { RunData } from './run.ts';
@@ -65,14 +64,22 @@ function contents(sections: Section[]): Markup | undefined {
 
 function factsLine(runs: StyledRun[]): string {
   const distinct = (values: unknown[]): string => [...new Set(values.filter(Boolean))].join(', ');
-  const [fewest, most] = [Math.min, Math.max].map(of => of(...runs.map(run => run.metrics.length)));
-  const epochs = fewest === most ? plain(most) : `${plain(fewest)} to ${plain(most)}`;
   const parts = [
     `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`,
     distinct(runs.map(dataSetOf)),
     distinct(runs.map(run => run.result?.arch || run.config.arch)),
-    most > 0 && `${epochs} ${most === 1 ? 'epoch' : 'epochs'}`,
+    epochsText(runs),
     distinct(runs.map(run => run.result?.adapter)),
   ];
   return parts.filter(Boolean).join('\u00A0· ');
+}
+
+/** '5 to 12 epochs', with those of Robust Bird's stage 1 '8 + 22 epochs', or beside others '22 to (8 + 22)'. Empty before one has ended. */
+function epochsText(runs: StyledRun[]): string {
+  const lengths = runs.map(({ stage1, metrics }) => ({ before: stage1?.epochs || 0, own: metrics.length }));
+  lengths.sort((a, b) => a.before + a.own - b.before - b.own);
+  const texts = lengths.map(({ before, own }) => (before > 0 ? `${before} + ${own}` : String(own)));
+  const [fewest = '0', most = '0'] = [texts.at(0), texts.at(-1)];
+  const range = fewest === most ? most : `${fewest} to ${most}`.replace(/\d+ \+ \d+/g, '($&)');
+  return most === '0' ? '' : `${range} ${most === '1' ? 'epoch' : 'epochs'}`;
 }

@@ -72,6 +72,8 @@ export interface RunData {
   /** What config.json says, and of a stage of Robust Bird what both stages were begun with. */
   config: Record<string, unknown>;
   metrics: EpochMetrics[];
+  /** Of stage 2 of Robust Bird: the training of stage 1, empty where a checkpoint took its place; its epochs are NaN until stage 2 is done. */
+  stage1?: { mode: string; epochs: number };
   /** Absent while a run has not ended. */
   result?: RunResult;
   /** In the network's order; empty where the run has no masks. */
@@ -103,14 +105,16 @@ export function loadRun(folder: string, numbersOnly = false): RunData {
   const rawResult = readJson(path('result.json'));
   const metrics = readMetrics(path('metrics.jsonl'));
   const name = basename(resolve(folder));
-  const hasStage1 = robustBird ? robustBird.stage1 !== undefined : typeof rawResult?.stage1 === 'string';
-  const searched = hasStage1 ? [folder, stageFolder(folder, 1)] : [folder];
+  const stage1 = robustBird ? robustBird.stage1 : rawResult?.stage1;
+  const isSecond = !isFirst(folder) && (robustBird ?? rawResult?.pruning) !== undefined;
+  const searched = typeof stage1 === 'string' ? [folder, stageFolder(folder, 1)] : [folder];
   const distancesFile = searched.map(place => join(place, 'distances.json')).find(existsSync);
   return {
     folder: name,
     label: text(rawResult?.label) || text(config.label) || name,
     config,
     metrics,
+    ...(isSecond && { stage1: { mode: text(stage1), epochs: number(object(rawResult?.ticket).epoch) + 1 } }),
     result: rawResult && toResult(rawResult),
     ...(numbersOnly
       ? { masks: [], weights: [] }
@@ -124,6 +128,7 @@ export function loadRun(folder: string, numbersOnly = false): RunData {
 }
 
 const stageName = /_stage([12])[\\/]*$/;
+const isFirst = (folder: string): boolean => stageName.exec(folder)?.[1] === '1';
 
 /** Where a stage of Robust Bird lies beside the other; of any other run the folder itself. */
 const stageFolder = (folder: string, stage: 1 | 2): string => folder.replace(stageName, `_stage${stage}`);
@@ -145,9 +150,9 @@ const beyondConfig: readonly (keyof RobustBirdSettings)[] = [
 function robustBirdOf(folder: string): Json | undefined {
   const second = stageFolder(folder, 2);
   const settings = readJson(join(second, settingsFile));
-  const isFirst = stageName.exec(folder)?.[1] === '1';
-  const result = isFirst ? undefined : readJson(join(second, 'result.json'));
-  return (isFirst && settings?.stage1 === undefined) || (result && result.pruning === undefined) ? undefined : settings;
+  const first = isFirst(folder);
+  const result = first ? undefined : readJson(join(second, 'result.json'));
+  return (first && settings?.stage1 === undefined) || (result && result.pruning === undefined) ? undefined : settings;
 }
 
 /** What to give instead of a folder that is not there: Robust Bird has its runs beside its --save-dir. */

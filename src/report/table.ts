@@ -6,7 +6,7 @@ import { trainFlags } from '../train/config.ts';
 import type { Flag } from '../train/flags.ts';
 import { fraction, percent, plain, points, si } from './format.ts';
 import type { RunData } from './run.ts';
-import { dataSetOf, imagesOf, type Summary, summarise } from './sections/summary.ts';
+import { dataSetOf, evalLimitOf, exactness, imagesOf, type Summary, summarise } from './sections/summary.ts';
 
 export const tableFormats = ['markdown', 'csv', 'json'] as const;
 export type TableFormat = (typeof tableFormats)[number];
@@ -25,6 +25,8 @@ export interface TableRow {
   density: Statistic;
   /** One for each run of the row. */
   seeds: number[];
+  /** How many images of a set accuracies are of at most; absent where they are of all. */
+  evalLimit?: number;
   /** False where the runs have not come to their end: best and final are those of the epochs so far. */
   finished: boolean;
   values: Record<Column, Statistic>;
@@ -64,6 +66,7 @@ export function resultTable(runs: readonly RunData[]): TableRow[] {
       arch: archOf(first),
       density: over(summary => summary.density),
       seeds: group.map(seedOf),
+      evalLimit: evalLimitOf(first),
       finished: summaries[0].finished,
       values: Object.fromEntries(columns.map(({ key, of }) => [key, over(of)])) as Record<Column, Statistic>,
     };
@@ -109,9 +112,11 @@ function markdown(rows: readonly TableRow[]): string {
   ];
   const shown = about.filter(column => column.shown);
   const line = (cells: string[]): string => `| ${cells.map(cell => cell.replace(/[|\\]/g, '\\$&')).join(' | ')} |`;
+  const inexact = exactness(rows.map(row => row.evalLimit));
   const notes = [
     'RA and SA in %; diff. (best - final) and gap (train RA - test RA of the final model) in percentage points.',
     'FLOPs are multiply-adds at the real densities: of the whole training, and of one image at inference.',
+    ...(inexact === undefined ? [] : [inexact]),
     ...(several ? ['Several seeds: mean ± sample standard deviation (n - 1).'] : []),
   ];
   return [

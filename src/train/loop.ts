@@ -19,7 +19,7 @@ import type { RunFolder } from './folder.ts';
 import type { Round } from './imp.ts';
 import { defaultLabel } from './label.ts';
 import { Learner, type OnMaskUpdate } from './learner.ts';
-import { idleNotice, plannedUpdate, rateAt } from './mask-updates.ts';
+import { idleNotice, plannedUpdate, rateAt, updatesOver } from './mask-updates.ts';
 import type { EpochHistory, EpochMetrics } from './metrics.ts';
 import { trainingModes } from './modes/index.ts';
 import type { NetworkFile } from './network-file.ts';
@@ -332,10 +332,11 @@ export class Loop {
   > {
     const { config, perEpoch, epoch } = this;
     const { masks, moves } = this.learner;
+    const [done, total] = [(epoch + 1) * perEpoch, config.epochs * perEpoch];
     if (!masks) return { density: this.learner.density, deathRate: 0, fired: 1 };
     return {
       density: this.learner.density,
-      deathRate: moves ? rateAt(config, (epoch + 1) * perEpoch, config.epochs * perEpoch) : 0,
+      deathRate: moves && !updatesOver(config, done, total) ? rateAt(config, done, total) : 0,
       fired: await masks.firedRate(),
       ...(moves ? { maskDistance: await masks.distance() } : {}),
       layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })),

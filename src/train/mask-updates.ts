@@ -22,6 +22,9 @@ export function rateAt({ deathRate: initial, updateEnd, decaySchedule }: TrainCo
   return deathRate(initial, done, total * updateEnd, decaySchedule);
 }
 
+/** Whether so many batches of all are beyond `--update-end`: no update is due any more. */
+export const updatesOver = ({ updateEnd }: TrainConfig, done: number, total: number): boolean => done > updateEnd * total;
+
 /**
  * Whether a batch reaches or passes a multiple of the interval, which counts optimiser steps. Masks stay within a batch: where it has several steps, what
  * falls due in it waits for its end. At the end of the last epoch SET only removes (Mocanu et al. 2018, algorithm 1), which would leave another
@@ -30,7 +33,7 @@ export function rateAt({ deathRate: initial, updateEnd, decaySchedule }: TrainCo
 function isDue(config: TrainConfig, { done, perEpoch, total, updates, epoch }: Omit<Position, 'history'>): boolean {
   const late = config.dynamicFre && epoch > config.epochs / 2;
   const every = late ? config.secondFrequency : config.updateFrequency;
-  if (done > config.updateEnd * total) return false;
+  if (updatesOver(config, done, total)) return false;
   if (every === 'epoch') return done % perEpoch === 0 && done < total;
   return Math.floor((done * updates) / every) > Math.floor(((done - 1) * updates) / every);
 }

@@ -18,7 +18,7 @@ export interface EpochHistory {
   readonly lr: number;
   /** Active weights, as a fraction of all maskable ones, those of removed channels included; 1 without a mask and with all channels. */
   readonly density: number;
-  /** At the end of the epoch; 0 where masks stay. */
+  /** At the end of the epoch; 0 where masks stay, and beyond `--update-end`. */
   readonly deathRate: number;
   /** Weights that were active at any time so far, as a fraction of all maskable ones of the network as it is (the ITOP rate). */
   readonly fired: number;

@@ -11,6 +11,7 @@ import { heatFigure } from '../../src/report/heatFigure.ts';
 import { activeWeights, bins, histogram, reachOf } from '../../src/report/histogram.ts';
 import { figuresOf, renderReport } from '../../src/report/page.ts';
 import { rampHex } from '../../src/report/ramp.ts';
+import type { RunData } from '../../src/report/run.ts';
 import { attribute, hasClass, parsePage, textOf } from './html.ts';
 import { madeRun } from './runs.ts';
 
@@ -71,7 +72,7 @@ describe('the figures of a page', () => {
       'Loss under attack, validation',
       'Density',
       'ITOP rate: weights ever active',
-      'Death rate',
+      'Death rate r',
       'Mask distance',
       'Distances between masks: Robust Bird',
       'Density of each layer, from input to output',
@@ -89,6 +90,22 @@ describe('the figures of a page', () => {
     const found = titles(figuresOf([fixed]));
     expect(found).toContain('Density of each layer, from input to output');
     expect(found.filter(title => /ever active|Death rate|Mask distance|by epoch/.test(title))).toEqual([]);
+  });
+
+  it('have the death rate of runs that drop by it, and say what Flying Bird+ does beside it', () => {
+    const of = (...runs: RunData[]) => {
+      const page = renderReport(runs);
+      const [told] = /The death rate r [^<]*? drops[^<]*?\./.exec(page) ?? [undefined];
+      return [titles(figuresOf(runs)).includes('Death rate r'), /<th scope="col">death rate r</.test(page), told];
+    };
+    const told =
+      'The death rate r at the end of each epoch is the schedule’s fraction of the active weights that an update drops';
+    const setting = (config: Record<string, unknown>) => ({ ...adaptive, config: { ...adaptive.config, ...config } });
+    expect(of(adaptive)).toEqual([true, true, `${told}, before what Flying Bird+ prunes further.`]);
+    expect(of(setting({ fbp: false }))).toEqual([true, true, `${told}.`]);
+    for (const none of [dense, setting({ death: 'threshold' })]) expect(of(none)).toEqual([false, false, undefined]);
+    const both = figuresOf([adaptive, { ...setting({ death: 'threshold' }), label: 'by threshold' }]);
+    expect(named(both, 'Death rate r').source).not.toContain('by threshold');
   });
 
   it('name their axes with units', () => {
@@ -122,6 +139,11 @@ describe('the figures of a page', () => {
     expect(texts[1].x - texts[0].x).toBeLessThan(50);
   });
 
+  it('show the robust accuracy of a dumbbell over the standard one', () => {
+    const [{ source }] = figuresOf([{ ...dense, result: { ...dense.result, final: { testRa: 0.31, testSa: 0.31 } } }]);
+    expect([...source.matchAll(/<title>([RS]A) 31/g)].map(([, name]) => name)).toEqual(['SA', 'RA']);
+  });
+
   it('tell runs apart by dash and symbol, not by colour alone', () => {
     const { source } = named(figuresOf([dense, adaptive, searched]), 'Robust accuracy, test');
     const curves = [
@@ -152,6 +174,18 @@ describe('the figures of a page', () => {
     expect(new Set(outlines.map(([, colour, dash]) => colour + dash)).size).toBe(15);
   });
 
+  it('of several runs share a scale on test and validation, and have another on train', () => {
+    const fitted = [dense, adaptive].map(run => ({
+      ...run,
+      metrics: run.metrics.map(m => ({ ...m, trainRa: 0.9 + m.valRa / 10 })),
+    }));
+    const figures = figuresOf(fitted);
+    const ticksOf = (set: string): number[] =>
+      [...named(figures, `Robust accuracy, ${set}`).source.matchAll(/text-anchor="end"[^>]*>([^<]*)</g)].map(m => Number(m[1]));
+    expect(ticksOf('test')).toEqual(ticksOf('validation'));
+    expect(Math.max(...ticksOf('test'))).toBeLessThan(Math.min(...ticksOf('train')));
+  });
+
   it('draw the gap as train RA - test RA of each epoch, of adversarial training only', () => {
     const { source } = named(figuresOf([standard, adaptive]), 'Robust generalisation gap');
     const last = adaptive.metrics.at(-1)!;
@@ -162,14 +196,38 @@ describe('the figures of a page', () => {
     expect(titles(figuresOf([standard]))).not.toContain('Robust generalisation gap');
   });
 
-  it('mark the decisions of Flying Bird+ on the curve, once an epoch', () => {
-    const figure = named(figuresOf([adaptive]), 'Robust accuracy');
+  it('mark the decisions of Flying Bird+ once an epoch', () => {
+    const figure = named(figuresOf([adaptive]), 'Loss under attack, validation');
     const told = (decision: string, epochs: number[]): string[] =>
       epochs.map(epoch => `validation: decided to ${decision} further at iteration ${30 * epoch} (epoch ${epoch})`);
     expect(paths(figure, 'prune').filter(Boolean)).toEqual(told('prune', [2, 4, 6]));
     expect(paths(figure, 'grow').filter(Boolean)).toEqual(told('grow', [3, 6]));
     expect(figure.source).toContain('decided to prune</text>');
-    expect(named(figuresOf([dense]), 'Robust accuracy').source).not.toContain('decided');
+    expect(named(figuresOf([dense]), 'Loss under attack, validation').source).not.toContain('decided');
+  });
+
+  it('mark decisions where the figure shows what they are taken by, in a row a run between the curves and the axis', () => {
+    const three = [adaptive, dense, { ...adaptive, label: 'Flying Bird+ again' }];
+    for (const runs of [[adaptive], three]) {
+      const deciding = figuresOf(runs).filter(({ source }) => source.includes('decided'));
+      expect(titles(deciding)).toEqual(['Robust generalisation gap', 'Loss under attack, validation']);
+      for (const { source } of deciding) {
+        const [, bottom] = /<line x1="[\d.]+" x2="[\d.]+" y1="([\d.]+)" y2="\1" stroke="var\(--muted/.exec(source)!.map(Number);
+        const lowest = Math.max(...[...source.matchAll(/y="([\d.]+)" text-anchor="end"/g)].map(([, y]) => Number(y) - 4));
+        const signs = [...source.matchAll(/class="(prune|grow)" d="M[\d.]+ ([\d.]+)[^"]*"[^>]*stroke="([^"]*)"[^>]*><title>/g)];
+        const colours = [...new Set(signs.map(([, , , colour]) => colour))];
+        expect(colours).toEqual(runs.flatMap((run, style) => (run === dense ? [] : [colourOf(style)])));
+        const heights = colours.map(own => signs.filter(([, , , colour]) => colour === own).map(([, , y]) => Number(y)));
+        for (const [i, row] of heights.entries()) {
+          expect(new Set(row).size).toBe(2); // prune and grow of one epoch are apart
+          expect(Math.min(...row)).toBeGreaterThan(i === 0 ? lowest + 7 : Math.max(...heights[i - 1])); // clear of a ring
+          expect(Math.max(...row)).toBeLessThan(bottom);
+        }
+        const symbols = [...source.matchAll(/translate\([\d.]+ ([\d.]+)\)" fill/g)].filter(([, y]) => Number(y) > lowest + 8);
+        expect(symbols).toHaveLength(runs.length > 1 ? 2 : 0); // a row's run, where there are others
+      }
+    }
+    expect(renderReport(three)).toContain('Triangles below the curves of the gap and of the loss mark');
   });
 });
 
@@ -232,7 +290,9 @@ describe('a heat map', () => {
 
   it('of mask distances frames the masks that were alike, and says what is in it', () => {
     const { source } = named(figuresOf([searched]), 'Distances between masks');
-    expect(source.match(/<rect [^>]*fill="none"[^>]*><title>The ticket emerged at epoch 2 \(framed\)<\/title>/g)).toHaveLength(2);
+    expect(source.match(/<rect [^>]*fill="none"/g)).toHaveLength(2);
+    expect(source).toContain('>The ticket emerged at epoch 2 (framed)</text>');
+    expect(renderReport([searched])).toContain('The frame is around');
     expect(source).toContain('threshold 0.08');
     expect(source).toContain('before: 0.3 at epoch 1, 0.2 at epoch 2. The ticket emerged at epoch 2.</desc>');
     const epochs = [0, 1, 2, 3, 4, 5];
@@ -240,7 +300,10 @@ describe('a heat map', () => {
     const longer = { ...searched, distances: { ...searched.distances, epochs, matrix } };
     expect(named(figuresOf([longer]), 'Distances between masks').source).toContain('0.4 at epoch 4, 0.4 at epoch 5.'); // of four
     const none = { ...searched, distances: { ...searched.distances, emerged: undefined } };
-    expect(named(figuresOf([none]), 'Distances between masks').source).toContain('No ticket emerged.</desc>');
+    const unframed = named(figuresOf([none]), 'Distances between masks').source;
+    expect(unframed).toMatch(/No ticket emerged\.<\/desc>.*>No ticket emerged<\/text>/s);
+    expect(unframed).not.toMatch(/<rect [^>]*fill="none"/);
+    expect(renderReport([none])).not.toMatch(/frame is|framed/);
   });
 });
 

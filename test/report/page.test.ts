@@ -117,6 +117,20 @@ describe('the results table', () => {
     expect(renderReport(two)).not.toContain('<strong>');
   });
 
+  it.each<[(number | undefined)[], string | undefined]>([
+    [[undefined, undefined], undefined],
+    [[256, 256], 'Accuracies are of at most 256 images each; the standard error of one is about 3.1 points.'],
+    [[256, 64], 'Accuracies are of at most 64 or 256 images each; the standard error of one is about 6.3 or 3.1 points.'],
+    [
+      [undefined, 64],
+      'Accuracies under --eval-limit are of at most 64 images each; the standard error of one is about 6.3 points.',
+    ],
+  ])('says how exact the accuracies of few images are: %j', (limits, told) => {
+    const runs = limits.map((evalLimit, i) => ({ ...dense, label: 'AB'[i], config: { ...dense.config, evalLimit } }));
+    const [lead] = parsePage(renderReport(runs)).elements.filter(element => hasClass(element, 'lead'));
+    expect(/Accuracies.*points\./.exec(textOf(lead))?.[0]).toBe(told);
+  });
+
   it('prints the formula of the FLOPs', () => {
     expect(
       parsePage(page)
@@ -246,8 +260,35 @@ describe('the page', () => {
     expect([header('sgd'), header('trades')]).toEqual(['train accuracy', 'train RA']);
   });
 
+  it('has the mask updates of an epoch behind what is as wide in every row', () => {
+    const rows = table(renderReport([flyingBird]), 'values');
+    expect(rows.slice(0, 2).map(row => row.at(-1))).toEqual(['mask updates', '30']);
+  });
+
+  it('has the ITOP rate of masks, and none of a network without', () => {
+    const header = (run: RunData): string[] => table(renderReport([run]), 'values')[0];
+    expect(header(flyingBird)).toContain('ITOP rate');
+    expect(header(dense)).not.toContain('ITOP rate'); // as where channels were removed
+  });
+
   it('counts the epochs of runs of different lengths', () => {
     expect(renderReport([dense, { ...dense, metrics: dense.metrics.slice(0, 5) }])).toContain('\u00A0· 5 to 12 epochs\u00A0·');
+  });
+
+  it.each<[RunData['stage1'], string, string | undefined]>([
+    [{ mode: 'sgd', epochs: 8 }, '8 + 12 epochs', 'the network of stage 1 after 8 epochs of sgd'],
+    [{ mode: 'fast', epochs: 1 }, '1 + 12 epochs', 'the network of stage 1 after 1 epoch of fast'],
+    [{ mode: 'sgd', epochs: Number.NaN }, '12 epochs', 'the network of stage 1 by sgd'],
+    [{ mode: '', epochs: Number.NaN }, '12 epochs', 'a network that was trained before'],
+    [undefined, '12 epochs', undefined],
+  ])('says with what the curves of stage 2 of Robust Bird begin: %j', (stage1, epochs, beginning) => {
+    const birds = ['Robust Bird', 'the same'].map(label => ({ ...dense, label, stage1 }));
+    const told = beginning && ` The curves of Robust Bird, the same are those of stage 2, which begins with ${beginning}.`;
+    const page = renderReport(birds);
+    expect(page).toContain(`\u00A0· ${epochs}\u00A0·`);
+    expect(/ The curves of [^<]*? are those of stage 2[^<]*?\./.exec(page)?.[0]).toBe(told);
+    const beside = stage1?.epochs ? `12 to (${stage1.epochs} + 12) epochs` : '12 epochs';
+    expect(renderReport([...birds, dense])).toContain(`\u00A0· ${beside}\u00A0·`);
   });
 
   it('takes densities from the metrics where there is no checkpoint', () => {
@@ -287,6 +328,23 @@ describe('the page', () => {
       '3000.2727',
       '3000.2727',
     ]);
+  });
+
+  it('says from which density a layer and the network came', () => {
+    const metrics = [60, 30].map((nnz, i) => {
+      const layers = [
+        { name: 'conv1.weight', nnz, size: 100 },
+        { name: 'conv2.weight', nnz: 10, size: 100 },
+      ];
+      return { ...dense.metrics[i], layers };
+    });
+    const page = renderReport([{ ...bare, metrics }]);
+    expect(table(page, 'layers').slice(1)).toEqual([
+      ['conv1', '100', '300.3000from 0.6000'],
+      ['conv2', '100', '100.1000'],
+      ['all', '200', '400.2000from 0.3500'],
+    ]);
+    expect(page).toContain('Where a density has changed, the table also has the one after the first epoch.');
   });
 
   it('marks right and wrong answers by sign and word', () => {

@@ -52,7 +52,10 @@ function writeRobustBird(name: string, given: Partial<RobustBirdSettings> = {}):
     writeFileSync(join(path, settingsFile), JSON.stringify(settings));
     writeFileSync(
       join(path, 'result.json'),
-      JSON.stringify({ label: run.label, ...run.result, pruning, stage1: settings.stage1 ?? null }),
+      JSON.stringify({
+        ...{ label: run.label, ...run.result, pruning, stage1: settings.stage1 ?? null },
+        ticket: { emerged: false, epoch: settings.stage1 === undefined ? null : 6 },
+      }),
     );
   }
   return stageFolder(settings, 2);
@@ -164,13 +167,30 @@ describe('loadRun', () => {
     expect(loadRun(join(root, 'rb_stage1')).config).toMatchObject({ ...both, mode: 'sgd', epochs: 7 });
   });
 
+  it('of stage 2 of Robust Bird knows the training of stage 1', () => {
+    const second = writeRobustBird('rb');
+    const pretrained = writeRobustBird('pretrained', { stage1Pretrained: 'dense.safetensors' });
+    const all = [second, pretrained, join(root, 'rb_stage1'), folder];
+    expect(all.map(path => loadRun(path).stage1)).toEqual([
+      { mode: 'sgd', epochs: 7 },
+      { mode: '', epochs: Number.NaN },
+      undefined,
+      undefined,
+    ]);
+    rmSync(join(second, settingsFile));
+    expect(loadRun(second).stage1).toEqual({ mode: 'sgd', epochs: 7 });
+    const going = writeRobustBird('going');
+    rmSync(join(going, 'result.json'));
+    expect(loadRun(going).stage1).toEqual({ mode: 'sgd', epochs: Number.NaN });
+  });
+
   it('of a train that took the place of stage 2 knows nothing of Robust Bird', () => {
     const second = writeRobustBird('rb');
     const { pruning, stage1, ...result } = JSON.parse(readFileSync(join(second, 'result.json'), 'utf8'));
     expect([pruning, stage1]).toEqual(['channel', 'sgd']);
     writeFileSync(join(second, 'result.json'), JSON.stringify(result));
     const run = loadRun(second);
-    expect(run.distances).toBeUndefined();
+    expect([run.distances, run.stage1]).toEqual([undefined, undefined]);
     expect(run.config).not.toHaveProperty('pruning');
   });
 

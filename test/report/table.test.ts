@@ -106,6 +106,14 @@ describe('the table of results', () => {
     expect(writeTable(rows, 'markdown')).not.toContain('deviation');
   });
 
+  it('in Markdown says how exact the accuracies of few images are', () => {
+    const limited = resultTable([run('Dense', 1, 0.5, { evalLimit: 256 })]);
+    expect(writeTable(limited, 'markdown').split('\n').at(-1)).toBe(
+      'Accuracies are of at most 256 images each; the standard error of one is about 3.1 points.',
+    );
+    expect(JSON.parse(writeTable(limited, 'json')).rows[0].evalLimit).toBe(256);
+  });
+
   it('is CSV, quoted where a name needs it', () => {
     const [header, first, second] = writeTable(resultTable([run('a, "b"', 1, 0.5), ...three]), 'csv')
       .split('\n')

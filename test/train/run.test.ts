@@ -85,6 +85,14 @@ describe('a training run', () => {
     expect(seconds).toBeLessThan(result.seconds + opening);
   });
 
+  it('drops nothing beyond --update-end, and says so', async () => {
+    const saveDir = newFolder();
+    await run({ saveDir, fb: true, updateEnd: 0.5 });
+    const rows = metrics(saveDir);
+    expect(rows.map(r => r.events!.map(e => e.iteration))).toEqual([[3], []]);
+    expect(rows.map(r => r.deathRate)).toEqual([expect.closeTo(0.005, 12), 0]);
+  });
+
   it('numbers an epoch in its progress, in its line and at a resume as metrics.jsonl does, from 0', async () => {
     const saveDir = newFolder();
     const told: string[] = [];

@@ -5,7 +5,8 @@ import { type DecisionMark, lineFigure, type Series } from '../lineFigure.ts';
 import { html, type Markup } from '../markup.ts';
 import type { EpochMetrics } from '../run.ts';
 import { runName, type Section, type StyledRun, section } from './section.ts';
-import { summarise } from './summary.ts';
+import { followsDeathRate } from './sparsity.ts';
+import { itopRate, summarise } from './summary.ts';
 
 interface Quantity {
   /** Of which images; empty where the family has this quantity alone. */
@@ -13,7 +14,7 @@ interface Quantity {
   of: (epoch: EpochMetrics) => number;
   /** The accuracy on training batches is robust only where training is adversarial. */
   adversarial?: boolean;
-  /** In a figure of one run: carries the ring and the decisions. */
+  /** In a figure of one run: carries its marks. */
   marked?: boolean;
 }
 
@@ -22,6 +23,8 @@ interface Family {
   axis: string;
   /** Factor from the metric to the axis: 100 for percent. */
   factor: number;
+  /** Shows what Flying Bird+ decides by, and so when it decided what. */
+  decides?: boolean;
   quantities: Quantity[];
 }
 
@@ -40,6 +43,7 @@ const families: Family[] = [
     name: 'Robust generalisation gap',
     axis: 'gap (percentage points)',
     factor: 100,
+    decides: true,
     quantities: [{ set: '', of: epoch => epoch.trainRa - epoch.testRa, adversarial: true, marked: true }],
   },
   {
@@ -55,6 +59,7 @@ const families: Family[] = [
     name: 'Loss under attack',
     axis: 'cross-entropy (nats)',
     factor: 1,
+    decides: true,
     quantities: [{ set: 'validation', of: epoch => epoch.valLoss, marked: true }],
   },
 ];
@@ -69,8 +74,11 @@ export function curves(runs: StyledRun[]): Section | undefined {
   const decided = runs.some(run => decisionsOf(run).length > 0);
   const lead = [
     'A ring marks a run’s best epoch, by validation RA.',
-    decided && ' Triangles mark the epochs in which Flying Bird+ decided to prune or to grow further.',
-    runs.length > 1 && ' Figures of the same accuracy share their scale.',
+    ...beginnings(runs),
+    decided &&
+      ' Triangles below the curves of the gap and of the loss mark the epochs in which Flying Bird+ decided to prune or to grow further.',
+    runs.length > 1 &&
+      ` An accuracy’s figures of test and validation share a scale${adversarial ? '; RA on train has its own' : ''}.`,
     adversarial &&
       ' RA on train, and with it the gap of an epoch, is that of the training batches as training saw them: augmented, where a run augments, and under the training attack. The table’s gap is that of the final model, by the same attack on both sets.',
   ];
@@ -83,23 +91,46 @@ export function curves(runs: StyledRun[]): Section | undefined {
   );
 }
 
+/** With what stage 2 of Robust Bird begins, whose curves are shown: a sentence for the runs that begin alike. */
+function beginnings(runs: StyledRun[]): string[] {
+  const all = runs.map(({ stage1 }) => stage1 && beginningOf(stage1));
+  return [...new Set(all)].filter(Boolean).map(beginning => {
+    const names = runs.filter((_, i) => all[i] === beginning).map(run => run.label);
+    return ` The curves of ${names.join(', ')} are those of stage 2, which begins with ${beginning}.`;
+  });
+}
+
+function beginningOf({ mode, epochs }: NonNullable<StyledRun['stage1']>): string {
+  if (mode === '') return 'a network that was trained before';
+  const how = Number.isFinite(epochs) ? `after ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} of` : 'by';
+  return `the network of stage 1 ${how} ${mode}`;
+}
+
 function oneRun(family: Family, run: StyledRun): Figure | undefined {
   const series = family.quantities.map((quantity, i) => ({
     name: quantity.set || 'train RA − test RA',
     style: i,
     points: pointsOf(run, quantity, family.factor),
-    ...(quantity.marked && marksOf(run)),
+    ...(quantity.marked && marksOf(run, family)),
   }));
   const [{ set }] = family.quantities;
   return draw(family.quantities.length > 1 || set === '' ? family.name : `${family.name}, ${set}`, family, series);
 }
 
 function manyRuns(family: Family, runs: StyledRun[]): (Figure | undefined)[] {
-  const all = family.quantities.map(quantity => runs.map(run => pointsOf(run, quantity, family.factor)));
-  const values = all.flat(2).map(point => point[1]);
-  return family.quantities.map(({ set }, q) => {
-    const series = runs.map((run, i) => ({ name: run.label, style: run.style, points: all[q][i], ...marksOf(run) }));
-    return draw(set === '' ? family.name : `${family.name}, ${set}`, family, series, values.filter(Number.isFinite));
+  const seriesOf = (quantity: Quantity): Series[] =>
+    runs.map(run => ({
+      name: run.label,
+      style: run.style,
+      points: pointsOf(run, quantity, family.factor),
+      ...marksOf(run, family),
+    }));
+  const compared = family.quantities.filter(({ set }) => set !== 'train');
+  const shared = compared.flatMap(seriesOf).flatMap(({ points }) => points.map(([, y]) => y));
+  return family.quantities.map(quantity => {
+    const { set } = quantity;
+    const title = set === '' ? family.name : `${family.name}, ${set}`;
+    return draw(title, family, seriesOf(quantity), compared.includes(quantity) ? shared.filter(Number.isFinite) : undefined);
   });
 }
 
@@ -118,9 +149,9 @@ const isAdversarial = (run: StyledRun): boolean => (run.result?.mode || run.conf
 const pointsOf = (run: StyledRun, { of, adversarial }: Quantity, factor: number): [number, number][] =>
   adversarial && !isAdversarial(run) ? [] : run.metrics.map(epoch => [epoch.epoch, of(epoch) * factor]);
 
-const marksOf = (run: StyledRun): Pick<Series, 'ring' | 'decisions'> => ({
+const marksOf = (run: StyledRun, { decides }: Family): Pick<Series, 'ring' | 'decisions'> => ({
   ring: summarise(run).best.epoch,
-  decisions: decisionsOf(run),
+  ...(decides && { decisions: decisionsOf(run) }),
 });
 
 /** One mark for each decision of an epoch, however many of its updates took it. */
@@ -154,12 +185,12 @@ const columnsOf = (run: StyledRun): Column[] => [
   metric('valLoss', 'val. loss', value => decimals(value, 4)),
   metric('lr', 'lr', plain),
   metric('density', 'density', fraction),
-  metric('deathRate', 'death rate', fraction),
-  metric('fired', 'ITOP rate', fraction),
+  ...(followsDeathRate(run) ? [metric('deathRate', 'death rate r', fraction)] : []),
+  { name: 'ITOP rate', text: epoch => fraction(itopRate(epoch)) },
   metric('maskDistance', 'mask distance', fraction),
-  { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') },
   metric('imagesPerSecond', 'images/s', value => decimals(value, 1)),
   metric('seconds', 'seconds', value => decimals(value, 1)),
+  { name: 'mask updates', text: ({ events = [] }) => events.map(updateText).join(', ') }, // last: the widest
 ];
 
 /** '704 (prune, grow)': the iteration, and what was decided. */

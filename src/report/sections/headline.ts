@@ -4,7 +4,7 @@ import type { Figure } from '../figure.ts';
 import { duration, fraction, percent, plain, points, share, si } from '../format.ts';
 import { html, type Markup, type Part } from '../markup.ts';
 import { runName, type Section, type StyledRun, section } from './section.ts';
-import { comparable, type Summary, summarise } from './summary.ts';
+import { comparable, evalLimitOf, exactness, itopRate, type Summary, summarise } from './summary.ts';
 
 interface Row {
   name: string;
@@ -42,7 +42,7 @@ const groups: { name: string; rows: Row[] }[] = [
     name: 'Cost',
     rows: [
       { name: 'density', cell: s => fraction(s.density) },
-      { name: 'ITOP rate', cell: (_, run) => fraction(itopRate(run)) },
+      { name: 'ITOP rate', cell: (_, run) => fraction(itopRate(run.metrics.at(-1))) },
       { name: 'inference FLOPs', cell: ({ flops }) => cost(flops.inferenceReal, flops.inferenceDense) },
       { name: 'training FLOPs', cell: ({ flops }) => cost(flops.trainingReal, flops.trainingDense) },
       { name: 'best epoch', cell: s => plain(s.best.epoch) },
@@ -75,8 +75,10 @@ export function headline(runs: StyledRun[]): Section {
   const table = html`<div class="scroll" tabindex="0" role="region" aria-label="Results"><table class="results" style="min-width: ${84 + 84 * runs.length}px"><thead><tr><td></td>${runs.map(
     run => html`<th scope="col">${runName(run)}</th>`,
   )}</tr></thead>${rows}</table></div>`;
+  const inexact = exactness(runs.map(evalLimitOf));
   const lead = [
     ranked && html`The highest accuracy of a row is <strong>bold</strong>. `,
+    inexact !== undefined && `${inexact} `,
     unfinished.length > 0 && `Not finished, counted up to the last epoch: ${unfinished.map(run => run.label).join(', ')}.`,
   ].filter(part => part !== false);
   const picture = overview(runs, summaries);
@@ -138,8 +140,5 @@ function overview(runs: StyledRun[], summaries: Summary[]): Figure | undefined {
     })),
   });
 }
-
-/** Of a masked run; without a mask every weight is active from the beginning. */
-const itopRate = ({ metrics }: StyledRun): number => (metrics.at(-1)?.layers ? metrics.at(-1)!.fired : Number.NaN);
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, values.length > 0 ? 0 : Number.NaN);

@@ -43,7 +43,7 @@ export function layers(runs: StyledRun[]): Section | undefined {
   const changing = overTime.length > 0 && html`<h3>Epoch by epoch</h3><div class="figures">${overTime}</div>`;
   const lead =
     overTime.length > 0
-      ? ['Where a mask moves weights between layers, the table also has the density after the first epoch.']
+      ? ['Where a density has changed, the table also has the one after the first epoch.']
       : ['The layers of these masks keep their densities from the first epoch to the last.'].filter(() => masked.some(logged));
   return section(
     'layers',
@@ -91,27 +91,22 @@ function densityMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
  * each cell.
  */
 function table(names: string[], masked: Masked[]): Markup {
-  const totals = masked.map(({ counts }) => ({ nnz: total(counts.map(l => l.nnz)), size: total(counts.map(l => l.size)) }));
-  const starts = masked.map(({ run }) => densitiesOf(run)[0]?.densities);
-  const cell = (layer: Kept | undefined, size: number | undefined, start?: number): Markup => {
+  const starts = masked.map(({ run }) => run.metrics.find(epoch => epoch.layers)?.layers);
+  const cell = (layer: Kept | undefined, size: number | undefined, start: Kept | undefined): Markup => {
     if (!layer) return html`<td>\u2013</td>`;
-    const density = fraction(layer.nnz / layer.size);
-    const before = start === undefined || fraction(start) === density ? undefined : fraction(start);
-    return html`<td>${grouped(layer.nnz)}${size === undefined && ` of ${grouped(layer.size)}`}<small>${density}</small>${before && html`<small>from ${before}</small>`}</td>`;
+    const [before, density] = [start, layer].map(kept => kept && fraction(kept.nnz / kept.size));
+    return html`<td>${grouped(layer.nnz)}${size === undefined && ` of ${grouped(layer.size)}`}<small>${density}</small>${before && before !== density && html`<small>from ${before}</small>`}</td>`;
   };
-  const cells = (layers: (Kept | undefined)[], from: (number | undefined)[] = []): Markup => {
+  const cells = (of: (layers: LayerCount[]) => Kept | undefined): Markup => {
+    const layers = masked.map(({ counts }) => of(counts));
     const size = sharedSize(layers);
-    return html`<td>${grouped(size)}</td>${layers.map((layer, i) => cell(layer, size, from[i]))}`;
+    return html`<td>${grouped(size)}</td>${layers.map((layer, i) => cell(layer, size, starts[i] && of(starts[i])))}`;
   };
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Weights kept in each layer"><table class="layers"><thead><tr><th scope="col">layer</th><th scope="col">weights</th>${masked.map(
     ({ run }) => html`<th scope="col">${runName(run)}</th>`,
   )}</tr></thead><tbody>${names.map(
-    name =>
-      html`<tr><th scope="row">${layerName(name)}</th>${cells(
-        masked.map(({ counts }) => counts.find(layer => layer.name === name)),
-        starts.map(densities => densities?.get(name)),
-      )}</tr>`,
-  )}</tbody><tfoot><tr><th scope="row">all</th>${cells(totals)}</tr></tfoot></table></div>`;
+    name => html`<tr><th scope="row">${layerName(name)}</th>${cells(layers => layers.find(layer => layer.name === name))}</tr>`,
+  )}</tbody><tfoot><tr><th scope="row">all</th>${cells(total)}</tr></tfoot></table></div>`;
 }
 
 type Kept = Omit<LayerCount, 'name'>;
@@ -122,7 +117,10 @@ function sharedSize(layers: (Kept | undefined)[]): number | undefined {
   return others.length > 0 ? undefined : size;
 }
 
-const total = (values: number[]): number => values.reduce((sum, value) => sum + value, 0);
+const total = (layers: LayerCount[]): Kept => {
+  const sum = (of: (layer: LayerCount) => number): number => layers.reduce((sum, layer) => sum + of(layer), 0);
+  return { nnz: sum(layer => layer.nnz), size: sum(layer => layer.size) };
+};
 
 /** 'layer1.0.conv1.weight' -> 'layer1.0.conv1': every masked parameter is a weight. */
 export const layerName = (name: string): string => name.replace(/(?<=.)\.weight$/, '');

@@ -12,7 +12,7 @@ import { type Section, type StyledRun, section, titleFor } from './section.ts';
 export function sparsity(runs: StyledRun[]): Section | undefined {
   const figures = [
     ...(runs.some(hasMoved) ? kept(runs.filter(isMasked), runs.length === 1) : []),
-    curve('Death rate', 'fraction of active weights', runs.filter(hasUpdates), epoch => epoch.deathRate),
+    curve('Death rate r', 'fraction of active weights', runs.filter(followsDeathRate), epoch => epoch.deathRate),
     curve('Mask distance', weightsAxis, runs.filter(isMasked), epoch => epoch.maskDistance),
     ...runs.map(run => distanceMap(run, runs)),
   ].filter(figure => figure !== undefined);
@@ -24,11 +24,14 @@ function lead(runs: StyledRun[]): Part[] {
   const parts = [
     runs.some(hasMoved) &&
       'Density and ITOP rate are fractions of all maskable weights. The ITOP rate counts the weights that were active at any time so far.',
-    runs.some(hasUpdates) && 'The death rate is the fraction of the active weights that an update at the end of the epoch drops.',
+    runs.some(followsDeathRate) &&
+      `The death rate r at the end of each epoch is the schedule’s fraction of the active weights that an update drops${runs.some(run => run.config.fbp) ? ', before what Flying Bird+ prunes further' : ''}.`,
     runs.some(run => run.metrics.some(epoch => Number.isFinite(epoch.maskDistance))) &&
       'The mask distance is the normalised Hamming distance between the masks at the ends of this epoch and of the one before.',
     runs.some(run => run.distances) &&
-      'The map has the normalised Hamming distances between the masks that any two epochs of Robust Bird’s stage 1 would draw; the frame is around those that were close enough for the ticket to emerge.',
+      'The map has the normalised Hamming distances between the masks that any two epochs of Robust Bird’s stage 1 would draw.',
+    runs.some(run => run.distances?.emerged !== undefined) &&
+      'The frame is around those that were close enough for the ticket to emerge.',
   ];
   return [parts.filter(part => part !== false).join(' ')];
 }
@@ -37,7 +40,9 @@ const isMasked = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoc
 /** Whether more, fewer or other weights became active in the course of training: a fixed mask has no curves. */
 const hasMoved = ({ metrics }: StyledRun): boolean =>
   metrics.some(({ layers, density, fired }) => layers && (density !== metrics[0].density || fired !== metrics[0].fired));
-const hasUpdates = ({ metrics }: StyledRun): boolean => metrics.some(epoch => epoch.events?.length);
+/** Whether updates drop by the death rate: a mask that moves, unless its weights die by a threshold. */
+export const followsDeathRate = ({ config, metrics }: StyledRun): boolean =>
+  config.death !== 'threshold' && metrics.some(epoch => epoch.events?.length);
 
 const weightsAxis = 'fraction of the weights';
 
@@ -90,7 +95,8 @@ function distanceMap(run: StyledRun, runs: StyledRun[]): Figure | undefined {
       domain: [0, largest],
       mark: { value: threshold, name: `threshold ${plain(threshold)}` },
     },
-    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last, name: `${found} (framed)` } }),
+    ...(last >= 0 && { box: { first: Math.max(0, last - windowLength + 1), last } }),
+    note: last >= 0 ? `${found} (framed)` : found,
     description: `Normalised Hamming distance between the masks of ${epochs.length} epochs, from 0 to ${plain(largest)}; the threshold is ${plain(threshold)}. ${settling(run.distances)}${found}.`,
   });
 }

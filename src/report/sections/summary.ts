@@ -16,6 +16,9 @@ export function summarise({ result, metrics }: RunData): Summary {
   return { ...rest, best, final, difference, finished: result !== undefined };
 }
 
+/** Of a masked network; without a mask every weight is active from the beginning. */
+export const itopRate = (epoch?: EpochMetrics): number => (epoch?.layers ? epoch.fired : Number.NaN);
+
 /** The data set that a run trains and is tested on. */
 export const dataSetOf = ({ result, config }: RunData): string => result?.dataset || String(config.dataset ?? '');
 
@@ -31,6 +34,19 @@ export const evaluationSettings = ['evalLimit', 'norm', 'testEps', 'testStep', '
 /** The value of such a setting; one that an older config.json lacks has its default. */
 export const evaluationValue = ({ config }: RunData, name: (typeof evaluationSettings)[number]): unknown =>
   config[name] ?? trainFlags[name].default;
+
+/** How many images of a set accuracies are of at most; nothing where they are of all. */
+export const evalLimitOf = ({ config }: RunData): number | undefined =>
+  typeof config.evalLimit === 'number' ? config.evalLimit : undefined;
+
+/** How exact accuracies of so few images are: by the standard error of one that is a half, the largest. Nothing where all are of whole sets. */
+export function exactness(limits: readonly (number | undefined)[]): string | undefined {
+  const known = [...new Set(limits)].filter(limit => limit !== undefined).sort((a, b) => a - b);
+  if (known.length === 0) return undefined;
+  const which = limits.includes(undefined) ? 'Accuracies under --eval-limit' : 'Accuracies';
+  const errors = known.map(limit => (100 * Math.sqrt(0.25 / limit)).toFixed(1));
+  return `${which} are of at most ${known.join(' or ')} images each; the standard error of one is about ${errors.join(' or ')} points.`;
+}
 
 /** Whether accuracies of the runs may be ranked: they are of the same images, under the same attack. */
 export function comparable(runs: readonly RunData[]): boolean {

@@ -175,15 +175,15 @@ class Stages {
   }
 }
 
-/** The network of stage 2, and the training of both; the formula says which mode made how many passes. */
+/**
+ * The network of stage 2, and the training of both stages beside what the dense network would cost without the first: trained as stage 2 alone. So
+ * runs whose training ends in the same way are shares of the same count. The formula says which mode made how many passes.
+ */
 function workOfBoth(first: TrainResult['flops'], second: TrainResult['flops']): TrainResult['flops'] {
+  const passes = first.formula === second.formula ? second.formula : `stage 1: ${first.formula}; stage 2: ${second.formula}`;
   return {
     ...second,
-    trainingDense: first.trainingDense + second.trainingDense,
     trainingReal: first.trainingReal + second.trainingReal,
-    formula:
-      first.formula === second.formula
-        ? second.formula
-        : `stage 1: ${first.formula}; stage 2: ${second.formula}; training is their sum`,
+    formula: `${passes}; training is the sum of both stages, of the dense network stage 2 alone`,
   };
 }
