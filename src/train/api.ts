@@ -62,7 +62,10 @@ export interface TrainResult {
   readonly difference: { readonly sa: number; readonly ra: number };
   /** Robust generalisation gap of the final model: train RA - test RA, both by evaluation PGD on un-augmented data. */
   readonly gap: { readonly trainRa: number; readonly testRa: number; readonly gap: number };
-  /** Multiply-adds of one image and of the whole training, dense and at the real densities; dense training has no stage 1 of Robust Bird. */
+  /**
+   * Multiply-adds of one image and of the whole training, dense and at the real densities. Dense training is that of the dense network alone: the
+   * second stage of Robust Bird, the first round of iterative pruning.
+   */
   readonly flops: {
     readonly inferenceDense: number;
     readonly inferenceReal: number;

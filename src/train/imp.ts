@@ -50,10 +50,10 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
   const results: TrainResult[] = [];
   const complete = (final: TrainResult): TrainResult => {
     const sum = (what: (result: TrainResult) => number) => [...results, final].reduce((total, r) => total + what(r), 0);
-    const { flops } = final;
+    const [{ flops: dense }] = [...results, final]; // the first round is the training of the dense network
     return {
       ...final,
-      flops: { ...flops, trainingDense: sum(r => r.flops.trainingDense), trainingReal: sum(r => r.flops.trainingReal) },
+      flops: { ...final.flops, trainingDense: dense.trainingDense, trainingReal: sum(r => r.flops.trainingReal) },
       seconds: sum(r => r.seconds),
     };
   };
