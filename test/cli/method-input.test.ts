@@ -147,7 +147,7 @@ it('a last batch of one image, where batch norm needs two: exit code 2, and noth
 it('images that a network makes too small: exit code 2, and a finished run in the folder stays whole', async () => {
   const before = readdirSync(path('three')).sort();
   const vgg = [...common, '--arch', 'vgg11'];
-  const message = 'sparrow: a vgg halves images five times: 8x8 pixels are too few';
+  const message = 'sparrow: a vgg halves images five times: 8x8 pixels are too few, 32x32 the least';
   expect(await failing('train', ...vgg, '--save-dir', path('three'))).toEqual([2, '', [message]]);
   expect(readdirSync(path('three')).sort()).toEqual(before);
   const stages = ['--stage1', 'pgd', '--stage2', 'pgd', '--epochs2', '1', '--pruning', 'channel', '--density', '0.5'];
