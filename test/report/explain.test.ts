@@ -10,6 +10,7 @@ import { renderExplanation, writeExplanation } from '../../src/report/explain.ts
 import { heat } from '../../src/report/explainColours.ts';
 import { contour, contourLevels } from '../../src/report/explainContours.ts';
 import { summariseExplanation } from '../../src/report/explainSummary.ts';
+import { classFigure } from '../../src/report/explainSurface.ts';
 import { axis, grid, madeExplanation as made } from './explanations.ts';
 import { attribute, hasClass, parsePage, textOf } from './html.ts';
 
@@ -153,6 +154,66 @@ describe('contour lines', () => {
     expect(contourLevels(0.3, 15)).toEqual([0.5, 1, 2, 5, 10]);
     expect(contourLevels(2, 2.1)).toEqual([2.02, 2.04, 2.06, 2.08]);
     expect(contourLevels(1, 1)).toEqual([]);
+  });
+});
+
+describe('areas of classes', () => {
+  const [left, bottom, side] = [50, 296, 268];
+  const name = { name: 'a', format: String };
+  const draw = (size: number, classes: readonly number[]) => {
+    const along = Array.from({ length: size }, (_, i) => i - (size - 1) / 2);
+    const plane = { title: 'areas', axis: along, x: name, y: name, centre: 'the image' };
+    return classFigure({ ...plane, classes: Int32Array.from(classes), names: ['A', 'B', 'C', 'D'], truth: 3 }).source;
+  };
+  const areas = fc
+    .integer({ min: 1, max: 8 })
+    .map(half => 2 * half + 1)
+    .chain(size =>
+      fc.tuple(fc.constant(size), fc.array(fc.integer({ min: 0, max: 3 }), { minLength: size ** 2, maxLength: size ** 2 })),
+    );
+
+  it('have a line wherever two of them meet, and nowhere else', () => {
+    fc.assert(
+      fc.property(areas, ([size, classes]) => {
+        const [, path] = /<path d="([^"]*)" fill="none" stroke="var\(--ink, #\w+\)" stroke-linecap/.exec(draw(size, classes))!;
+        const [column, row] = [
+          (x: number) => ((x - left) / side) * (size - 1),
+          (y: number) => ((bottom - y) / side) * (size - 1),
+        ];
+        const drawn = [...path.matchAll(/M([\d.]+) ([\d.]+)([VH])([\d.]+)/g)].map(([, x, y, way, end]) => {
+          const middle = (Number(way === 'V' ? y : x) + Number(end)) / 2;
+          const [i, j] =
+            way === 'V' ? [Math.round(row(middle)), column(Number(x))] : [row(Number(y)), Math.round(column(middle))];
+          return [Math.floor(i) * size + Math.floor(j), way === 'V' ? 1 : size].join();
+        });
+        const meeting = classes.flatMap((klass, at) => [
+          ...((at + 1) % size > 0 && classes[at + 1] !== klass ? [`${at},1`] : []),
+          ...(at + size < classes.length && classes[at + size] !== klass ? [`${at},${size}`] : []),
+        ]);
+        expect(drawn.toSorted()).toEqual(meeting.toSorted());
+      }),
+    );
+  });
+
+  it('have a symbol each, in places that are theirs, and the centre within its mark', () => {
+    fc.assert(
+      fc.property(areas, ([size, classes]) => {
+        const source = draw(size, classes);
+        expect(source.indexOf('translate(184 162)')).toBeGreaterThan(source.indexOf('<circle cx="184" cy="162"'));
+        const symbols = [...source.matchAll(/translate\(([\d.]+) ([\d.]+)\)" fill="var\(--run-(\d)/g)].map(match =>
+          match.slice(1).map(Number),
+        );
+        const ofStyle = [...new Set([3, ...classes])];
+        const inPlane = symbols.filter(([, y]) => y <= bottom);
+        for (const [x, y, style] of inPlane) {
+          const [row, column] = [bottom - y, x - left].map(at => Math.round((at / side) * (size - 1)));
+          expect(classes[row * size + column]).toBe(ofStyle[style]);
+        }
+        const seen = (found: number[][]) => [...new Set(found.map(([, , style]) => ofStyle[style]))].toSorted();
+        expect(seen(inPlane)).toEqual([...new Set(classes)].toSorted());
+        expect(seen(symbols.filter(([, y]) => y > bottom))).toEqual([...new Set(classes)].toSorted());
+      }),
+    );
   });
 });
 
