@@ -2,21 +2,7 @@
 import { scaleLinear, scaleSqrt } from 'd3-scale';
 import { heat, picture } from './explainColours.ts';
 import { contour, contourLevels } from './explainContours.ts';
-import {
-  type Axis,
-  colourOf,
-  type Figure,
-  frame,
-  ink,
-  legend,
-  paper,
-  px,
-  symbol,
-  tickTexts,
-  titleHeight,
-  xAxis,
-  yAxis,
-} from './figure.ts';
+import { type Axis, colourOf, type Figure, frame, ink, legend, paper, px, symbol, titleHeight, xAxis, yAxis } from './figure.ts';
 import { plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 
@@ -203,10 +189,9 @@ function colourBar(
     if (room) last = y(level);
     return room;
   });
-  const texts = tickTexts(ticks, { name, format: plain });
   return html`<image href="${uri}" x="${bar.left}" y="${top}" width="${bar.width}" height="${side}" preserveAspectRatio="none"/>${ticks.map(
-    (level, i) =>
-      html`<text x="${bar.left + bar.width + 5}" y="${px(y(level) + 4)}" fill="${ink}" font-size="11">${texts[i]}</text>`,
+    level =>
+      html`<text x="${bar.left + bar.width + 5}" y="${px(y(level) + 4)}" fill="${ink}" font-size="11">${plain(level)}</text>`,
   )}<text transform="translate(392 ${px((top + bottom) / 2)}) rotate(-90)" text-anchor="middle" fill="${ink}">${name}</text>`;
 }
 

@@ -18,7 +18,11 @@ it.each([390, 768, 1280])('fits %i px', async width => {
   await browser.expectToFit(width);
 });
 
-it('has no text over another or outside of its figure', async () => {
-  await browser.show(renderExplanation(made), 1280);
+it.each([
+  ['losses of one size', (loss: number) => loss],
+  ['losses from 0.00005 to 15', (loss: number) => 5e-5 * (15 / 5e-5) ** (loss / 4)],
+])('has no text over another or outside of its figure: %s', async (_, spread) => {
+  const around = { ...made.around!, loss: made.around!.loss.map(spread) };
+  await browser.show(renderExplanation({ ...made, around }), 1280);
   expect(await browser.page.evaluate(`(${misplacedTexts})()`)).toEqual([]);
 });
