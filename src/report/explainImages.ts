@@ -46,9 +46,12 @@ export function imageFigures(explanation: Explanation): Figure[] {
       .flat()
       .map(({ alt }) => alt)
       .join('. ');
-    return frame(`Image ${index + 1}, ${nameOf(classes, labels[index])}`, `${description}.`, height, body);
+    return frame(`Image ${index + 1}, ${nameOf(classes, labels[index])}`, `${description}.`, height, [sharp, body]);
   });
 }
+
+/** Pixels keep their edges: browsers need `pixelated` for that, resvg, which skips what is under a condition, the attribute of the images. */
+const sharp = html`<style>@supports (image-rendering: pixelated) { image { image-rendering: pixelated } }</style>`;
 
 /** Side of a picture of a figure, the gap to the next one, and the room below for what is written there. */
 const drawn = { side: 124, gap: 14, below: 44 };
