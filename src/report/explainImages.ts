@@ -8,6 +8,8 @@ import { section } from './sections/section.ts';
 
 /** Cards on the page; the files hold every image. */
 const mostCards = 100;
+/** Characters of an answer that fit in a figure. */
+const answerWidth = 54;
 /** How much of an image its Grad-CAM covers. */
 const cover = 0.55;
 /** The share of a saliency map's pixels past the end of its colours: a few outliers would leave the others dark. */
@@ -38,7 +40,7 @@ export function imageFigures(explanation: Explanation): Figure[] {
       return pictures.map(({ uri, caption, verdict }, column) => {
         const x = column * (drawn.side + drawn.gap);
         const answer = verdict && `${verdict.right ? 'right' : 'wrong'}: ${verdict.name}`;
-        return html`<image href="${uri}" x="${px(x)}" y="${top}" width="${drawn.side}" height="${drawn.side}" preserveAspectRatio="none" image-rendering="optimizeSpeed"/><text x="${px(x)}" y="${top + drawn.side + 15}" font-size="11" fill="${muted}">${caption}</text>${answer && html`<text x="${px(x)}" y="${top + drawn.side + 30}" font-size="11" fill="${ink}">${shorten(answer, 20)}</text>`}`;
+        return html`<image href="${uri}" x="${px(x)}" y="${top}" width="${drawn.side}" height="${drawn.side}" preserveAspectRatio="none" image-rendering="optimizeSpeed"/><text x="${px(x)}" y="${top + drawn.side + 15}" font-size="11" fill="${muted}">${caption}</text>${answer && html`<text x="${px(x)}" y="${top + drawn.side + 30}" font-size="11" fill="${ink}">${shorten(answer, answerWidth)}</text>`}`;
       });
     });
     const height = titleHeight + 4 + rows.length * (drawn.side + drawn.below);

@@ -31,6 +31,15 @@ it.each([
   expect(await browser.page.evaluate(`(${misplacedTexts})()`)).toEqual([]);
 });
 
+it('writes long names of classes in full, within the figures', async () => {
+  const names = made.classes.map((_, i) => `Chesapeake Bay retriever, or Labrador number ${i}`);
+  const named = { ...made, classes: names };
+  const cards = imageFigures(named).join('');
+  await browser.show(`${renderExplanation(named)}<div style="width: 400px">${cards}</div>`, 1280);
+  expect(await browser.page.evaluate(`(${misplacedTexts})()`)).toEqual([]);
+  expect(cards).toContain(`: ${names[made.clean.predicted[0]]}</text>`);
+});
+
 it('pixels of an image are sharp in its figure, as SVG and as PNG', async () => {
   const svg = standAlone(imageFigures(made)[0]);
   await browser.show(`<body style="margin: 0">${svg}`, 450);
