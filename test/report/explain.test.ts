@@ -9,8 +9,11 @@ import { readSafetensors } from '../../src/data/files.ts';
 import { renderExplanation, writeExplanation } from '../../src/report/explain.ts';
 import { heat } from '../../src/report/explainColours.ts';
 import { contour, contourLevels } from '../../src/report/explainContours.ts';
+import { imageFigures } from '../../src/report/explainImages.ts';
 import { summariseExplanation } from '../../src/report/explainSummary.ts';
 import { classFigure } from '../../src/report/explainSurface.ts';
+import type { Figure } from '../../src/report/figure.ts';
+import type { Explanation } from '../../src/train/explain/explanation.ts';
 import { axis, grid, madeExplanation as made } from './explanations.ts';
 import { attribute, hasClass, parsePage, textOf } from './html.ts';
 
@@ -90,6 +93,63 @@ describe('the page', () => {
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describe('images that are as they were', () => {
+  const base = made();
+  // the first image was wrong already, the second withstood the attack, the third did not
+  const images = Float32Array.of(...base.clean.images.subarray(0, 180), ...base.adv.images.subarray(180));
+  const stayed: Explanation = {
+    ...base,
+    about: { ...base.about, attack: 'apgd-ce' },
+    labels: Int32Array.of(0, 1, 2),
+    clean: { ...base.clean, predicted: Int32Array.of(1, 1, 2) },
+    adv: { ...base.adv, images },
+  };
+  const none: Explanation = { ...stayed, about: { ...stayed.about, attack: 'none' }, adv: stayed.clean };
+  const texts = (explanation: Explanation, name: string) =>
+    parsePage(renderExplanation(explanation))
+      .elements.filter(element => hasClass(element, name) || element.tagName === name)
+      .map(textOf);
+  const picturesIn = (figures: readonly Figure[]) => figures.map(({ source }) => source.match(/<image /g)!.length);
+
+  it('are drawn once, with the reason, and count as attacked only if they were', () => {
+    expect(texts(stayed, 'note')).toEqual(['not attacked: wrong already', 'unchanged by the attack']);
+    expect(texts(stayed, 'triple')).toHaveLength(4);
+    expect(picturesIn(imageFigures(stayed))).toEqual([3, 3, 6]);
+    expect(imageFigures(stayed)[0].source).toContain('>not attacked: wrong already</text>');
+    const [cards, , weights] = texts(stayed, 'lead');
+    expect(cards).toContain('2 of 3 images were attacked by apgd-ce; the others are wrong already and stay as they are.');
+    expect(weights).toContain('2 of 3 images were attacked by apgd-ce, once, at the centre; the others are wrong already');
+    expect(texts(base, 'lead')[0]).toContain('3 of 3 images were attacked by pgd-20.');
+  });
+
+  it('are no part of the similarity of maps', () => {
+    const [a, b] = [base.clean, base.adv].map(({ cam }) => cam!.subarray(60));
+    const dot = (u: Float32Array, v: Float32Array) => u.reduce((sum, value, p) => sum + value * v[p], 0);
+    const { changed, similarity } = summariseExplanation(stayed);
+    expect(changed).toBe(1);
+    expect(similarity.cam).toBeCloseTo(dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b)), 6);
+    expect(summariseExplanation(none)).toMatchObject({ changed: 0, similarity: {} });
+  });
+
+  it('at radius 0 were attacked, too', () => {
+    const still = { ...stayed, about: { ...stayed.about, eps: 0 } };
+    expect(texts(still, 'note')).toEqual(['unchanged by the attack', 'unchanged by the attack']);
+    expect(texts(still, 'lead')[0]).toContain('3 of 3 images were attacked by apgd-ce.');
+  });
+
+  it('without an attack are the clean ones alone', () => {
+    expect([texts(none, 'note'), picturesIn(imageFigures(none))]).toEqual([[], [3, 3, 3]]);
+    expect(texts(none, 'h1')).toEqual(['resnet18 on shapes: clean images']);
+    expect(texts(none, 'facts-line')[0]).toMatch(/3 images of test\s· SA 66\.67\s%$/);
+    expect(texts(none, 'footer')).toEqual(['SA is the accuracy on these images.']);
+    expect(texts(none, 'lead').filter(lead => lead.includes('The images were not attacked.'))).toHaveLength(2);
+    expect(texts(none, 'figure').filter(figure => figure.includes('weight space'))).toHaveLength(1);
+    const anew = { ...none, weights: { ...none.weights!, recraft: 10 } };
+    expect(texts(anew, 'figure').filter(figure => figure.includes('weight space'))).toHaveLength(2);
+    expect(texts(anew, 'lead')[2]).toContain('All images were attacked anew at every point by PGD-10.');
   });
 });
 
