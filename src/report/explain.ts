@@ -18,6 +18,7 @@ const ownStyle = `
 ul.explained { margin: 0; padding: 0; list-style: none; display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr)); gap: 16px; }
 ul.explained li { padding: 10px 12px 12px; background: var(--raised); border-radius: 8px; break-inside: avoid; }
 ul.explained .triple + .triple { margin-top: 10px; }
+ul.explained .note { margin: 10px 0 0; font-size: .8rem; }
 .planes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 480px)); gap: 28px 48px; align-items: start; }
 main .facts dt { white-space: nowrap; }
 code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
@@ -63,15 +64,16 @@ export async function writeExplanation(
 /** The page: one HTML document that needs nothing else. Sections of figures that were not computed are left out. */
 export function renderExplanation(explanation: Explanation): string {
   const { about, shape } = explanation;
-  const title = `${about.arch} on ${about.dataset}: clean and attacked images`;
+  const attacked = about.attack !== 'none';
+  const title = `${about.arch} on ${about.dataset}: clean ${attacked ? 'and attacked ' : ''}images`;
   const facts = [
     about.checkpoint,
     `${shape[0]} images of ${about.split}`,
-    `${about.attack}, eps ${epsText(about)}`,
-    `SA ${percent(about.sa)}, RA ${percent(about.ra)}`,
+    ...(attacked ? [`${about.attack}, eps ${epsText(about)}`] : []),
+    `SA ${percent(about.sa)}${attacked ? `, RA ${percent(about.ra)}` : ''}`,
   ];
   const head = html`<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/><meta name="color-scheme" content="light dark"/><title>${title}</title>`;
-  const body = html`<header><p class="kind">Sparrow explain</p><h1>${title}</h1><p class="facts-line">${facts.join('\u00A0· ')}</p></header><main>${imageCards(explanation)}${aroundImages(explanation)?.markup}${inWeightSpace(explanation)?.markup}${settingsOf(explanation)}</main><footer>SA and RA are the accuracies on these images, clean and attacked.</footer>`;
+  const body = html`<header><p class="kind">Sparrow explain</p><h1>${title}</h1><p class="facts-line">${facts.join('\u00A0· ')}</p></header><main>${imageCards(explanation)}${aroundImages(explanation)?.markup}${inWeightSpace(explanation)?.markup}${settingsOf(explanation)}</main><footer>${attacked ? 'SA and RA are the accuracies on these images, clean and attacked.' : 'SA is the accuracy on these images.'}</footer>`;
   return `<!DOCTYPE html>\n${head}<style>${style}${ownStyle}</style></head><body>${body}</body></html>\n`;
 }
 

@@ -1,9 +1,12 @@
 /** An explanation in numbers: what `sparrow explain --json` prints and `explain.json` holds. */
 import type { About, Explanation, ImageSurfaces, WeightSurfaces } from '../train/explain/explanation.ts';
+import { imagesOf } from './explainFate.ts';
 
 export interface ExplainSummary extends About {
   readonly n: number;
-  /** Mean over images of the cosine between the map of the clean and that of the attacked image; NaN becomes null in JSON. */
+  /** Images that the attack has changed. */
+  readonly changed: number;
+  /** Mean over those images of the cosine between the map of the clean and that of the attacked image; absent where there are none. */
   readonly similarity: { readonly cam?: number; readonly saliency?: number };
   readonly around?: {
     readonly images: number;
@@ -25,26 +28,28 @@ export interface ExplainSummary extends About {
   };
 }
 
-export function summariseExplanation({ about, shape, clean, adv, around, weights }: Explanation): ExplainSummary {
+export function summariseExplanation(explanation: Explanation): ExplainSummary {
+  const { about, shape, clean, adv, around, weights } = explanation;
   const [n] = shape;
+  const changed = imagesOf(explanation, 'changed');
   const both = (key: 'cam' | 'saliency') => {
     const [a, b] = [clean[key], adv[key]];
-    return a && b && { [key]: meanCosine(a, b, n) };
+    return a && b && changed.length > 0 && { [key]: meanCosine(a, b, a.length / n, changed) };
   };
   return {
     ...about,
     n,
+    changed: changed.length,
     similarity: { ...both('cam'), ...both('saliency') },
     ...(around && { around: aroundNumbers(around, about) }),
     ...(weights && { weights: weightNumbers(weights) }),
   };
 }
 
-/** The mean over n maps of a·b/(|a||b|); a map of zeros counts 0. */
-function meanCosine(a: Float32Array, b: Float32Array, n: number): number {
-  const size = a.length / n;
+/** The mean over some maps of `size` values of a·b/(|a||b|); a map of zeros counts 0. */
+function meanCosine(a: Float32Array, b: Float32Array, size: number, maps: readonly number[]): number {
   let total = 0;
-  for (let i = 0; i < n; i++) {
+  for (const i of maps) {
     let [ab, aa, bb] = [0, 0, 0];
     for (let p = i * size; p < (i + 1) * size; p++) {
       ab += a[p] * b[p];
@@ -53,7 +58,7 @@ function meanCosine(a: Float32Array, b: Float32Array, n: number): number {
     }
     total += ab / (Math.sqrt(aa * bb) || 1);
   }
-  return total / n;
+  return total / maps.length;
 }
 
 function aroundNumbers({ axis, count, loss, predicted }: ImageSurfaces, { norm }: About): ExplainSummary['around'] {

@@ -2,21 +2,7 @@
 import { scaleLinear, scaleSqrt } from 'd3-scale';
 import { heat, picture } from './explainColours.ts';
 import { contour, contourLevels } from './explainContours.ts';
-import {
-  type Axis,
-  colourOf,
-  type Figure,
-  frame,
-  ink,
-  legend,
-  paper,
-  px,
-  symbol,
-  tickTexts,
-  titleHeight,
-  xAxis,
-  yAxis,
-} from './figure.ts';
+import { type Axis, colourOf, type Figure, frame, ink, legend, paper, px, symbol, titleHeight, xAxis, yAxis } from './figure.ts';
 import { plain } from './format.ts';
 import { html, type Markup } from './markup.ts';
 
@@ -74,7 +60,7 @@ export function surfaceFigure(surface: Surface): Figure {
     html`<image href="${uri}" x="${left}" y="${top}" width="${side}" height="${side}" preserveAspectRatio="none"/>`,
     contourLines(values, axis.length, contourLevels(least, most), colour),
     axesOf(surface, x, y),
-    marks(surface, x, y, lineOn(colour(middle))),
+    marks(surface, x, y, lineOn(colour(middle)), 4.5),
     colourBar(contourLevels(low, high), range, colour, name),
   ]);
 }
@@ -127,26 +113,23 @@ export interface ClassPlane extends Plane {
 /** Symbols along a side at most, which tell areas apart without colour. */
 const symbolsAlong = 7;
 
-/** The predicted class over a plane: an area, a colour and a symbol a class. The first colour is that of the right class in every figure. */
+/**
+ * The predicted class over a plane: an area with an outline, a colour and a symbol a class. The first colour is that of the right class in every
+ * figure.
+ */
 export function classFigure(plane: ClassPlane): Figure {
   const { title, axis, classes, names, truth } = plane;
   const found = [...new Set([truth, ...classes])]
     .map((klass, style) => ({ klass, style, share: count(classes, klass) / classes.length }))
     .filter(({ share }) => share > 0);
   const { x, y } = scalesOf(axis);
-  const stride = Math.max(1, Math.ceil(axis.length / symbolsAlong));
-  const middle = (axis.length - 1) / 2;
-  const marked = (i: number) => (i - middle) % stride === 0 && i > 0 && i < axis.length - 1;
   const areas = found.map(
     ({ klass, style }) =>
       html`<path d="${areaOf(classes, axis.length, klass)}" fill="${colourOf(style)}" fill-opacity=".28" shape-rendering="crispEdges"/>`,
   );
+  const outlines = html`<path d="${bordersOf(classes, axis.length)}" fill="none" stroke="${ink}" stroke-linecap="square" shape-rendering="crispEdges"/>`;
   const signs = found.map(({ klass, style }) =>
-    axis.flatMap((b, i) =>
-      axis.flatMap((a, j) =>
-        classes[i * axis.length + j] === klass && marked(i) && marked(j) ? [symbol(style, x(a), y(b))] : [],
-      ),
-    ),
+    signsOf(classes, axis.length, klass).map(([row, column]) => symbol(style, x(axis[column]), y(axis[row]))),
   );
   const nameOf = (klass: number) => names[klass] ?? `class ${klass}`;
   const key = legend(
@@ -158,7 +141,7 @@ export function classFigure(plane: ClassPlane): Figure {
     title,
     `Predicted class over ${plane.x.name} and ${plane.y.name}: ${shares.join(', ')}.`,
     bottom + 48 + key.height,
-    [areas, axesOf(plane, x, y), signs, marks(plane, x, y, ink), key.markup],
+    [areas, outlines, axesOf(plane, x, y), marks(plane, x, y, ink, 8), signs, key.markup],
   );
 }
 
@@ -175,8 +158,8 @@ function axesOf({ x: xName, y: yName }: Plane, x: Scale, y: Scale): Markup {
   return html`${rim}${xAxis(x, x.ticks(5), xName, bottom, bottom)}${yAxis(y, y.ticks(5), yName, left, left)}`;
 }
 
-/** The centre and the attack's ball. */
-function marks({ axis, centre, ball }: Plane, x: Scale, y: Scale, stroke: string): Markup {
+/** The centre, as a circle of `radius`, and the attack's ball. */
+function marks({ axis, centre, ball }: Plane, x: Scale, y: Scale, stroke: string, radius: number): Markup {
   const [[x0, y0], [x1, y1]] = [
     [x(0), y(0)],
     [x(1), y(1)],
@@ -187,7 +170,7 @@ function marks({ axis, centre, ball }: Plane, x: Scale, y: Scale, stroke: string
     ball?.shape === 'circle'
       ? html`<circle cx="${px(x0)}" cy="${px(y0)}" r="${px(x1 - x0)}" ${line}><title>${ball.name}</title></circle>`
       : html`<path d="M${px(x1)} ${px(y0)}L${px(x0)} ${px(y1)}L${px(2 * x0 - x1)} ${px(y0)}L${px(x0)} ${px(2 * y0 - y1)}Z" ${line}><title>${ball?.name}</title></path>`;
-  return html`${fits && shape}<circle cx="${px(x0)}" cy="${px(y0)}" r="4.5" fill="${paper}" stroke="${ink}" stroke-width="1.5"><title>${centre}</title></circle>`;
+  return html`${fits && shape}<circle cx="${px(x0)}" cy="${px(y0)}" r="${radius}" fill="${paper}" stroke="${ink}" stroke-width="1.5"><title>${centre}</title></circle>`;
 }
 
 /** The colours from low to high, with the contour levels that have room beside them. */
@@ -206,10 +189,9 @@ function colourBar(
     if (room) last = y(level);
     return room;
   });
-  const texts = tickTexts(ticks, { name, format: plain });
   return html`<image href="${uri}" x="${bar.left}" y="${top}" width="${bar.width}" height="${side}" preserveAspectRatio="none"/>${ticks.map(
-    (level, i) =>
-      html`<text x="${bar.left + bar.width + 5}" y="${px(y(level) + 4)}" fill="${ink}" font-size="11">${texts[i]}</text>`,
+    level =>
+      html`<text x="${bar.left + bar.width + 5}" y="${px(y(level) + 4)}" fill="${ink}" font-size="11">${plain(level)}</text>`,
   )}<text transform="translate(392 ${px((top + bottom) / 2)}) rotate(-90)" text-anchor="middle" fill="${ink}">${name}</text>`;
 }
 
@@ -225,20 +207,58 @@ function bilinear(values: Float32Array, size: number, across: number, up: number
   return (at(i, j) * (1 - dx) + at(i, j + 1) * dx) * (1 - dy) + (at(i + 1, j) * (1 - dx) + at(i + 1, j + 1) * dx) * dy;
 }
 
-/** The cells of a class around the points of the grid, those at the rim cut in half. */
+/** Where a coordinate of the grid lies in the figure, from left to right and from below; the cells at the rim are cut in half. */
+const across = (at: number, size: number): number => px(left + along(at, size));
+const up = (at: number, size: number): number => px(bottom - along(at, size));
+const along = (at: number, size: number): number => (Math.min(Math.max(at, 0), size - 1) / (size - 1)) * side;
+
+/** The cells of a class around the points of the grid. */
 function areaOf(classes: Int32Array, size: number, klass: number): string {
-  const edge = (at: number) => (Math.min(Math.max(at, 0), size - 1) / (size - 1)) * side;
+  const cells = runsOf(classes, size, klass).map(({ row, start, end }) => {
+    const [x0, x1] = [across(start - 0.5, size), across(end + 0.5, size)];
+    return `M${x0} ${up(row + 0.5, size)}H${x1}V${up(row - 0.5, size)}H${x0}Z`;
+  });
+  return cells.join('');
+}
+
+/** The lines between cells of different classes. */
+function bordersOf(classes: Int32Array, size: number): string {
   const parts: string[] = [];
   for (let i = 0; i < size; i++)
     for (let j = 0; j < size; j++) {
-      if (classes[i * size + j] !== klass) continue;
-      const start = j;
-      while (j + 1 < size && classes[i * size + j + 1] === klass) j++;
-      const [x0, x1] = [left + edge(start - 0.5), left + edge(j + 0.5)];
-      const [y0, y1] = [bottom - edge(i + 0.5), bottom - edge(i - 0.5)];
-      parts.push(`M${px(x0)} ${px(y0)}H${px(x1)}V${px(y1)}H${px(x0)}Z`);
+      const at = i * size + j;
+      if (j + 1 < size && classes[at] !== classes[at + 1])
+        parts.push(`M${across(j + 0.5, size)} ${up(i - 0.5, size)}V${up(i + 0.5, size)}`);
+      if (i + 1 < size && classes[at] !== classes[at + size])
+        parts.push(`M${across(j - 0.5, size)} ${up(i + 0.5, size)}H${across(j + 0.5, size)}`);
     }
   return parts.join('');
+}
+
+/** Where a class has its symbol, [row, column]: on a lattice of the grid, or where that misses the class in the middle of its longest run. */
+function signsOf(classes: Int32Array, size: number, klass: number): [number, number][] {
+  const middle = (size - 1) / 2;
+  const stride = Math.ceil(size / symbolsAlong);
+  const lattice = Array.from({ length: size - 2 }, (_, i) => i + 1).filter(i => (i - middle) % stride === 0);
+  const signs = lattice.flatMap(row => lattice.map((column): [number, number] => [row, column]));
+  const own = signs.filter(([row, column]) => classes[row * size + column] === klass);
+  if (own.length > 0) return own;
+  const { row, start, end } = runsOf(classes, size, klass).reduce((a, b) => (b.end - b.start > a.end - a.start ? b : a));
+  return [[row, Math.floor((start + end) / 2)]];
+}
+
+/** Where a class lies in the rows of the grid: from `start` to `end`, both included. */
+function runsOf(classes: Int32Array, size: number, klass: number): { row: number; start: number; end: number }[] {
+  const runs: { row: number; start: number; end: number }[] = [];
+  for (let row = 0; row < size; row++)
+    for (let start = 0; start < size; start++) {
+      if (classes[row * size + start] !== klass) continue;
+      let end = start;
+      while (end + 1 < size && classes[row * size + end + 1] === klass) end++;
+      runs.push({ row, start, end });
+      start = end;
+    }
+  return runs;
 }
 
 const count = (classes: Int32Array, klass: number): number => classes.reduce((n, c) => n + (c === klass ? 1 : 0), 0);

@@ -1,5 +1,6 @@
 /** The parts of an explanation that draw losses over planes: around images, and in weight space. */
 import type { Explanation } from '../train/explain/explanation.ts';
+import { attackedImages } from './explainFate.ts';
 import { type ClassPlane, classFigure, type Plane, surfaceFigure } from './explainSurface.ts';
 import { fraction, plain } from './format.ts';
 import { html } from './markup.ts';
@@ -15,9 +16,9 @@ export function aroundImages({ about, classes, labels, around }: Explanation): S
   const range = rangeOf(loss);
   const [ball, direction] =
     about.norm === 'linf'
-      ? [{ shape: 'diamond', name: 'the attack’s ball, |a| + |b| ≤ 1' } as const, 'sign of the gradient']
-      : [{ shape: 'circle', name: 'the attack’s ball, a² + b² ≤ 1' } as const, 'gradient'];
-  const lead = html`Each point is the image moved by a·eps along the ${direction} of its loss and by b·eps along a random direction of −1 and 1, pixels cut off at 0 and 1. The circle is the image itself, the dashed line the attack's ball. Figures share their colours, which are spread by the square root of the loss.`;
+      ? [{ shape: 'diamond', name: 'the ball of radius eps, |a| + |b| ≤ 1' } as const, 'sign of the gradient']
+      : [{ shape: 'circle', name: 'the ball of radius eps, a² + b² ≤ 1' } as const, 'gradient'];
+  const lead = html`Each point is the image moved by a·eps along the ${direction} of its loss and by b·eps along a random direction of −1 and 1, pixels cut off at 0 and 1. The circle is the image itself, the dashed line the ball of radius eps. Figures share their colours, which are spread by the square root of the loss.`;
   const figures = Array.from({ length: count }, (_, i) => {
     const name = classes[labels[i]] ?? `class ${labels[i]}`;
     const plane: Plane = {
@@ -42,21 +43,25 @@ export function aroundImages({ about, classes, labels, around }: Explanation): S
   return section('around', 'Loss around an image', [lead], html`<div class="planes">${figures}</div>`, figures);
 }
 
-/** Two figures: the loss on clean and on attacked images. */
-export function inWeightSpace({ about, weights, shape }: Explanation): Section | undefined {
+/** The loss on clean and, where there are any, on attacked images: a figure each. */
+export function inWeightSpace(explanation: Explanation): Section | undefined {
+  const { about, weights, shape } = explanation;
   if (!weights) return undefined;
   const { axis, clean, adv, density, recraft } = weights;
   const range = rangeOf(clean, adv);
+  const planes = [
+    ['Loss in weight space, clean images', clean],
+    ...(recraft > 0 || about.attack !== 'none' ? [['Loss in weight space, attacked images', adv] as const] : []),
+  ] as const;
   const attacked =
-    recraft > 0 ? `attacked anew at every point by PGD-${recraft}` : `attacked once by ${about.attack}, at the centre`;
+    recraft > 0
+      ? `All images were attacked anew at every point by PGD-${recraft}.`
+      : attackedImages(explanation, ', once, at the centre');
+  const colours = planes.length > 1 ? 'The two figures share their colours, which are' : 'Colours are';
   const lead = html`Mean loss on the ${shape[0]} images when the weights move along two random directions that are normalised filter by filter: at 1 a filter has moved by its own length. Biases and batch normalisation stay${
     density < 1 &&
     html`, and so do masked weights, which are no part of a direction: the fraction ${fraction(density)} of the weights moves`
-  }. Attacked images were ${attacked}. The two figures share their colours, which are spread by the square root of the loss.`;
-  const planes = [
-    ['Loss in weight space, clean images', clean],
-    ['Loss in weight space, attacked images', adv],
-  ] as const;
+  }. ${attacked} ${colours} spread by the square root of the loss.`;
   const figures = planes.map(([title, values]) =>
     surfaceFigure({
       title,

@@ -111,18 +111,28 @@ export function legend(entries: LegendEntry[], top: number): { markup: Markup; h
   return { markup: html`${markup}`, height: entries.length > 0 ? y + rowHeight / 2 - top : 0 };
 }
 
-/** Characters of a title that fit at its size. */
-const longestTitle = 44;
+/** Characters of a title that fit on a line, and the height of a line. */
+const titleWidth = 44;
+const titleLine = 18;
 
-/** The SVG element: `title` is drawn and read aloud, `description` is read aloud only. */
+/** The SVG element: `title` is drawn and read aloud, `description` is read aloud only. The second line of a long title moves the body down. */
 export function frame(title: string, description: string, height: number, body: Part): Figure {
+  const [first, second] = titleLines(title);
+  const moved = second ? html`<g transform="translate(0 ${titleLine})">${body}</g>` : body;
   return new Figure(
     title,
-    html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${shorten(title, longestTitle)}${[...title].length > longestTitle && html`<title>${title}</title>`}</text>${body}</svg>`,
+    html`<svg class="figure" role="img" viewBox="0 0 ${figureWidth} ${px(second ? height + titleLine : height)}" xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="${fontSize}"><title>${title}</title><desc>${description}</desc><text x="0" y="13" font-size="14" font-weight="600" fill="${ink}">${first}${second && html`<tspan x="0" dy="${titleLine}">${second}</tspan>`}</text>${moved}</svg>`,
   );
 }
 
-/** Height that a frame's title takes. */
+/** A title on one line, or on two that break at a space; what does not fit on a line is cut. */
+function titleLines(title: string): string[] {
+  const space = [...title].length > titleWidth ? title.lastIndexOf(' ', titleWidth) : -1;
+  const lines = space > 0 ? [title.slice(0, space), title.slice(space + 1)] : [title];
+  return lines.map(line => shorten(line, titleWidth));
+}
+
+/** Height that a frame's title takes, on one line. */
 export const titleHeight = 24;
 
 export interface Axis {

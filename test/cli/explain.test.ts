@@ -85,6 +85,21 @@ describe('explain', () => {
     expect(mean(anew)).toBeGreaterThan(mean(once));
   });
 
+  it('an attack that looks for a first error leaves wrong images as they are, and none all of them', async () => {
+    const { changed } = await explain('first', '--attack', 'apgd-ce', '--figures', 'cam', '--limit', '20', '--batch-size', '20');
+    const numbers = numbersIn('first');
+    const [labels, before] = ['labels', 'pred.clean'].map(name => Array.from(numbers.get(name)!.data, Number));
+    const [clean, adv] = ['clean', 'adv'].map(name => numbers.get(name)!.data as Float32Array);
+    const attacked = labels.map((_, i) => clean.subarray(i * 3072, (i + 1) * 3072).some((v, p) => v !== adv[i * 3072 + p]));
+    expect(attacked).toEqual(before.map((klass, i) => klass === labels[i]));
+    expect([new Set(attacked).size, changed]).toEqual([2, attacked.filter(Boolean).length]);
+    const none = ['--attack', 'none', '--grid', '3', '--out', join(folder, 'untouched')];
+    expect((await inProcess(['explain', ...few, ...none])).stdout).not.toMatch(/RA|attacked/);
+    const untouched = numbersIn('untouched');
+    for (const name of ['', 'pred.', 'cam.', 'saliency.'])
+      expect(untouched.get(`${name}adv`)).toEqual(untouched.get(`${name}clean`));
+  });
+
   it('only the figures asked for, of a layer by its name, without smoothing; for people a table, and where the page is', async () => {
     const out = join(folder, 'cam');
     const plain = ['--figures', 'cam', '--layer', 'conv1', '--no_flip', '--no-eigen', '--limit', '4', '--svg-png'];

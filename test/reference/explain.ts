@@ -156,21 +156,24 @@ export function principalComponent(rows: readonly (readonly number[])[]): { proj
   return { projection: first, gap: 1 - length(second) / (length(first) || 1) };
 }
 
-/** Scaled to [0, 1] (zeros where it is constant) and enlarged to [height, width] as a sum of hat functions around the map's positions. */
+/**
+ * Enlarged to [height, width] as a sum of hat functions around the map's positions, and then scaled to [0, 1] (zeros where it is constant): the order
+ * of pytorch-grad-cam, whose `aggregate_multi_layers` ends by scaling what `scale_cam_image` has enlarged.
+ */
 export function finishedCam({ shape: [h, w], data }: Ref, height: number, width: number): Ref {
-  const [low, high] = [Math.min(...data), Math.max(...data)];
-  const out = ref([height, width]);
+  const large = ref([height, width]);
   const hat = (to: number, size: number, from: number, i: number) => {
     const centre = Math.min(Math.max(((to + 0.5) * from) / size - 0.5, 0), from - 1);
     return Math.max(0, 1 - Math.abs(centre - i));
   };
-  out.data.forEach((_, at) => {
+  large.data.forEach((_, at) => {
     const [y, x] = [Math.floor(at / width), at % width];
     for (let i = 0; i < h; i++)
-      for (let j = 0; j < w; j++) {
-        const share = high > low ? (data[i * w + j] - low) / (high - low) : 0;
-        out.data[at] += share * hat(y, height, h, i) * hat(x, width, w, j);
-      }
+      for (let j = 0; j < w; j++) large.data[at] += data[i * w + j] * hat(y, height, h, i) * hat(x, width, w, j);
   });
-  return out;
+  const [low, high] = [Math.min(...large.data), Math.max(...large.data)];
+  return ref(
+    large.shape,
+    large.data.map(value => (high > low ? (value - low) / (high - low) : 0)),
+  );
 }

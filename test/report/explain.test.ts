@@ -9,7 +9,11 @@ import { readSafetensors } from '../../src/data/files.ts';
 import { renderExplanation, writeExplanation } from '../../src/report/explain.ts';
 import { heat } from '../../src/report/explainColours.ts';
 import { contour, contourLevels } from '../../src/report/explainContours.ts';
+import { imageFigures } from '../../src/report/explainImages.ts';
 import { summariseExplanation } from '../../src/report/explainSummary.ts';
+import { classFigure } from '../../src/report/explainSurface.ts';
+import type { Figure } from '../../src/report/figure.ts';
+import type { Explanation } from '../../src/train/explain/explanation.ts';
 import { axis, grid, madeExplanation as made } from './explanations.ts';
 import { attribute, hasClass, parsePage, textOf } from './html.ts';
 
@@ -92,6 +96,63 @@ describe('the page', () => {
   });
 });
 
+describe('images that are as they were', () => {
+  const base = made();
+  // the first image was wrong already, the second withstood the attack, the third did not
+  const images = Float32Array.of(...base.clean.images.subarray(0, 180), ...base.adv.images.subarray(180));
+  const stayed: Explanation = {
+    ...base,
+    about: { ...base.about, attack: 'apgd-ce' },
+    labels: Int32Array.of(0, 1, 2),
+    clean: { ...base.clean, predicted: Int32Array.of(1, 1, 2) },
+    adv: { ...base.adv, images },
+  };
+  const none: Explanation = { ...stayed, about: { ...stayed.about, attack: 'none' }, adv: stayed.clean };
+  const texts = (explanation: Explanation, name: string) =>
+    parsePage(renderExplanation(explanation))
+      .elements.filter(element => hasClass(element, name) || element.tagName === name)
+      .map(textOf);
+  const picturesIn = (figures: readonly Figure[]) => figures.map(({ source }) => source.match(/<image /g)!.length);
+
+  it('are drawn once, with the reason, and count as attacked only if they were', () => {
+    expect(texts(stayed, 'note')).toEqual(['not attacked: wrong already', 'unchanged by the attack']);
+    expect(texts(stayed, 'triple')).toHaveLength(4);
+    expect(picturesIn(imageFigures(stayed))).toEqual([3, 3, 6]);
+    expect(imageFigures(stayed)[0].source).toContain('>not attacked: wrong already</text>');
+    const [cards, , weights] = texts(stayed, 'lead');
+    expect(cards).toContain('2 of 3 images were attacked by apgd-ce; the others are wrong already and stay as they are.');
+    expect(weights).toContain('2 of 3 images were attacked by apgd-ce, once, at the centre; the others are wrong already');
+    expect(texts(base, 'lead')[0]).toContain('3 of 3 images were attacked by pgd-20.');
+  });
+
+  it('are no part of the similarity of maps', () => {
+    const [a, b] = [base.clean, base.adv].map(({ cam }) => cam!.subarray(60));
+    const dot = (u: Float32Array, v: Float32Array) => u.reduce((sum, value, p) => sum + value * v[p], 0);
+    const { changed, similarity } = summariseExplanation(stayed);
+    expect(changed).toBe(1);
+    expect(similarity.cam).toBeCloseTo(dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b)), 6);
+    expect(summariseExplanation(none)).toMatchObject({ changed: 0, similarity: {} });
+  });
+
+  it('at radius 0 were attacked, too', () => {
+    const still = { ...stayed, about: { ...stayed.about, eps: 0 } };
+    expect(texts(still, 'note')).toEqual(['unchanged by the attack', 'unchanged by the attack']);
+    expect(texts(still, 'lead')[0]).toContain('3 of 3 images were attacked by apgd-ce.');
+  });
+
+  it('without an attack are the clean ones alone', () => {
+    expect([texts(none, 'note'), picturesIn(imageFigures(none))]).toEqual([[], [3, 3, 3]]);
+    expect(texts(none, 'h1')).toEqual(['resnet18 on shapes: clean images']);
+    expect(texts(none, 'facts-line')[0]).toMatch(/3 images of test\s· SA 66\.67\s%$/);
+    expect(texts(none, 'footer')).toEqual(['SA is the accuracy on these images.']);
+    expect(texts(none, 'lead').filter(lead => lead.includes('The images were not attacked.'))).toHaveLength(2);
+    expect(texts(none, 'figure').filter(figure => figure.includes('weight space'))).toHaveLength(1);
+    const anew = { ...none, weights: { ...none.weights!, recraft: 10 } };
+    expect(texts(anew, 'figure').filter(figure => figure.includes('weight space'))).toHaveLength(2);
+    expect(texts(anew, 'lead')[2]).toContain('All images were attacked anew at every point by PGD-10.');
+  });
+});
+
 describe('pictures', () => {
   it('an image in its own colours, and its Grad-CAM over it', () => {
     const base = made();
@@ -153,6 +214,66 @@ describe('contour lines', () => {
     expect(contourLevels(0.3, 15)).toEqual([0.5, 1, 2, 5, 10]);
     expect(contourLevels(2, 2.1)).toEqual([2.02, 2.04, 2.06, 2.08]);
     expect(contourLevels(1, 1)).toEqual([]);
+  });
+});
+
+describe('areas of classes', () => {
+  const [left, bottom, side] = [50, 296, 268];
+  const name = { name: 'a', format: String };
+  const draw = (size: number, classes: readonly number[]) => {
+    const along = Array.from({ length: size }, (_, i) => i - (size - 1) / 2);
+    const plane = { title: 'areas', axis: along, x: name, y: name, centre: 'the image' };
+    return classFigure({ ...plane, classes: Int32Array.from(classes), names: ['A', 'B', 'C', 'D'], truth: 3 }).source;
+  };
+  const areas = fc
+    .integer({ min: 1, max: 8 })
+    .map(half => 2 * half + 1)
+    .chain(size =>
+      fc.tuple(fc.constant(size), fc.array(fc.integer({ min: 0, max: 3 }), { minLength: size ** 2, maxLength: size ** 2 })),
+    );
+
+  it('have a line wherever two of them meet, and nowhere else', () => {
+    fc.assert(
+      fc.property(areas, ([size, classes]) => {
+        const [, path] = /<path d="([^"]*)" fill="none" stroke="var\(--ink, #\w+\)" stroke-linecap/.exec(draw(size, classes))!;
+        const [column, row] = [
+          (x: number) => ((x - left) / side) * (size - 1),
+          (y: number) => ((bottom - y) / side) * (size - 1),
+        ];
+        const drawn = [...path.matchAll(/M([\d.]+) ([\d.]+)([VH])([\d.]+)/g)].map(([, x, y, way, end]) => {
+          const middle = (Number(way === 'V' ? y : x) + Number(end)) / 2;
+          const [i, j] =
+            way === 'V' ? [Math.round(row(middle)), column(Number(x))] : [row(Number(y)), Math.round(column(middle))];
+          return [Math.floor(i) * size + Math.floor(j), way === 'V' ? 1 : size].join();
+        });
+        const meeting = classes.flatMap((klass, at) => [
+          ...((at + 1) % size > 0 && classes[at + 1] !== klass ? [`${at},1`] : []),
+          ...(at + size < classes.length && classes[at + size] !== klass ? [`${at},${size}`] : []),
+        ]);
+        expect(drawn.toSorted()).toEqual(meeting.toSorted());
+      }),
+    );
+  });
+
+  it('have a symbol each, in places that are theirs, and the centre within its mark', () => {
+    fc.assert(
+      fc.property(areas, ([size, classes]) => {
+        const source = draw(size, classes);
+        expect(source.indexOf('translate(184 162)')).toBeGreaterThan(source.indexOf('<circle cx="184" cy="162"'));
+        const symbols = [...source.matchAll(/translate\(([\d.]+) ([\d.]+)\)" fill="var\(--run-(\d)/g)].map(match =>
+          match.slice(1).map(Number),
+        );
+        const ofStyle = [...new Set([3, ...classes])];
+        const inPlane = symbols.filter(([, y]) => y <= bottom);
+        for (const [x, y, style] of inPlane) {
+          const [row, column] = [bottom - y, x - left].map(at => Math.round((at / side) * (size - 1)));
+          expect(classes[row * size + column]).toBe(ofStyle[style]);
+        }
+        const seen = (found: number[][]) => [...new Set(found.map(([, , style]) => ofStyle[style]))].toSorted();
+        expect(seen(inPlane)).toEqual([...new Set(classes)].toSorted());
+        expect(seen(symbols.filter(([, y]) => y > bottom))).toEqual([...new Set(classes)].toSorted());
+      }),
+    );
   });
 });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { decode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
-import { colourOf, dashOf, type Figure, mark, runColours } from '../../src/report/figure.ts';
+import { colourOf, dashOf, type Figure, frame, mark, runColours } from '../../src/report/figure.ts';
 import { fileNames, standAlone, writeFigures } from '../../src/report/figureFiles.ts';
 import { heatFigure } from '../../src/report/heatFigure.ts';
 import { activeWeights, bins, histogram, reachOf } from '../../src/report/histogram.ts';
@@ -228,6 +228,30 @@ describe('the figures of a page', () => {
       }
     }
     expect(renderReport(three)).toContain('Triangles below the curves of the gap and of the loss mark');
+  });
+});
+
+describe('a title', () => {
+  const drawn = (title: string) => {
+    const { source } = frame(title, 'a figure', 100, '');
+    const [, text] = /font-weight="600"[^>]*>(.*?)<\/text>/.exec(source)!;
+    return [/viewBox="0 0 400 (\d+)"/.exec(source)![1], ...text.replaceAll('</tspan>', '').split(/<tspan x="0" dy="18">/)];
+  };
+
+  it('that is long has two lines, below which the figure begins', () => {
+    expect(drawn('Density of each layer by epoch: Flying Bird+')).toEqual([
+      '100',
+      'Density of each layer by epoch: Flying Bird+',
+    ]);
+    const long = 'Distances between masks: Robust Bird, channels';
+    expect(drawn(long)).toEqual(['118', 'Distances between masks: Robust Bird,', 'channels']);
+    expect(frame(long, '', 100, 'all of it').source).toContain('<g transform="translate(0 18)">all of it</g>');
+  });
+
+  it('is cut where a line has no room or no space', () => {
+    const name = 'x'.repeat(60);
+    expect(drawn(name)).toEqual(['100', `${'x'.repeat(43)}…`]);
+    expect(drawn(`Mask of ${name}`)).toEqual(['118', 'Mask of', `${'x'.repeat(43)}…`]);
   });
 });
 

@@ -78,17 +78,15 @@ async function explain(
 }
 
 function summaryTable({ n, sa, ra, attack, similarity, around, weights, files }: WrittenExplanation): string {
-  const rows: string[][] = [
-    ['SA', percent(sa)],
-    [`RA ${attack}`, percent(ra)],
-  ];
+  const attacked = attack !== 'none';
+  const rows = [['SA', percent(sa)], ...(attacked ? [[`RA ${attack}`, percent(ra)]] : [])];
   const add = (name: string, value: number | undefined) => value !== undefined && rows.push([name, value.toFixed(4)]);
   add('cosine of Grad-CAM, clean and attacked', similarity.cam);
   add('cosine of saliency, clean and attacked', similarity.saliency);
   add('loss at an image (nats)', around?.centreLoss);
   add('largest loss around it within eps (nats)', around?.ballLoss);
   add('loss on clean images (nats)', weights?.clean.centreLoss);
-  add('loss on attacked images (nats)', weights?.adv.centreLoss);
+  if (attacked || weights?.recraft) add('loss on attacked images (nats)', weights?.adv.centreLoss);
   const drawn = files.figures ? `, ${files.figures.length} files of figures beside it` : '';
   return `${formatTable([`${n} images`, ''], rows)}\n\nin ${files.page}${drawn}`;
 }

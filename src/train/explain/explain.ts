@@ -63,6 +63,7 @@ class Explaining {
     const { result, images } = await new Evaluation(device, data, settings, forward, forward, this.hooks, true).all();
     const { shape, labels, adv } = images!;
     const clean = await this.cleanImages(shape);
+    const view = await this.view('clean images', shape, clean);
     const [attack] = settings.attack;
     const wanted = new Set(settings.figures);
     return {
@@ -85,8 +86,8 @@ class Explaining {
       classes: data.classes,
       shape,
       labels,
-      clean: await this.view('clean images', shape, clean),
-      adv: await this.view('adversarial images', shape, adv),
+      clean: view,
+      adv: attack === 'none' ? view : await this.view('attacked images', shape, adv),
       ...(wanted.has('input') && { around: await this.around(shape, clean, labels) }),
       ...(wanted.has('weights') && { weights: await this.inWeights(clean, images!) }),
     };

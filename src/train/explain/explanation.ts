@@ -9,6 +9,7 @@ export interface Explanation {
   /** [N]. */
   readonly labels: Int32Array;
   readonly clean: View;
+  /** Under attack `none` the same as `clean`. */
   readonly adv: View;
   /** Loss and prediction around the first images. */
   readonly around?: ImageSurfaces;

@@ -4,7 +4,7 @@
  *
  *   relu(Σ_k a_k·A_k),   a_k = mean over positions of ∂z_class/∂A_k,
  *
- * scaled to [0, 1] and enlarged to the image.
+ * enlarged to the image and scaled to [0, 1].
  */
 import * as F from '../../autograd/index.ts';
 import type { Module } from '../../nn/module.ts';
@@ -13,7 +13,10 @@ import { scope, type Tensor } from '../../tensor/tensor.ts';
 import { principalMap } from './principal.ts';
 
 export interface CamOptions {
-  /** The mean with the map of the mirrored image, mirrored back. */
+  /**
+   * The mean with the map of the mirrored image, mirrored back. The `aug_smooth` of pytorch-grad-cam is the mean over six views: these two
+   * at .9, 1 and 1.1 times the brightness.
+   */
   readonly flip: boolean;
   /** The first principal component of the weighted activations instead of their sum: see `principalMap`. */
   readonly eigen: boolean;
@@ -42,9 +45,10 @@ export async function gradCam(
     const size = channels * h * w;
     for (let i = 0; i < n; i++) {
       const [a, g] = [activations, gradients].map(values => values.subarray(i * size, (i + 1) * size));
-      const cam = toUnit(positiveMap(a, g, channels, eigen));
+      const cam = positiveMap(a, g, channels, eigen);
       if (mirrored) for (let row = 0; row < h; row++) cam.subarray(row * w, (row + 1) * w).reverse();
-      const large = enlarge(cam, [h, w], [height, width]);
+      // scaled after that, since pixels need not meet the map's extremes: every view weighs as much in the mean
+      const large = toUnit(enlarge(cam, [h, w], [height, width]));
       const own = out.subarray(i * height * width, (i + 1) * height * width);
       large.forEach((value, p) => {
         own[p] += value / views.length;
@@ -99,15 +103,16 @@ function toUnit(map: Float64Array): Float64Array {
   return map.map(value => (high > low ? (value - low) / (high - low) : 0));
 }
 
-/** Bilinear, with the centres of the corner pixels' areas in their places. */
+/** Bilinear, with the centres of the corner pixels' areas in their places; a constant map stays exactly constant. */
 function enlarge(map: Float64Array, [h, w]: readonly number[], [height, width]: readonly number[]): Float64Array {
   const [rows, columns] = [taps(h, height), taps(w, width)];
   const out = new Float64Array(height * width);
+  const between = (from: number, to: number, share: number) => from + (to - from) * share;
   rows.forEach(([top, bottom, down], y) => {
     columns.forEach(([left, right, across], x) => {
-      const upper = map[top * w + left] * (1 - across) + map[top * w + right] * across;
-      const lower = map[bottom * w + left] * (1 - across) + map[bottom * w + right] * across;
-      out[y * width + x] = upper * (1 - down) + lower * down;
+      const upper = between(map[top * w + left], map[top * w + right], across);
+      const lower = between(map[bottom * w + left], map[bottom * w + right], across);
+      out[y * width + x] = between(upper, lower, down);
     });
   });
   return out;

@@ -7,7 +7,7 @@ import { principalMap } from '../../../src/train/explain/principal.ts';
 import { saliency } from '../../../src/train/explain/saliency.ts';
 import { between, forAll, fromRef, random, seeds, testDevice } from '../../engine.ts';
 import { type Ref, ref } from '../../reference/array.ts';
-import { finishedCam, principalComponent, rawCam, tiny } from '../../reference/explain.ts';
+import { finishedCam, principalComponent, rawCam, type TinyState, tiny } from '../../reference/explain.ts';
 import { finiteDifference, relativeError } from '../../reference/finite.ts';
 import { channels, classes, tinyNetwork, tinyState } from './tiny.ts';
 
@@ -99,6 +99,28 @@ describe('Grad-CAM', () => {
     const [one, other] = [await cam(x), mirrored(ref([1, 7, 8], await cam(mirrored(x))))];
     network.dispose();
     expect(relativeError(one, other.data)).toBeGreaterThan(0.05);
+  });
+
+  it('reaches from 0 to 1 in pixels that do not meet the extremes of the map, and is 0 where no position differs', async () => {
+    const state = tinyState(3);
+    const x = random([1, channels, 8, 8], 4, 0, 1);
+    const ends = async (of: TinyState) => {
+      const network = tinyNetwork(device, of);
+      const cam = await on(x, [0], (images, labels) =>
+        gradCam(network, network.bn2, images, labels, { flip: false, eigen: false }),
+      );
+      network.dispose();
+      return [Math.min(...cam), Math.max(...cam)];
+    };
+    expect(await ends(state)).toEqual([0, 1]);
+    // the second convolution gives the same everywhere: what batch normalisation makes of 0
+    const flat = Object.fromEntries(
+      Object.entries(state).map(([name, { shape, data }]) => {
+        const constant = { 'conv2.weight': 0, 'bn2.bias': 0.3, 'bn2.running_mean': 0, 'linear.weight': 0.7 }[name];
+        return [name, ref(shape, constant ?? data)];
+      }),
+    );
+    expect(await ends(flat)).toEqual([0, 0]);
   });
 
   it('of a map with more positions than a call can have arguments', async () => {
