@@ -17,6 +17,7 @@ import { encode } from 'fast-png';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openImageFolder } from '../../src/data/image-folder.ts';
 import { decodeImages } from '../../src/data/images/decode.ts';
+import { decodeFiles } from '../../src/data/images/decode-files.ts';
 import { fixedPermutation } from '../../src/data/permutation.ts';
 import { openTinyImageNet } from '../../src/data/tiny-imagenet.ts';
 import type { Split } from '../../src/data/types.ts';
@@ -82,6 +83,17 @@ describe('decoding', () => {
     const { images } = await decodeImages(files, { size: [8, 8], onProgress: n => done.push(n) });
     expect(kindsOf({ images, count: 300, labels: new Int32Array() })).toEqual(files.map((_, i) => greenOf((7 * i) % 10)));
     expect(done.at(-1)).toBe(300);
+  });
+
+  it('takes a good JPEG after any number of bad ones', async () => {
+    const good = await jpeg(rgb(8, 3), 8);
+    const bad = put(join(folder, 'bad.jpg'), good.subarray(0, 100)); // ends inside a table, where the decoder gives up
+    const files = [...Array(150).fill(bad), put(join(folder, 'good.jpg'), good)];
+    const { problems } = await decodeFiles({ first: 0, files });
+    expect(problems).toEqual(
+      Array.from(problems, (_, index) => ({ index, kind: 'corrupt', reason: 'Premature end of JPEG file' })),
+    );
+    expect(problems).toHaveLength(150);
   });
 });
 

@@ -46,8 +46,8 @@ export async function decodeCached(
 }
 
 function listKey(files: readonly string[], { size, skipCorrupt = false }: DecodeOptions): string {
-  // 'corrupt' stands for what is left out: what earlier versions kept may lack files that could not be read at the time
-  const hash = createHash('sha256').update(JSON.stringify(['images 1', size ?? null, skipCorrupt && 'corrupt']));
+  // the number is raised where earlier versions may have left good files out
+  const hash = createHash('sha256').update(JSON.stringify(['images 2', size ?? null, skipCorrupt]));
   for (const file of files) {
     const { size: bytes, mtimeMs } = statOf(file);
     hash.update(`\n${file}\0${bytes}\0${mtimeMs}`);

@@ -48,28 +48,27 @@ interface Picture {
 
 /** What the JPEG decoder complained of; it goes on with what it has where it can. */
 let complaint = '';
+let compiled: WebAssembly.Module | undefined;
 let ready: Promise<void> | undefined;
 
 async function jpeg(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
-  ready ??= (async () => {
-    const file = createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
-    const module = new WebAssembly.Module(readFileSync(file));
-    await (init as (module: WebAssembly.Module, options: object) => Promise<void>)(module, {
-      printErr: (line: string) => {
-        complaint ||= line;
-      },
-    });
-  })();
+  compiled ??= new WebAssembly.Module(
+    readFileSync(createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm')),
+  );
+  ready ??= (init as (module: WebAssembly.Module, options: object) => Promise<void>)(compiled, {
+    printErr: (line: string) => {
+      complaint ||= line;
+    },
+  });
   await ready;
   complaint = '';
-  try {
-    const { width, height, data } = await decodeJpeg(bytes.buffer);
-    // bytes between segments are harmless, and other decoders take them too
-    if (complaint && !/extraneous bytes/.test(complaint)) throw new Error(complaint);
-    return { width, height, data, channels: 4, shift: 0 };
-  } catch (error) {
-    throw new Error(complaint || (error as Error).message);
-  }
+  const { width, height, data } = await decodeJpeg(bytes.buffer).catch((error: Error) => {
+    ready = undefined; // it stopped midway and leaves its stack and memory taken: after a hundred of these it decodes nothing more
+    throw new Error(complaint || error.message);
+  });
+  // bytes between segments are harmless, and other decoders take them too
+  if (complaint && !/extraneous bytes/.test(complaint)) throw new Error(complaint);
+  return { width, height, data, channels: 4, shift: 0 };
 }
 
 function png(bytes: Uint8Array): Picture {
