@@ -95,6 +95,17 @@ describe('decoding', () => {
     );
     expect(problems).toHaveLength(150);
   });
+
+  it('takes a JPEG of which only something harmless is said, where it is whole', async () => {
+    const good = await jpeg(rgb(64, 3), 64);
+    const version2 = good.map((byte, i) => (i === 11 ? 2 : byte)); // of JFIF, whose segment is the first
+    const stray = Uint8Array.of(...good.subarray(0, 20), 1, 2, 3, ...good.subarray(20));
+    const write = (bytes: Uint8Array, i: number) => put(join(folder, `${i}.jpg`), bytes);
+    expect((await decodeFiles({ first: 0, files: [version2, stray].map(write) })).problems).toEqual([]);
+    const cut = [version2, stray].map(bytes => bytes.subarray(0, -6)); // inside the last scan
+    const { problems } = await decodeFiles({ first: 0, files: cut.map(write) });
+    expect(problems.map(({ reason }) => reason)).toEqual(Array(2).fill('Premature end of JPEG file'));
+  });
 });
 
 /** 64x64 images `kind` of two classes in the archive's layout; the test images' lines are in an order of their own. */

@@ -46,10 +46,13 @@ interface Picture {
   readonly shift: number;
 }
 
-/** What the JPEG decoder complained of; it goes on with what it has where it can. */
+/** What the JPEG decoder complained of first, after which it goes on in silence with what it has; if that is harmless, why it could not. */
 let complaint = '';
 let compiled: WebAssembly.Module | undefined;
 let ready: Promise<void> | undefined;
+
+/** Complaints of files that are whole: bytes between segments, a version of JFIF; other decoders take these too. */
+const harmless = /extraneous bytes|unknown JFIF revision/;
 
 async function jpeg(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
   compiled ??= new WebAssembly.Module(
@@ -57,7 +60,7 @@ async function jpeg(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
   );
   ready ??= (init as (module: WebAssembly.Module, options: object) => Promise<void>)(compiled, {
     printErr: (line: string) => {
-      complaint ||= line;
+      if (!complaint || harmless.test(complaint)) complaint = line;
     },
   });
   await ready;
@@ -66,9 +69,15 @@ async function jpeg(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
     ready = undefined; // it stopped midway and leaves its stack and memory taken: after a hundred of these it decodes nothing more
     throw new Error(complaint || error.message);
   });
-  // bytes between segments are harmless, and other decoders take them too
-  if (complaint && !/extraneous bytes/.test(complaint)) throw new Error(complaint);
+  if (complaint && !harmless.test(complaint)) throw new Error(complaint);
+  if (complaint && !hasEnd(bytes)) throw new Error('Premature end of JPEG file');
   return { width, height, data, channels: 4, shift: 0 };
+}
+
+/** Whether the marker of the end (EOI) follows that of the last scan (SOS). */
+function hasEnd({ buffer }: Uint8Array<ArrayBuffer>): boolean {
+  const file = Buffer.from(buffer);
+  return file.includes(Buffer.of(0xff, 0xd9), file.lastIndexOf(Buffer.of(0xff, 0xda)));
 }
 
 function png(bytes: Uint8Array): Picture {
