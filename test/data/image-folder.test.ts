@@ -319,6 +319,23 @@ describe('a folder of images', () => {
     expect([...kindsOf(train), ...kindsOf(val)]).toEqual(expect.arrayContaining([50, 51, 52, 53, 54].map(greenOf)));
   });
 
+  it('passes over what is hidden, in a class and beside the classes', async () => {
+    writeFolder(folder);
+    const before = await openImageFolder(folder);
+    const hidden = [
+      'cat/._0.png',
+      'cat/.thumbnails/0.png',
+      'cat/._0.webp',
+      '.cache/0.png',
+      '__MACOSX/._0.png',
+      '__MACOSX/cat/0.png',
+    ];
+    for (const name of hidden) put(join(folder, 'train', name), 'x');
+    const notices: string[] = [];
+    expect(await openImageFolder(folder, { onNotice: line => notices.push(line) })).toEqual(before);
+    expect(notices).toEqual([]);
+  });
+
   it('counts image files of formats that are not read, once', async () => {
     writeFolder(folder);
     for (const name of ['a.webp', 'deep/b.WEBP', 'c.gif', 'd.txt']) put(join(folder, 'train', 'cat', name), 'x');

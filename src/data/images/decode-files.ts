@@ -46,7 +46,7 @@ interface Picture {
   readonly shift: number;
 }
 
-/** What the JPEG decoder complained of first, after which it goes on in silence with what it has; if that is harmless, why it could not. */
+/** What the JPEG decoder complained of first: it goes on in silence with what it has. After something harmless, why it gave up. */
 let complaint = '';
 let compiled: WebAssembly.Module | undefined;
 let ready: Promise<void> | undefined;

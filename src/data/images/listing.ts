@@ -17,9 +17,14 @@ const isImage = (name: string) => /\.(jpe?g|png)$/i.test(name);
 const otherFormat = /\.(webp|bmp|gif|tiff?|avif|heic|heif|jp2|jxl|ppm|pgm)$/i;
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
+/** What systems and tools put beside images: `._cat.png`, `.thumbnails`, `__MACOSX`. */
+const isHidden = (name: string) => name.startsWith('.') || name === '__MACOSX';
+
 function entries(folder: string): Dirent[] {
   try {
-    return readdirSync(folder, { withFileTypes: true }).sort(byName);
+    return readdirSync(folder, { withFileTypes: true })
+      .filter(({ name }) => !isHidden(name))
+      .sort(byName);
   } catch (error) {
     throw fileError('read', folder, error);
   }
@@ -28,7 +33,7 @@ function entries(folder: string): Dirent[] {
 /** The names of the class folders in `folder`, sorted. @throws FileError for fewer than two */
 export function classNames(folder: string): string[] {
   const names = entries(folder)
-    .filter(entry => !entry.isFile() && !entry.name.startsWith('.'))
+    .filter(entry => !entry.isFile())
     .map(({ name }) => name);
   if (names.length < 2)
     throw new FileError(`${folder} holds ${names.length} class folders: a data set needs at least 2, one for each class`);
