@@ -314,6 +314,8 @@ describe('a folder of images', () => {
     symlinkSync(join(folder, 'elsewhere'), join(folder, 'train', 'cat', 'more'));
     symlinkSync(join(folder, 'train', 'cat'), join(folder, 'elsewhere', 'deep', 'back'));
     symlinkSync('.', join(folder, 'elsewhere', 'deep', 'same'));
+    for (const [name, target] of Object.entries({ up: '..', top: '../..', there: join(folder, 'train') }))
+      for (const own of ['train/cat', 'elsewhere/deep']) symlinkSync(target, join(folder, own, name));
     const { train, val } = await openImageFolder(folder);
     expect([...train.labels, ...val.labels].filter(k => k === 0)).toHaveLength(15);
     expect([...kindsOf(train), ...kindsOf(val)]).toEqual(expect.arrayContaining([50, 51, 52, 53, 54].map(greenOf)));
@@ -334,6 +336,15 @@ describe('a folder of images', () => {
     const notices: string[] = [];
     expect(await openImageFolder(folder, { onNotice: line => notices.push(line) })).toEqual(before);
     expect(notices).toEqual([]);
+  });
+
+  it('takes no link to a file for a class, and names a class that is a link to nothing', async () => {
+    writeFolder(folder);
+    put(join(folder, 'notes.txt'), 'x');
+    symlinkSync('../notes.txt', join(folder, 'train', 'notes.txt'));
+    expect((await openImageFolder(folder)).classes).toEqual(['cat', 'dog']);
+    symlinkSync('nowhere', join(folder, 'train', 'eel'));
+    await expect(openImageFolder(folder)).rejects.toThrow(`cannot read ${join(folder, 'train', 'eel')}: it does not exist`);
   });
 
   it('counts image files of formats that are not read, once', async () => {

@@ -1,6 +1,6 @@
 /** Image files by class: a folder for each class, or a list of names with their classes. */
-import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { type Dirent, existsSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { FileError } from '../../errors.ts';
 import { fileError } from '../files.ts';
 
@@ -33,7 +33,7 @@ function entries(folder: string): Dirent[] {
 /** The names of the class folders in `folder`, sorted. @throws FileError for fewer than two */
 export function classNames(folder: string): string[] {
   const names = entries(folder)
-    .filter(entry => !entry.isFile())
+    .filter(entry => !followed(entry, join(folder, entry.name))?.isFile())
     .map(({ name }) => name);
   if (names.length < 2)
     throw new FileError(`${folder} holds ${names.length} class folders: a data set needs at least 2, one for each class`);
@@ -48,7 +48,7 @@ export function listByFolder(folder: string, classes: readonly string[]): Listin
   for (const name of classNames(folder)) {
     const label = classes.indexOf(name);
     if (label < 0) throw new FileError(`${join(folder, name)}: there is no such class among those of the training images`);
-    const found = [...imagesBelow(join(folder, name), unread)];
+    const found = [...imagesBelow(join(folder, name), unread, [realpathSync(folder)])];
     if (found.length === 0) throw new FileError(`${join(folder, name)}: holds no JPEG or PNG file`);
     for (const file of found) {
       files.push(file);
@@ -61,24 +61,31 @@ export function listByFolder(folder: string, classes: readonly string[]): Listin
 /**
  * The folder's own files first, then those of its folders, also where they are symbolic links; a link to a folder that it lies in
  * is left out. Counts what else are images into `unread`.
+ * @param above the real paths of the folders through which this one was reached
  */
-function* imagesBelow(folder: string, unread: Map<string, number>, above: readonly string[] = []): Generator<string> {
+function* imagesBelow(folder: string, unread: Map<string, number>, above: readonly string[]): Generator<string> {
   const all = entries(folder);
   for (const { name } of all) {
     const [, other] = otherFormat.exec(name.toLowerCase()) ?? [];
     if (other) unread.set(other, (unread.get(other) ?? 0) + 1);
     if (isImage(name)) yield join(folder, name);
   }
-  const inside = all.map(entry => join(folder, entry.name)).filter((path, i) => isFolder(all[i], path));
+  const inside = all.map(entry => join(folder, entry.name)).filter((path, i) => followed(all[i], path)?.isDirectory());
   if (inside.length === 0) return;
   const places = [...above, realpathSync(folder)];
-  for (const path of inside) if (!places.includes(realpathSync(path))) yield* imagesBelow(path, unread, places);
+  for (const path of inside) {
+    const real = realpathSync(path);
+    if (!places.some(place => isInside(place, real))) yield* imagesBelow(path, unread, places);
+  }
 }
 
-/** Whether an entry is a folder or a symbolic link to one. */
-function isFolder(entry: Dirent, path: string): boolean {
+/** Whether a path is `folder` or below it. */
+const isInside = (path: string, folder: string) => !relative(folder, path).startsWith('..');
+
+/** What an entry is, or leads to if it is a symbolic link; undefined where that leads nowhere. */
+function followed(entry: Dirent, path: string): Dirent | Stats | undefined {
   try {
-    return entry.isDirectory() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
+    return entry.isSymbolicLink() ? statSync(path, { throwIfNoEntry: false }) : entry;
   } catch (error) {
     throw fileError('read', path, error);
   }
