@@ -227,6 +227,25 @@ describe('a folder of images', () => {
     expect(new Set(steps)).toEqual(new Set(['decoding test']));
   });
 
+  it('is told from another of the same relative name', async () => {
+    const [a, b] = ['a', 'b'].map(name => join(folder, name));
+    for (const [i, own] of [a, b].entries()) writeFolder(join(own, 'data'), { size: 8 + i });
+    const files = [a, b].flatMap(own => readdirSync(own, { recursive: true, encoding: 'utf8' }).map(name => join(own, name)));
+    for (const file of files.filter(name => name.endsWith('.png'))) {
+      truncateSync(file, 300); // what follows a PNG's end is not read
+      utimesSync(file, 1, 1);
+    }
+    const before = process.cwd();
+    try {
+      process.chdir(a);
+      expect((await openImageFolder('data')).shape).toEqual([3, 8, 8]);
+      process.chdir(b);
+      expect((await openImageFolder('data')).shape).toEqual([3, 9, 9]);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   it('says so and goes on where nothing can be kept', async () => {
     writeFolder(folder);
     writeFileSync(join(folder, 'cache'), 'in the way');

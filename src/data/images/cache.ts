@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readlinkSync, type Stats, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { cacheFolder } from '../../device/platform/cache.ts';
 import { FileError } from '../../errors.ts';
 import { fileError, readSafetensors, writeSafetensors } from '../files.ts';
@@ -50,7 +50,7 @@ function listKey(files: readonly string[], { size, skipCorrupt = false }: Decode
   const hash = createHash('sha256').update(JSON.stringify(['images 2', size ?? null, skipCorrupt]));
   for (const file of files) {
     const { size: bytes, mtimeMs } = statOf(file);
-    hash.update(`\n${file}\0${bytes}\0${mtimeMs}`);
+    hash.update(`\n${resolve(file)}\0${bytes}\0${mtimeMs}`);
   }
   return hash.digest('hex').slice(0, 32);
 }
