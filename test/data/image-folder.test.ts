@@ -1,4 +1,5 @@
 /** Tiny-ImageNet in both layouts, and folders of images: rows, classes, splits, the cache, and every way in which files can be wrong. */
+import { constants } from 'node:buffer';
 import {
   existsSync,
   mkdirSync,
@@ -83,6 +84,17 @@ describe('decoding', () => {
     const { images } = await decodeImages(files, { size: [8, 8], onProgress: n => done.push(n) });
     expect(kindsOf({ images, count: 300, labels: new Int32Array() })).toEqual(files.map((_, i) => greenOf((7 * i) % 10)));
     expect(done.at(-1)).toBe(300);
+  });
+
+  it('says how many images of a size one array can hold', async () => {
+    const bytes = 3 * 2 ** 30;
+    const most = Math.floor(constants.MAX_LENGTH / bytes);
+    await expect(decodeImages(Array(most + 1).fill('a.png'), { size: [2 ** 15, 2 ** 15] })).rejects.toThrow(
+      new FileError(
+        `a.png: its set has ${most + 1} images of ${bytes} bytes (3x32768x32768), of which ${most} fit into memory at once; ` +
+          'make the images smaller',
+      ),
+    );
   });
 
   it('takes a good JPEG after any number of bad ones', async () => {
