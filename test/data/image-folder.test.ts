@@ -285,6 +285,7 @@ describe('a folder of images', () => {
       ['', /empty file/],
       ['<html>', /neither JPEG nor PNG/],
       [png(rgb(8, 3), 8).map((byte, i) => (i === 60 ? byte ^ 1 : byte)), /: ./],
+      [png(rgb(64, 3), 64).subarray(0, 100), /: .*[^:]; replace it/],
     ];
     writeFolder(folder);
     for (const [i, [bytes, reason]] of cases.entries()) {
@@ -301,7 +302,7 @@ describe('a folder of images', () => {
       expect([set.train.count, set.val.count]).toEqual([18, 2]);
       expect(set.train.labels.filter(k => k === 0).length + set.val.labels.filter(k => k === 0).length).toBe(10);
     }
-    expect(notices).toEqual(Array(2).fill('train: 5 of 25 images are corrupt and left out (--skip-corrupt)'));
+    expect(notices).toEqual(Array(2).fill('train: 6 of 26 images are corrupt and left out (--skip-corrupt)'));
   });
 
   it('ends at a file that cannot be read, also with --skip-corrupt, and keeps nothing', async () => {
@@ -391,9 +392,10 @@ describe('a folder of images', () => {
       `data folder ${folder}: no folder train there; expected train/CLASS/IMAGES`,
     );
     writeFolder(folder, { names: ['cat'] });
-    await expect(openImageFolder(folder)).rejects.toThrow(
-      `${join(folder, 'train')} holds 1 class folders: a data set needs at least 2`,
-    );
+    const classless = (count: string) => `${join(folder, 'train')} holds ${count} class folder: a data set needs at least 2`;
+    await expect(openImageFolder(folder)).rejects.toThrow(classless('only one'));
+    rmSync(join(folder, 'train', 'cat'), { recursive: true });
+    await expect(openImageFolder(folder)).rejects.toThrow(classless('no'));
     writeFolder(folder);
     put(join(folder, 'train', 'eel', 'notes.txt'), 'x');
     await expect(openImageFolder(folder)).rejects.toThrow(`${join(folder, 'train', 'eel')}: holds no JPEG or PNG file`);

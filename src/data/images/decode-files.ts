@@ -122,7 +122,8 @@ export async function decodeFiles({ first, files, size: given }: Task): Promise<
     } catch (error) {
       const { syscall, path, message } = error as NodeJS.ErrnoException; // of these, decoders' errors have a message alone
       const refused = syscall !== undefined && fileError('read', path ?? file, error).message;
-      problems.push({ index: first + i, kind: refused ? 'unreadable' : 'corrupt', reason: refused || message });
+      const reason = refused || message.replace(/:\s*$/, ''); // of data that zlib has no word for
+      problems.push({ index: first + i, kind: refused ? 'unreadable' : 'corrupt', reason });
     }
   }
   return { first, size, pixels: pixels ?? new Uint8Array(0), problems };

@@ -36,7 +36,7 @@ export function classNames(folder: string): string[] {
     .filter(entry => !followed(entry, join(folder, entry.name))?.isFile())
     .map(({ name }) => name);
   if (names.length < 2)
-    throw new FileError(`${folder} holds ${names.length} class folders: a data set needs at least 2, one for each class`);
+    throw new FileError(`${folder} holds ${['no', 'only one'][names.length]} class folder: a data set needs at least 2`);
   return names;
 }
 
