@@ -168,6 +168,10 @@ describe('Tiny-ImageNet-200', () => {
     await expect(opening()).rejects.toThrow(/val_annotations\.txt: line 2: there is no class 'n07' among the training images/);
     writeFileSync(lines, 'val_9.JPEG\tn02\n');
     await expect(opening()).rejects.toThrow(/line 1: .*val_9\.JPEG is missing/);
+    writeFileSync(lines, 'val_0.JPEG\tn02\nval_1.JPEG n01\n');
+    await expect(opening()).rejects.toThrow(`${lines}: line 2 has no tab between a file and its class`);
+    rmSync(lines);
+    await expect(opening()).rejects.toThrow(`${lines} is missing; \`sparrow data fetch tinyimagenet\` downloads it`);
     writeFileSync(lines, 'val_0.JPEG\tn02\n');
     put(join(folder, 'train', 'n01', 'images', 'n01_3.JPEG'), await jpeg(rgb(32, 1), 32));
     await expect(opening()).rejects.toThrow(

@@ -93,12 +93,13 @@ function followed(entry: Dirent, path: string): Dirent | Stats | undefined {
 
 /**
  * The images of lines `FILE <tab> CLASS ...`, in the order that folders by class would give.
- * @throws FileError for a class that is not in `classes` or a file that is not there, naming the line
+ * @throws FileError for a line without a tab, a class that is not in `classes` or a file that is not there, naming the line
  */
 export function listByLines(text: string, source: string, folder: string, classes: readonly string[]): Listing {
   const rows = text.split(/\r?\n/).flatMap((line, i) => {
     if (line === '') return [];
     const [name, wanted] = line.split('\t');
+    if (wanted === undefined) throw new FileError(`${source}: line ${i + 1} has no tab between a file and its class`);
     const label = classes.indexOf(wanted);
     if (label < 0) throw new FileError(`${source}: line ${i + 1}: there is no class '${wanted}' among the training images`);
     const file = join(folder, name);
