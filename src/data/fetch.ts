@@ -123,8 +123,8 @@ export interface Fetched {
 
 /**
  * Downloads a data set into `folder`, beside what is there. Its own folder appears when everything is right; an older one is
- * replaced then and not before. What is there already and verifies is not downloaded again. What an interrupted run left is used
- * or removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
+ * replaced then and not before. What is there already, in any layout, and verifies is not downloaded again. What an interrupted run
+ * left is used or removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
  * @throws UsageError for a name that cannot be fetched; FileError as `download` does, if the archive cannot be unpacked, or if
  * another process is fetching the same set
  */
@@ -133,12 +133,13 @@ export async function fetchDataSet(name: string, folder: string, options: FetchO
   const [layout] = source.layouts;
   const target = join(folder, layout.folder);
   const found = async (): Promise<Fetched | undefined> => {
-    if (!existsSync(target) || !(await isWhole(target, layout, source.rows))) return undefined;
-    const counted = layout.count && { counted: source.rows.train + source.rows.test };
-    return { folder: target, downloaded: false, ...counted };
+    const there = source.layouts.find(({ folder: name }) => existsSync(join(folder, name))); // the one that is read
+    if (!there || !(await isWhole(join(folder, there.folder), there, source.rows))) return undefined;
+    const counted = there.count && { counted: source.rows.train + source.rows.test };
+    return { folder: join(folder, there.folder), downloaded: false, ...counted };
   };
-  const there = (await leftovers(target)).length === 0 ? await found() : undefined;
-  if (there) return there;
+  const before = (await leftovers(target)).length === 0 ? await found() : undefined;
+  if (before) return before;
   const own = source.archive ? folder : target;
   await mkdir(own, { recursive: true }).catch(error => {
     throw new FileError(`${own} cannot be made: ${error.message}`);

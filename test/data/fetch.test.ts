@@ -122,6 +122,19 @@ describe('fetchDataSet', () => {
     expect(asked).toEqual(['all']);
   });
 
+  it('finds another layout there; one that is read before it has to be whole too', async () => {
+    const python = writeCifar10Python(folder, 40);
+    expect(await fetchDataSet('cifar10', folder, options())).toEqual({ folder: python, downloaded: false });
+    expect(asked).toEqual([]);
+    writeCifar10Binary(folder, 2);
+    expect(await fetchDataSet('cifar10', folder, options())).toMatchObject({ downloaded: true });
+    rmSync(python, { recursive: true });
+    await expectFetched();
+    writeFileSync(join(writeCifar10Python(folder, 40), 'test_batch'), 'damaged');
+    rmSync(join(folder, 'cifar-10-batches-bin'), { recursive: true });
+    expect(await fetchDataSet('cifar10', folder, options())).toMatchObject({ downloaded: true });
+  });
+
   it('asks another server when told to', async () => {
     const { baseUrl } = sources.cifar10;
     sources.cifar10.baseUrl = 'http://127.0.0.1:1/nobody';
