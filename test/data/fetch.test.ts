@@ -276,7 +276,10 @@ describe('fetchDataSet', () => {
     await expect(fetchDataSet('shapes', folder)).rejects.toThrow(
       new UsageError("'shapes' is no data set to fetch: cifar10, cifar100, svhn, tinyimagenet are"),
     );
-    await expect(fetchDataSet('cifar10', folder, { ...options(), baseUrl: 'toronto' })).rejects.toThrow(UsageError);
+    for (const baseUrl of ['toronto', 'file:///tmp', 'http://:x'])
+      await expect(fetchDataSet('cifar10', folder, { ...options(), baseUrl })).rejects.toThrow(
+        new UsageError(`${baseUrl}/${ARCHIVE} is no http:// or https:// address`),
+      );
     writeFileSync(join(room, 'file'), '');
     await expect(fetchDataSet('cifar10', join(room, 'file'), options())).rejects.toThrow(/file cannot be made: EEXIST/);
     expect(existsSync(join(room, 'file.part'))).toBe(false);
