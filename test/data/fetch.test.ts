@@ -22,8 +22,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fetchDataSet, type Progress, SOURCES, type Source, verifyDataSet } from '../../src/data/fetch.ts';
 import { openDataSet } from '../../src/data/index.ts';
 import { FileError, UsageError } from '../../src/errors.ts';
-import { writeCifar10Binary, writeCifar10Python } from './cifar-writer.ts';
+import { CLASSES, writeCifar10Binary, writeCifar10Python } from './cifar-writer.ts';
 import { jpeg, rgb } from './image-writer.ts';
+import { pickle2 } from './pickle-writer.ts';
 
 const ARCHIVE = 'cifar-10-binary.tar.gz';
 const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
@@ -398,6 +399,15 @@ describe('verifyDataSet', () => {
     truncateSync(join(room, 'origin', 'cifar-10-batches-bin', 'data_batch_3.bin'), 10 * 3073);
     const verifying = verifyDataSet('cifar10', join(room, 'origin'), { sources });
     await expect(verifying).rejects.toThrow(/origin: cifar10 has 170 train rows there, the published set 200$/);
+  });
+
+  it('looks at the names of the classes where their checksum is published', async () => {
+    const names = join(room, 'python', 'cifar-10-batches-py', 'batches.meta');
+    const verifying = () => verifyDataSet('cifar10', join(room, 'python'), { sources });
+    writeFileSync(names, pickle2({ label_names: [...CLASSES].reverse() }));
+    await expect(verifying()).rejects.toThrow(/batches\.meta: wrong checksum/);
+    rmSync(names);
+    await expect(verifying()).rejects.toThrow(new FileError(`cannot read ${names}: it does not exist`));
   });
 
   it('finds one changed pixel', async () => {
