@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileError } from '../errors.ts';
+import { fileError } from './files.ts';
 import { latin1, type Pickled } from './pickle.ts';
 import { ByteArray, unpickle } from './pickle-arrays.ts';
 import { imageStatistics } from './statistics.ts';
@@ -101,14 +102,15 @@ const fetched = ({ name }: Family) => `\`sparrow data fetch ${name}\` downloads 
 
 /** Finds which layout `data` holds or is. */
 async function locate(family: Family, data: string): Promise<{ folder: string; layout: Layout }> {
-  const found = await readdir(data).catch((error: NodeJS.ErrnoException) => {
+  const found = await readdir(data, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') throw new FileError(`data folder ${data} does not exist; ${fetched(family)}`);
     if (error.code === 'ENOTDIR') throw new FileError(`${data} is a file; --data names the folder of the data`);
     throw new FileError(`data folder ${data} cannot be read: ${error.message}`);
   });
   for (const layout of family.layouts) {
-    if (found.includes(layout.folder)) return { folder: join(data, layout.folder), layout };
-    if ([...layout.train, layout.test].some(file => found.includes(file))) return { folder: data, layout };
+    if (found.some(({ name }) => name === layout.folder)) return { folder: join(data, layout.folder), layout };
+    const files = [...layout.train, layout.test];
+    if (found.some(entry => files.includes(entry.name) && !entry.isDirectory())) return { folder: data, layout };
   }
   const wanted = family.layouts.map(layout => layout.folder).join(' or ');
   const state = found.length === 0 ? 'is empty' : 'holds neither';
@@ -182,8 +184,8 @@ function pickled(folder: string, files: Pick<Layout, 'train' | 'test' | 'names'>
 }
 
 function readBytes(path: string): Promise<Uint8Array> {
-  return readFile(path).catch((error: Error) => {
-    throw new FileError(`${path} cannot be read: ${error.message}`);
+  return readFile(path).catch(error => {
+    throw fileError('read', path, error);
   });
 }
 

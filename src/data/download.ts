@@ -54,11 +54,11 @@ export async function changing<T>(path: string, call: Promise<T>): Promise<T> {
  * Downloads `url` to `target`, resuming `target.part` if there is one. `target` appears only when whole and right.
  * @param checksum the MD5 that the file must have
  * @throws FileError if the server refuses, the connection stays broken (the part file is kept), the checksum is wrong (the part
- * file is removed) or the disk cannot be written; UsageError if `url` is none
+ * file is removed) or the disk cannot be written; UsageError if `url` is no address of HTTP
  */
 export async function download(url: string, target: string, checksum: string, options: DownloadOptions = {}): Promise<void> {
   const { attempts = 6, backoff = 500, signal } = options;
-  if (!URL.canParse(url)) throw new UsageError(`${url} is no URL`);
+  if (!/^https?:/i.test(url) || !URL.canParse(url)) throw new UsageError(`${url} is no http:// or https:// address`);
   const part = `${target}.part`;
   const meter: Meter = { bytes: 0, started: performance.now() };
   for (let idle = 0; ; ) {

@@ -17,7 +17,10 @@ import { countTinyImageNet, tinyImageNetFolder } from './tiny-imagenet.ts';
 
 export type { Progress } from './download.ts';
 
-/** One layout of a published data set: its folder and the MD5 of every file in it that is read. */
+/**
+ * One layout of a published data set: its folder and the MD5 of every file in it that is read, but for the class names of CIFAR's binary
+ * layouts, whose sums nobody publishes.
+ */
 export interface PublishedLayout {
   folder: string;
   files: Record<string, string>;
@@ -64,6 +67,7 @@ export const SOURCES: Record<string, Source> = {
           data_batch_4: '634d18415352ddfa80567beed471001a',
           data_batch_5: '482c414d41f54cd18b22e5b47cb7c3cb',
           test_batch: '40351d587109b95175f43aff81a1287e',
+          'batches.meta': '5ff9c542aee3614f3951f8cda6e48888',
         },
       },
     ],
@@ -79,7 +83,11 @@ export const SOURCES: Record<string, Source> = {
       },
       {
         folder: 'cifar-100-python',
-        files: { train: '16019d7e3df5f24257cddd939b257f8d', test: 'f0ef6b0ae62326f3e7ffdfab6717acfc' },
+        files: {
+          train: '16019d7e3df5f24257cddd939b257f8d',
+          test: 'f0ef6b0ae62326f3e7ffdfab6717acfc',
+          meta: '7973b15100ade9c7d40fb424638fde48',
+        },
       },
     ],
   },
@@ -123,8 +131,8 @@ export interface Fetched {
 
 /**
  * Downloads a data set into `folder`, beside what is there. Its own folder appears when everything is right; an older one is
- * replaced then and not before. What is there already and verifies is not downloaded again. What an interrupted run left is used
- * or removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
+ * replaced then and not before. What is there already, in any layout, and verifies is not downloaded again. What an interrupted run
+ * left is used or removed. One process at a time does this: it holds the lock file `OWN_FOLDER.lock`.
  * @throws UsageError for a name that cannot be fetched; FileError as `download` does, if the archive cannot be unpacked, or if
  * another process is fetching the same set
  */
@@ -133,12 +141,13 @@ export async function fetchDataSet(name: string, folder: string, options: FetchO
   const [layout] = source.layouts;
   const target = join(folder, layout.folder);
   const found = async (): Promise<Fetched | undefined> => {
-    if (!existsSync(target) || !(await isWhole(target, layout, source.rows))) return undefined;
-    const counted = layout.count && { counted: source.rows.train + source.rows.test };
-    return { folder: target, downloaded: false, ...counted };
+    const there = source.layouts.find(({ folder: name }) => existsSync(join(folder, name))); // the one that is read
+    if (!there || !(await isWhole(join(folder, there.folder), there, source.rows))) return undefined;
+    const counted = there.count && { counted: source.rows.train + source.rows.test };
+    return { folder: join(folder, there.folder), downloaded: false, ...counted };
   };
-  const there = (await leftovers(target)).length === 0 ? await found() : undefined;
-  if (there) return there;
+  const before = (await leftovers(target)).length === 0 ? await found() : undefined;
+  if (before) return before;
   const own = source.archive ? folder : target;
   await mkdir(own, { recursive: true }).catch(error => {
     throw new FileError(`${own} cannot be made: ${error.message}`);
@@ -195,7 +204,7 @@ export async function verifyDataSet(
   }
   // a layout without checksums is whole where every row could be read
   const places = source.layouts.flatMap(({ folder: name, files }) => [join(folder, name), folder].map(own => ({ own, files })));
-  const { own, files } = places.find(place => Object.keys(place.files).every(file => existsSync(join(place.own, file))))!;
+  const { own, files } = places.find(place => existsSync(join(place.own, Object.keys(place.files)[0] ?? '')))!;
   for (const [file, sum] of Object.entries(files)) {
     const seen = await md5(join(own, file));
     if (seen !== sum) throw new FileError(`${join(own, file)}: wrong checksum ${seen}, the published file has ${sum}`);

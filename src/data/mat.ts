@@ -5,13 +5,13 @@
 import { inflateSync } from 'node:zlib';
 import { FileError } from '../errors.ts';
 
-/** A numeric array. `data` is in column-major order: the first index runs fastest. */
+/** A numeric array. `data` is in column-major order: the first index runs fastest. Integers of 64 bits become float64. */
 export interface MatArray {
   readonly shape: readonly number[];
   readonly data: StoredNumbers;
 }
 
-type StoredNumbers = InstanceType<(typeof types)[keyof typeof types]>;
+type StoredNumbers = Exclude<InstanceType<(typeof types)[keyof typeof types]>, BigInt64Array | BigUint64Array>;
 
 /** Types of stored numbers by their code in a tag. */
 const types = {
@@ -23,6 +23,8 @@ const types = {
   6: Uint32Array,
   7: Float32Array,
   9: Float64Array,
+  12: BigInt64Array,
+  13: BigUint64Array,
 } as const;
 
 const MATRIX = 14;
@@ -99,6 +101,7 @@ function numbers({ type, data }: Element, fail: (what: string) => never): Stored
   if (!Object.hasOwn(types, type)) return fail(`holds numbers of type ${type}, which is not supported`);
   const Numbers = types[type as keyof typeof types];
   const size = Numbers.BYTES_PER_ELEMENT;
-  if (size === 1) return new Numbers(data.buffer as ArrayBuffer, data.byteOffset, data.length);
-  return new Numbers(new Uint8Array(data).buffer, 0, Math.floor(data.length / size));
+  const { buffer, byteOffset } = size === 1 ? data : new Uint8Array(data); // numbers of several bytes have to be aligned
+  const stored = new Numbers(buffer as ArrayBuffer, byteOffset, Math.floor(data.length / size));
+  return stored instanceof BigInt64Array || stored instanceof BigUint64Array ? Float64Array.from(stored, Number) : stored;
 }

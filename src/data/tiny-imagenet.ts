@@ -21,14 +21,15 @@ export function listTinyImageNet(data: string): { folder: string; classes: strin
   const folder = existsSync(inner) ? inner : data;
   const [train, val] = existsSync(join(folder, 'training')) ? ['training', 'validation'] : ['train', 'val'];
   const missing = [train, val].filter(name => !existsSync(join(folder, name)));
-  if (missing.length > 0) {
-    const advice = '`sparrow data fetch tinyimagenet` downloads it';
+  const advice = '`sparrow data fetch tinyimagenet` downloads it';
+  if (missing.length > 0)
     throw new FileError(`data folder ${folder}: no folder ${missing.join(', ')} there; expected Tiny-ImageNet-200; ${advice}`);
-  }
   const classes = classNames(join(folder, train));
   const annotations = join(folder, val, 'val_annotations.txt');
+  const images = join(folder, val, 'images');
+  if (existsSync(images) && !existsSync(annotations)) throw new FileError(`${annotations} is missing; ${advice}`);
   const test = existsSync(annotations)
-    ? listByLines(readFileText(annotations), annotations, join(folder, val, 'images'), classes)
+    ? listByLines(readFileText(annotations), annotations, images, classes)
     : listByFolder(join(folder, val), classes);
   return { folder, classes, train: listByFolder(join(folder, train), classes), test };
 }

@@ -107,6 +107,13 @@ describe('CIFAR-10', () => {
     await expectError(openCifar10(folder), /cifar-10-batches-py: data_batch_3 missing; CIFAR-10 is incomplete there/);
   });
 
+  it('names a batch that is a folder', async () => {
+    const batch = join(writeCifar10Binary(folder, 2), 'data_batch_1.bin');
+    rmSync(batch);
+    mkdirSync(batch);
+    await expectError(openCifar10(folder), /^cannot read .*data_batch_1\.bin: it is a folder, not a file$/);
+  });
+
   it('names a truncated and an empty batch', async () => {
     const own = writeCifar10Binary(folder, 3);
     truncateSync(join(own, 'data_batch_2.bin'), 5000);
@@ -180,5 +187,10 @@ describe('CIFAR-100', () => {
     writeCifar100Binary(folder, 4, 2);
     await expectError(openCifar10(folder), /holds neither: expected cifar-10-batches-bin/);
     await expectError(openCifar100(join(folder, 'cifar-100-binary', 'train.bin')), /is a file/);
+  });
+
+  it('is not taken for a folder of images', async () => {
+    for (const name of ['train', 'test']) mkdirSync(join(folder, name, 'cat'), { recursive: true });
+    await expectError(openCifar100(folder), /holds neither: expected cifar-100-binary or cifar-100-python/);
   });
 });

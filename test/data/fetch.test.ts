@@ -22,8 +22,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fetchDataSet, type Progress, SOURCES, type Source, verifyDataSet } from '../../src/data/fetch.ts';
 import { openDataSet } from '../../src/data/index.ts';
 import { FileError, UsageError } from '../../src/errors.ts';
-import { writeCifar10Binary, writeCifar10Python } from './cifar-writer.ts';
+import { CLASSES, writeCifar10Binary, writeCifar10Python } from './cifar-writer.ts';
 import { jpeg, rgb } from './image-writer.ts';
+import { pickle2 } from './pickle-writer.ts';
 
 const ARCHIVE = 'cifar-10-binary.tar.gz';
 const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
@@ -120,6 +121,19 @@ describe('fetchDataSet', () => {
     expect(seen.every((p, i) => i === 0 || p.received > seen[i - 1].received)).toBe(true);
     expect(await fetchDataSet('cifar10', folder, options())).toMatchObject({ downloaded: false });
     expect(asked).toEqual(['all']);
+  });
+
+  it('finds another layout there; one that is read before it has to be whole too', async () => {
+    const python = writeCifar10Python(folder, 40);
+    expect(await fetchDataSet('cifar10', folder, options())).toEqual({ folder: python, downloaded: false });
+    expect(asked).toEqual([]);
+    writeCifar10Binary(folder, 2);
+    expect(await fetchDataSet('cifar10', folder, options())).toMatchObject({ downloaded: true });
+    rmSync(python, { recursive: true });
+    await expectFetched();
+    writeFileSync(join(writeCifar10Python(folder, 40), 'test_batch'), 'damaged');
+    rmSync(join(folder, 'cifar-10-batches-bin'), { recursive: true });
+    expect(await fetchDataSet('cifar10', folder, options())).toMatchObject({ downloaded: true });
   });
 
   it('asks another server when told to', async () => {
@@ -263,7 +277,10 @@ describe('fetchDataSet', () => {
     await expect(fetchDataSet('shapes', folder)).rejects.toThrow(
       new UsageError("'shapes' is no data set to fetch: cifar10, cifar100, svhn, tinyimagenet are"),
     );
-    await expect(fetchDataSet('cifar10', folder, { ...options(), baseUrl: 'toronto' })).rejects.toThrow(UsageError);
+    for (const baseUrl of ['toronto', 'file:///tmp', 'http://:x'])
+      await expect(fetchDataSet('cifar10', folder, { ...options(), baseUrl })).rejects.toThrow(
+        new UsageError(`${baseUrl}/${ARCHIVE} is no http:// or https:// address`),
+      );
     writeFileSync(join(room, 'file'), '');
     await expect(fetchDataSet('cifar10', join(room, 'file'), options())).rejects.toThrow(/file cannot be made: EEXIST/);
     expect(existsSync(join(room, 'file.part'))).toBe(false);
@@ -382,6 +399,15 @@ describe('verifyDataSet', () => {
     truncateSync(join(room, 'origin', 'cifar-10-batches-bin', 'data_batch_3.bin'), 10 * 3073);
     const verifying = verifyDataSet('cifar10', join(room, 'origin'), { sources });
     await expect(verifying).rejects.toThrow(/origin: cifar10 has 170 train rows there, the published set 200$/);
+  });
+
+  it('looks at the names of the classes where their checksum is published', async () => {
+    const names = join(room, 'python', 'cifar-10-batches-py', 'batches.meta');
+    const verifying = () => verifyDataSet('cifar10', join(room, 'python'), { sources });
+    writeFileSync(names, pickle2({ label_names: [...CLASSES].reverse() }));
+    await expect(verifying()).rejects.toThrow(/batches\.meta: wrong checksum/);
+    rmSync(names);
+    await expect(verifying()).rejects.toThrow(new FileError(`cannot read ${names}: it does not exist`));
   });
 
   it('finds one changed pixel', async () => {

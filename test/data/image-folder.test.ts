@@ -1,4 +1,5 @@
 /** Tiny-ImageNet in both layouts, and folders of images: rows, classes, splits, the cache, and every way in which files can be wrong. */
+import { constants } from 'node:buffer';
 import {
   existsSync,
   mkdirSync,
@@ -17,6 +18,7 @@ import { encode } from 'fast-png';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openImageFolder } from '../../src/data/image-folder.ts';
 import { decodeImages } from '../../src/data/images/decode.ts';
+import { decodeFiles } from '../../src/data/images/decode-files.ts';
 import { fixedPermutation } from '../../src/data/permutation.ts';
 import { openTinyImageNet } from '../../src/data/tiny-imagenet.ts';
 import type { Split } from '../../src/data/types.ts';
@@ -83,6 +85,39 @@ describe('decoding', () => {
     expect(kindsOf({ images, count: 300, labels: new Int32Array() })).toEqual(files.map((_, i) => greenOf((7 * i) % 10)));
     expect(done.at(-1)).toBe(300);
   });
+
+  it('says how many images of a size one array can hold', async () => {
+    const bytes = 3 * 2 ** 30;
+    const most = Math.floor(constants.MAX_LENGTH / bytes);
+    await expect(decodeImages(Array(most + 1).fill('a.png'), { size: [2 ** 15, 2 ** 15] })).rejects.toThrow(
+      new FileError(
+        `a.png: its set has ${most + 1} images of ${bytes} bytes (3x32768x32768), of which ${most} fit into memory at once; ` +
+          'make the images smaller',
+      ),
+    );
+  });
+
+  it('takes a good JPEG after any number of bad ones', async () => {
+    const good = await jpeg(rgb(8, 3), 8);
+    const bad = put(join(folder, 'bad.jpg'), good.subarray(0, 100)); // ends inside a table, where the decoder gives up
+    const files = [...Array(150).fill(bad), put(join(folder, 'good.jpg'), good)];
+    const { problems } = await decodeFiles({ first: 0, files });
+    expect(problems).toEqual(
+      Array.from(problems, (_, index) => ({ index, kind: 'corrupt', reason: 'Premature end of JPEG file' })),
+    );
+    expect(problems).toHaveLength(150);
+  });
+
+  it('takes a JPEG of which only something harmless is said, where it is whole', async () => {
+    const good = await jpeg(rgb(64, 3), 64);
+    const version2 = good.map((byte, i) => (i === 11 ? 2 : byte)); // of JFIF, whose segment is the first
+    const stray = Uint8Array.of(...good.subarray(0, 20), 1, 2, 3, ...good.subarray(20));
+    const write = (bytes: Uint8Array, i: number) => put(join(folder, `${i}.jpg`), bytes);
+    expect((await decodeFiles({ first: 0, files: [version2, stray].map(write) })).problems).toEqual([]);
+    const cut = [version2, stray].map(bytes => bytes.subarray(0, -6)); // inside the last scan
+    const { problems } = await decodeFiles({ first: 0, files: cut.map(write) });
+    expect(problems.map(({ reason }) => reason)).toEqual(Array(2).fill('Premature end of JPEG file'));
+  });
 });
 
 /** 64x64 images `kind` of two classes in the archive's layout; the test images' lines are in an order of their own. */
@@ -133,6 +168,10 @@ describe('Tiny-ImageNet-200', () => {
     await expect(opening()).rejects.toThrow(/val_annotations\.txt: line 2: there is no class 'n07' among the training images/);
     writeFileSync(lines, 'val_9.JPEG\tn02\n');
     await expect(opening()).rejects.toThrow(/line 1: .*val_9\.JPEG is missing/);
+    writeFileSync(lines, 'val_0.JPEG\tn02\nval_1.JPEG n01\n');
+    await expect(opening()).rejects.toThrow(`${lines}: line 2 has no tab between a file and its class`);
+    rmSync(lines);
+    await expect(opening()).rejects.toThrow(`${lines} is missing; \`sparrow data fetch tinyimagenet\` downloads it`);
     writeFileSync(lines, 'val_0.JPEG\tn02\n');
     put(join(folder, 'train', 'n01', 'images', 'n01_3.JPEG'), await jpeg(rgb(32, 1), 32));
     await expect(opening()).rejects.toThrow(
@@ -204,6 +243,25 @@ describe('a folder of images', () => {
     expect(new Set(steps)).toEqual(new Set(['decoding test']));
   });
 
+  it('is told from another of the same relative name', async () => {
+    const [a, b] = ['a', 'b'].map(name => join(folder, name));
+    for (const [i, own] of [a, b].entries()) writeFolder(join(own, 'data'), { size: 8 + i });
+    const files = [a, b].flatMap(own => readdirSync(own, { recursive: true, encoding: 'utf8' }).map(name => join(own, name)));
+    for (const file of files.filter(name => name.endsWith('.png'))) {
+      truncateSync(file, 300); // what follows a PNG's end is not read
+      utimesSync(file, 1, 1);
+    }
+    const before = process.cwd();
+    try {
+      process.chdir(a);
+      expect((await openImageFolder('data')).shape).toEqual([3, 8, 8]);
+      process.chdir(b);
+      expect((await openImageFolder('data')).shape).toEqual([3, 9, 9]);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   it('says so and goes on where nothing can be kept', async () => {
     writeFolder(folder);
     writeFileSync(join(folder, 'cache'), 'in the way');
@@ -231,6 +289,7 @@ describe('a folder of images', () => {
       ['', /empty file/],
       ['<html>', /neither JPEG nor PNG/],
       [png(rgb(8, 3), 8).map((byte, i) => (i === 60 ? byte ^ 1 : byte)), /: ./],
+      [png(rgb(64, 3), 64).subarray(0, 100), /: .*[^:]; replace it/],
     ];
     writeFolder(folder);
     for (const [i, [bytes, reason]] of cases.entries()) {
@@ -247,7 +306,7 @@ describe('a folder of images', () => {
       expect([set.train.count, set.val.count]).toEqual([18, 2]);
       expect(set.train.labels.filter(k => k === 0).length + set.val.labels.filter(k => k === 0).length).toBe(10);
     }
-    expect(notices).toEqual(Array(2).fill('train: 5 of 25 images are corrupt and left out (--skip-corrupt)'));
+    expect(notices).toEqual(Array(2).fill('train: 6 of 26 images are corrupt and left out (--skip-corrupt)'));
   });
 
   it('ends at a file that cannot be read, also with --skip-corrupt, and keeps nothing', async () => {
@@ -291,9 +350,37 @@ describe('a folder of images', () => {
     symlinkSync(join(folder, 'elsewhere'), join(folder, 'train', 'cat', 'more'));
     symlinkSync(join(folder, 'train', 'cat'), join(folder, 'elsewhere', 'deep', 'back'));
     symlinkSync('.', join(folder, 'elsewhere', 'deep', 'same'));
+    for (const [name, target] of Object.entries({ up: '..', top: '../..', there: join(folder, 'train') }))
+      for (const own of ['train/cat', 'elsewhere/deep']) symlinkSync(target, join(folder, own, name));
     const { train, val } = await openImageFolder(folder);
     expect([...train.labels, ...val.labels].filter(k => k === 0)).toHaveLength(15);
     expect([...kindsOf(train), ...kindsOf(val)]).toEqual(expect.arrayContaining([50, 51, 52, 53, 54].map(greenOf)));
+  });
+
+  it('passes over what is hidden, in a class and beside the classes', async () => {
+    writeFolder(folder);
+    const before = await openImageFolder(folder);
+    const hidden = [
+      'cat/._0.png',
+      'cat/.thumbnails/0.png',
+      'cat/._0.webp',
+      '.cache/0.png',
+      '__MACOSX/._0.png',
+      '__MACOSX/cat/0.png',
+    ];
+    for (const name of hidden) put(join(folder, 'train', name), 'x');
+    const notices: string[] = [];
+    expect(await openImageFolder(folder, { onNotice: line => notices.push(line) })).toEqual(before);
+    expect(notices).toEqual([]);
+  });
+
+  it('takes no link to a file for a class, and names a class that is a link to nothing', async () => {
+    writeFolder(folder);
+    put(join(folder, 'notes.txt'), 'x');
+    symlinkSync('../notes.txt', join(folder, 'train', 'notes.txt'));
+    expect((await openImageFolder(folder)).classes).toEqual(['cat', 'dog']);
+    symlinkSync('nowhere', join(folder, 'train', 'eel'));
+    await expect(openImageFolder(folder)).rejects.toThrow(`cannot read ${join(folder, 'train', 'eel')}: it does not exist`);
   });
 
   it('counts image files of formats that are not read, once', async () => {
@@ -309,9 +396,10 @@ describe('a folder of images', () => {
       `data folder ${folder}: no folder train there; expected train/CLASS/IMAGES`,
     );
     writeFolder(folder, { names: ['cat'] });
-    await expect(openImageFolder(folder)).rejects.toThrow(
-      `${join(folder, 'train')} holds 1 class folders: a data set needs at least 2`,
-    );
+    const classless = (count: string) => `${join(folder, 'train')} holds ${count} class folder: a data set needs at least 2`;
+    await expect(openImageFolder(folder)).rejects.toThrow(classless('only one'));
+    rmSync(join(folder, 'train', 'cat'), { recursive: true });
+    await expect(openImageFolder(folder)).rejects.toThrow(classless('no'));
     writeFolder(folder);
     put(join(folder, 'train', 'eel', 'notes.txt'), 'x');
     await expect(openImageFolder(folder)).rejects.toThrow(`${join(folder, 'train', 'eel')}: holds no JPEG or PNG file`);

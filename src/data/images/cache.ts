@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readlinkSync, type Stats, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { cacheFolder } from '../../device/platform/cache.ts';
 import { FileError } from '../../errors.ts';
 import { fileError, readSafetensors, writeSafetensors } from '../files.ts';
@@ -46,11 +46,11 @@ export async function decodeCached(
 }
 
 function listKey(files: readonly string[], { size, skipCorrupt = false }: DecodeOptions): string {
-  // 'corrupt' stands for what is left out: what earlier versions kept may lack files that could not be read at the time
-  const hash = createHash('sha256').update(JSON.stringify(['images 1', size ?? null, skipCorrupt && 'corrupt']));
+  // the number is raised where earlier versions may have left good files out
+  const hash = createHash('sha256').update(JSON.stringify(['images 2', size ?? null, skipCorrupt]));
   for (const file of files) {
     const { size: bytes, mtimeMs } = statOf(file);
-    hash.update(`\n${file}\0${bytes}\0${mtimeMs}`);
+    hash.update(`\n${resolve(file)}\0${bytes}\0${mtimeMs}`);
   }
   return hash.digest('hex').slice(0, 32);
 }

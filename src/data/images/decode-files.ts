@@ -46,30 +46,38 @@ interface Picture {
   readonly shift: number;
 }
 
-/** What the JPEG decoder complained of; it goes on with what it has where it can. */
+/** What the JPEG decoder complained of first: it goes on in silence with what it has. After something harmless, why it gave up. */
 let complaint = '';
+let compiled: WebAssembly.Module | undefined;
 let ready: Promise<void> | undefined;
 
+/** Complaints of files that are whole: bytes between segments, a version of JFIF; other decoders take these too. */
+const harmless = /extraneous bytes|unknown JFIF revision/;
+
 async function jpeg(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
-  ready ??= (async () => {
-    const file = createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm');
-    const module = new WebAssembly.Module(readFileSync(file));
-    await (init as (module: WebAssembly.Module, options: object) => Promise<void>)(module, {
-      printErr: (line: string) => {
-        complaint ||= line;
-      },
-    });
-  })();
+  compiled ??= new WebAssembly.Module(
+    readFileSync(createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm')),
+  );
+  ready ??= (init as (module: WebAssembly.Module, options: object) => Promise<void>)(compiled, {
+    printErr: (line: string) => {
+      if (!complaint || harmless.test(complaint)) complaint = line;
+    },
+  });
   await ready;
   complaint = '';
-  try {
-    const { width, height, data } = await decodeJpeg(bytes.buffer);
-    // bytes between segments are harmless, and other decoders take them too
-    if (complaint && !/extraneous bytes/.test(complaint)) throw new Error(complaint);
-    return { width, height, data, channels: 4, shift: 0 };
-  } catch (error) {
-    throw new Error(complaint || (error as Error).message);
-  }
+  const { width, height, data } = await decodeJpeg(bytes.buffer).catch((error: Error) => {
+    ready = undefined; // it stopped midway and leaves its stack and memory taken: after a hundred of these it decodes nothing more
+    throw new Error(complaint || error.message);
+  });
+  if (complaint && !harmless.test(complaint)) throw new Error(complaint);
+  if (complaint && !hasEnd(bytes)) throw new Error('Premature end of JPEG file');
+  return { width, height, data, channels: 4, shift: 0 };
+}
+
+/** Whether the marker of the end (EOI) follows that of the last scan (SOS). */
+function hasEnd({ buffer }: Uint8Array<ArrayBuffer>): boolean {
+  const file = Buffer.from(buffer);
+  return file.includes(Buffer.of(0xff, 0xd9), file.lastIndexOf(Buffer.of(0xff, 0xda)));
 }
 
 function png(bytes: Uint8Array): Picture {
@@ -114,7 +122,8 @@ export async function decodeFiles({ first, files, size: given }: Task): Promise<
     } catch (error) {
       const { syscall, path, message } = error as NodeJS.ErrnoException; // of these, decoders' errors have a message alone
       const refused = syscall !== undefined && fileError('read', path ?? file, error).message;
-      problems.push({ index: first + i, kind: refused ? 'unreadable' : 'corrupt', reason: refused || message });
+      const reason = refused || message.replace(/:\s*$/, ''); // of data that zlib has no word for
+      problems.push({ index: first + i, kind: refused ? 'unreadable' : 'corrupt', reason });
     }
   }
   return { first, size, pixels: pixels ?? new Uint8Array(0), problems };

@@ -1,4 +1,5 @@
 /** Image files decoded on several threads. */
+import { constants } from 'node:buffer';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -29,12 +30,18 @@ export interface DecodeOptions {
 
 /**
  * Decodes JPEG and PNG files of one size.
- * @throws FileError naming a file that is damaged, of another size, or cannot be read (which no option passes over)
+ * @throws FileError naming a file that is damaged, of another size, or cannot be read (which no option passes over); or where they are
+ * more than one array can hold
  */
 export async function decodeImages(files: readonly string[], options: DecodeOptions = {}): Promise<Decoded> {
   const { skipCorrupt = false, onProgress } = options;
   const size = options.size ?? (await sizeOf(files, skipCorrupt));
   const bytes = 3 * size[0] * size[1];
+  const most = Math.floor(constants.MAX_LENGTH / bytes);
+  if (files.length > most) {
+    const have = `${files.length} images of ${bytes} bytes (3x${size.join('x')})`;
+    throw new FileError(`${files[0]}: its set has ${have}, of which ${most} fit into memory at once; make the images smaller`);
+  }
   const images = new Uint8Array(files.length * bytes);
   const problems: Problem[] = [];
   let done = 0;

@@ -1,6 +1,6 @@
 /** Image files by class: a folder for each class, or a list of names with their classes. */
-import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { type Dirent, existsSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { FileError } from '../../errors.ts';
 import { fileError } from '../files.ts';
 
@@ -17,9 +17,14 @@ const isImage = (name: string) => /\.(jpe?g|png)$/i.test(name);
 const otherFormat = /\.(webp|bmp|gif|tiff?|avif|heic|heif|jp2|jxl|ppm|pgm)$/i;
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
+/** What systems and tools put beside images: `._cat.png`, `.thumbnails`, `__MACOSX`. */
+const isHidden = (name: string) => name.startsWith('.') || name === '__MACOSX';
+
 function entries(folder: string): Dirent[] {
   try {
-    return readdirSync(folder, { withFileTypes: true }).sort(byName);
+    return readdirSync(folder, { withFileTypes: true })
+      .filter(({ name }) => !isHidden(name))
+      .sort(byName);
   } catch (error) {
     throw fileError('read', folder, error);
   }
@@ -28,10 +33,10 @@ function entries(folder: string): Dirent[] {
 /** The names of the class folders in `folder`, sorted. @throws FileError for fewer than two */
 export function classNames(folder: string): string[] {
   const names = entries(folder)
-    .filter(entry => !entry.isFile() && !entry.name.startsWith('.'))
+    .filter(entry => !followed(entry, join(folder, entry.name))?.isFile())
     .map(({ name }) => name);
   if (names.length < 2)
-    throw new FileError(`${folder} holds ${names.length} class folders: a data set needs at least 2, one for each class`);
+    throw new FileError(`${folder} holds ${['no', 'only one'][names.length]} class folder: a data set needs at least 2`);
   return names;
 }
 
@@ -43,7 +48,7 @@ export function listByFolder(folder: string, classes: readonly string[]): Listin
   for (const name of classNames(folder)) {
     const label = classes.indexOf(name);
     if (label < 0) throw new FileError(`${join(folder, name)}: there is no such class among those of the training images`);
-    const found = [...imagesBelow(join(folder, name), unread)];
+    const found = [...imagesBelow(join(folder, name), unread, [realpathSync(folder)])];
     if (found.length === 0) throw new FileError(`${join(folder, name)}: holds no JPEG or PNG file`);
     for (const file of found) {
       files.push(file);
@@ -56,24 +61,31 @@ export function listByFolder(folder: string, classes: readonly string[]): Listin
 /**
  * The folder's own files first, then those of its folders, also where they are symbolic links; a link to a folder that it lies in
  * is left out. Counts what else are images into `unread`.
+ * @param above the real paths of the folders through which this one was reached
  */
-function* imagesBelow(folder: string, unread: Map<string, number>, above: readonly string[] = []): Generator<string> {
+function* imagesBelow(folder: string, unread: Map<string, number>, above: readonly string[]): Generator<string> {
   const all = entries(folder);
   for (const { name } of all) {
     const [, other] = otherFormat.exec(name.toLowerCase()) ?? [];
     if (other) unread.set(other, (unread.get(other) ?? 0) + 1);
     if (isImage(name)) yield join(folder, name);
   }
-  const inside = all.map(entry => join(folder, entry.name)).filter((path, i) => isFolder(all[i], path));
+  const inside = all.map(entry => join(folder, entry.name)).filter((path, i) => followed(all[i], path)?.isDirectory());
   if (inside.length === 0) return;
   const places = [...above, realpathSync(folder)];
-  for (const path of inside) if (!places.includes(realpathSync(path))) yield* imagesBelow(path, unread, places);
+  for (const path of inside) {
+    const real = realpathSync(path);
+    if (!places.some(place => isInside(place, real))) yield* imagesBelow(path, unread, places);
+  }
 }
 
-/** Whether an entry is a folder or a symbolic link to one. */
-function isFolder(entry: Dirent, path: string): boolean {
+/** Whether a path is `folder` or below it. */
+const isInside = (path: string, folder: string) => !relative(folder, path).startsWith('..');
+
+/** What an entry is, or leads to if it is a symbolic link; undefined where that leads nowhere. */
+function followed(entry: Dirent, path: string): Dirent | Stats | undefined {
   try {
-    return entry.isDirectory() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
+    return entry.isSymbolicLink() ? statSync(path, { throwIfNoEntry: false }) : entry;
   } catch (error) {
     throw fileError('read', path, error);
   }
@@ -81,12 +93,13 @@ function isFolder(entry: Dirent, path: string): boolean {
 
 /**
  * The images of lines `FILE <tab> CLASS ...`, in the order that folders by class would give.
- * @throws FileError for a class that is not in `classes` or a file that is not there, naming the line
+ * @throws FileError for a line without a tab, a class that is not in `classes` or a file that is not there, naming the line
  */
 export function listByLines(text: string, source: string, folder: string, classes: readonly string[]): Listing {
   const rows = text.split(/\r?\n/).flatMap((line, i) => {
     if (line === '') return [];
     const [name, wanted] = line.split('\t');
+    if (wanted === undefined) throw new FileError(`${source}: line ${i + 1} has no tab between a file and its class`);
     const label = classes.indexOf(wanted);
     if (label < 0) throw new FileError(`${source}: line ${i + 1}: there is no class '${wanted}' among the training images`);
     const file = join(folder, name);
