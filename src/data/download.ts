@@ -71,7 +71,9 @@ export async function download(url: string, target: string, checksum: string, op
       if (error instanceof FileError) throw error;
       idle = meter.bytes > before ? 1 : idle + 1;
       if (idle >= attempts) {
-        throw new FileError(`${url}: ${reason(error)}; ${await sizeOf(part)} bytes are kept in ${part}, run again to go on`);
+        const kept = await sizeOf(part);
+        const further = kept > 0 ? `${kept} bytes are kept in ${part}, run again to go on` : 'run again';
+        throw new FileError(`${url}: ${reason(error)}; ${further}`);
       }
       await sleep(backoff * 2 ** (idle - 1), undefined, { signal });
     }

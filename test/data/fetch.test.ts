@@ -153,6 +153,11 @@ describe('fetchDataSet', () => {
     await expectFetched();
   });
 
+  it('speaks of what it keeps only where there is something', async () => {
+    answer = request => request.socket.destroy();
+    await expect(fetchDataSet('cifar10', folder, options())).rejects.toThrow(/: fetch failed \(.+\); run again$/);
+  });
+
   it('keeps what it has when it gives up, and goes on in the next run', async () => {
     let down = false;
     answer = (request, response) => {

@@ -186,6 +186,6 @@ describe.each(plans)('batch statistics by $name', ({ plan, device }) => {
       );
       checkForward('batchNorm train', y, reference.batchNormTrain.forward(x, ref([c], 1), ref([c], 0), { eps }), 1e-3);
     },
-    600_000,
-  ); // a workgroup a channel, each with barriers: minutes where a slow processor plays the GPU
+    600_000, // a workgroup a channel, each with barriers: minutes where a slow processor plays the GPU
+  );
 });
