@@ -4,7 +4,7 @@
  * what torchvision leaves on disk). The row count comes from the files, so partial copies work.
  */
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileError } from '../errors.ts';
 import { fileError } from './files.ts';
@@ -102,20 +102,26 @@ const fetched = ({ name }: Family) => `\`sparrow data fetch ${name}\` downloads 
 
 /** Finds which layout `data` holds or is. */
 async function locate(family: Family, data: string): Promise<{ folder: string; layout: Layout }> {
-  const found = await readdir(data, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+  const found = await readdir(data).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') throw new FileError(`data folder ${data} does not exist; ${fetched(family)}`);
     if (error.code === 'ENOTDIR') throw new FileError(`${data} is a file; --data names the folder of the data`);
     throw new FileError(`data folder ${data} cannot be read: ${error.message}`);
   });
   for (const layout of family.layouts) {
-    if (found.some(({ name }) => name === layout.folder)) return { folder: join(data, layout.folder), layout };
+    if (found.includes(layout.folder)) return { folder: join(data, layout.folder), layout };
     const files = [...layout.train, layout.test];
-    if (found.some(entry => files.includes(entry.name) && !entry.isDirectory())) return { folder: data, layout };
+    for (const name of files) if (await isFile(join(data, name))) return { folder: data, layout };
   }
   const wanted = family.layouts.map(layout => layout.folder).join(' or ');
   const state = found.length === 0 ? 'is empty' : 'holds neither';
   throw new FileError(`data folder ${data} ${state}: expected ${wanted}; ${fetched(family)}`);
 }
+
+const isFile = (path: string): Promise<boolean> =>
+  stat(path).then(
+    found => found.isFile(),
+    () => false,
+  );
 
 /** A layout of fixed-size records. The label is the last of `labelBytes`: CIFAR-100 has coarse, then fine. */
 function binary(folder: string, files: Pick<Layout, 'train' | 'test' | 'names'>, labelBytes: number): Layout {

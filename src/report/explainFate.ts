@@ -7,13 +7,17 @@ import type { Explanation } from '../train/explain/explanation.ts';
  */
 export type Fate = 'clean' | 'changed' | 'unchanged' | 'spared';
 
+/** Attacks that are run on images that are right so far. */
+const seeksFirstError = /^(apgd|fab|square|aa)/;
+
 /** The fate of image `index`. At eps 0 no attack changes any, so that none counts as spared. */
 export function fateOf({ about, shape, labels, clean, adv }: Explanation, index: number): Fate {
   if (about.attack === 'none') return 'clean';
   const size = clean.images.length / shape[0];
   const [before, after] = [clean, adv].map(({ images }) => images.subarray(index * size, (index + 1) * size));
   if (before.some((value, p) => value !== after[p])) return 'changed';
-  return about.eps > 0 && clean.predicted[index] !== labels[index] ? 'spared' : 'unchanged';
+  const isSpared = seeksFirstError.test(about.attack) && about.eps > 0 && clean.predicted[index] !== labels[index];
+  return isSpared ? 'spared' : 'unchanged';
 }
 
 /** The indices of the images with a fate. */

@@ -55,31 +55,38 @@ function idleOfMask(config: TrainConfig): [keys: readonly Key[], why: string][] 
   ];
 }
 
-/**
- * A line for each reason why something that was given has no effect, and for each radius that will surprise.
- * @param stages the trainings that it was given to: what one of them looks at has an effect
- */
-export function configNotices(given: Partial<TrainConfig>, ...stages: readonly TrainConfig[]): string[] {
-  const notices = stages[0].reset ? ['--reset has no effect'] : [];
-  const idle = stages.map(idleSettings);
-  const isIdleIn = (stage: ReturnType<typeof idleSettings>, key: Key) => stage.some(([keys]) => keys.includes(key));
-  for (const [keys, why] of idle[0]) {
-    const found = keys.filter(key => key !== 'reset' && given[key] !== undefined && idle.every(stage => isIdleIn(stage, key)));
-    if (found.length) notices.push(`${found.map(key => flagName(key)).join(', ')}: no effect ${why}`);
+/** A line for each reason why something that was given has no effect, and for each radius that will surprise. */
+export function configNotices(given: Partial<TrainConfig>, config: TrainConfig): string[] {
+  const notices = config.reset ? ['--reset has no effect'] : [];
+  for (const [keys, why] of idleSettings(config)) {
+    const found = keys.filter(key => key !== 'reset' && given[key] !== undefined);
+    if (found.length) notices.push(`${namesOf(found)}: no effect ${why}`);
   }
-  const startsIdle = stages.every(({ mode }) => idleInMode[mode]?.includes('trainRandinit'));
-  if (startsIdle && given.randinit === false)
-    notices.push(`--no-randinit: no effect on training with --mode ${stages[0].mode}, only on evaluation`);
-  const { trainEps, testEps } = given;
-  return [...notices, ...radiusNotices(stages[0].norm, { trainEps, testEps })];
+  if (idleInMode[config.mode]?.includes('trainRandinit') && given.randinit === false)
+    notices.push(`--no-randinit: no effect on training with --mode ${config.mode}, only on evaluation`);
+  return [...notices, ...radiusNotices(config.norm, given)];
 }
+
+/** The same for the stages of Robust Bird: what one of them looks at has an effect. */
+export function stageNotices(given: Partial<TrainConfig>, stages: readonly TrainConfig[]): string[] {
+  const idle = stages.map(stage => idleSettings(stage).flatMap(([keys]) => keys));
+  const found = idle[0].filter(key => given[key] !== undefined && idle.every(keys => keys.includes(key)));
+  const modes = [...new Set(stages.map(({ mode }) => mode))].join(' and ');
+  const notices = found.length > 0 ? [`${namesOf(found)}: no effect on training by ${modes}`] : [];
+  return [...notices, ...radiusNotices(stages[0].norm, given)];
+}
+
+const namesOf = (keys: readonly Key[]) => keys.map(key => flagName(key)).join(', ');
 
 /** An L2 radius from which on it was hardly meant: two images of 3x32x32 pixels in [0, 1] are at most 55 apart, most some 10 to 20. */
 const hugeL2 = 8;
 
+type Radii = Readonly<Partial<Record<'trainEps' | 'testEps' | 'eps', number | undefined>>>;
+
 /** A line for each radius in the other norm's unit: a fraction of 1 in Linf, which counts in 1/255, is next to none, and 128 in L2 covers all images. */
-export function radiusNotices(norm: AttackSettings['norm'], radii: Readonly<Record<string, number | undefined>>): string[] {
-  return Object.entries(radii).flatMap(([key, eps = 0]) => {
+export function radiusNotices(norm: AttackSettings['norm'], given: Radii): string[] {
+  return (['trainEps', 'testEps', 'eps'] as const).flatMap(key => {
+    const { [key]: eps = 0 } = given;
     const flag = flagName(key);
     if (norm === 'linf' && eps > 0 && eps < 1) return [`${flag} ${eps} is ${eps}/255; 8/255 is ${flag} 8`];
     if (norm === 'l2' && eps >= hugeL2) return [`${flag} ${eps}: L2 is given directly; 128/255 is ${flag} 0.502`];

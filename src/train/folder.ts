@@ -3,7 +3,7 @@
  * `result.json` (Node). Each file is written whole or not at all; only `metrics.jsonl` grows by lines, and is repaired on resume.
  * While a process trains there, `run.lock` says which.
  */
-import { existsSync, readdirSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { appendLine, ensureWritableFolder, readFileBytes, readFileJson, readFileText, writeFileAtomic } from '../data/files.ts';
 import { lockFile } from '../data/lock.ts';
@@ -50,8 +50,7 @@ export class RunFolder {
 
   /** @throws UsageError if a run that begins here would lose the file that it starts from */
   assertSpares(start: string | undefined): void {
-    if (start === undefined || !existsSync(start) || !this.has('checkpoint.safetensors')) return;
-    if (realpathSync(start) !== realpathSync(this.file('checkpoint.safetensors'))) return;
+    if (start === undefined || !isSameFile(start, this.file('checkpoint.safetensors'))) return;
     throw new UsageError(
       `${start}: the run would start from the checkpoint that it replaces: give another --save-dir, or --resume`,
     );
@@ -64,14 +63,9 @@ export class RunFolder {
    */
   discard(start?: string): void {
     for (const name of ['best-ra.safetensors', 'best-sa.safetensors', 'ticket.safetensors'])
-      if (start === undefined || resolve(start) !== resolve(this.file(name))) this.remove(name);
+      if (start === undefined || !isSameFile(start, this.file(name))) this.remove(name);
     const others = ['checkpoint.safetensors', 'samples.safetensors', 'distances.json', 'report.html', 'result.json'];
     for (const name of [...others, 'config.json']) this.remove(name);
-  }
-
-  /** Forgets the rounds of an earlier iterative pruning. */
-  discardRounds(): void {
-    for (const name of readdirSync(this.path)) if (/^round-\d+$/.test(name)) this.remove(name);
   }
 
   /**
@@ -170,6 +164,9 @@ export class RunFolder {
     writeFileAtomic(this.file('result.json'), `${JSON.stringify(result, null, 2)}\n`);
   }
 }
+
+/** Whether two paths lead to one file, which is there. */
+const isSameFile = (a: string, b: string): boolean => existsSync(a) && existsSync(b) && realpathSync(a) === realpathSync(b);
 
 /** Removes folders, of which each is inside the next, up to the first that holds something. */
 function removeEmpty(folders: readonly string[]): void {

@@ -50,10 +50,12 @@ export async function trainImp(config: TrainConfig, hooks: RunHooks, train: Trai
   const results: TrainResult[] = [];
   const complete = (final: TrainResult): TrainResult => {
     const sum = (what: (result: TrainResult) => number) => [...results, final].reduce((total, r) => total + what(r), 0);
-    const [{ flops: dense }] = [...results, final]; // the first round is the training of the dense network
+    const [{ flops: first }] = [...results, final];
+    const formula = `${final.flops.formula}; training is the sum of all rounds, of the dense network the first alone`;
+    const trainingReal = sum(r => r.flops.trainingReal);
     return {
       ...final,
-      flops: { ...final.flops, trainingDense: dense.trainingDense, trainingReal: sum(r => r.flops.trainingReal) },
+      flops: { ...final.flops, trainingDense: first.trainingDense, trainingReal, formula },
       seconds: sum(r => r.seconds),
     };
   };

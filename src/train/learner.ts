@@ -170,18 +170,19 @@ export class Learner {
     return epoch;
   }
 
-  /** @throws UsageError where images are too small, or batch norm would see one value a channel in the last batch, which has one image */
+  /** @throws UsageError where images are too small, or batch norm would see one value a channel in a batch that has one image */
   private assertTrainable(): void {
     const { device, model, data, config, train } = this;
     const record = (n: number) => capture(device, () => noGrad(() => model.forward(empty(device, [n, ...data.shape])))).dispose();
     record(2);
-    if (train.count % config.batchSize !== 1) return;
+    const last = train.count % config.batchSize || Math.min(config.batchSize, train.count);
+    if (last > 1) return;
     try {
       record(1);
     } catch (error) {
       if (!(error instanceof SparrowError)) throw error;
       throw new UsageError(
-        `--batch-size ${config.batchSize}: the last batch of ${train.count} images would have one, too few for batch norm where maps are 1x1; choose another --batch-size or --limit`,
+        `--batch-size ${config.batchSize}: the last batch of ${train.count} images would have 1, too few for batch norm where maps are 1x1; choose another --batch-size or --limit`,
       );
     }
   }

@@ -337,8 +337,8 @@ export class Loop {
     return {
       density: this.learner.density,
       deathRate: moves && !updatesOver(config, done, total) ? rateAt(config, done, total) : 0,
-      fired: await masks.firedRate(),
-      ...(moves ? { maskDistance: await masks.distance() } : {}),
+      fired: this.learner.remaining * (await masks.firedRate()),
+      ...(moves ? { maskDistance: this.learner.remaining * (await masks.distance()) } : {}),
       layers: masks.layers.map(({ name, size }) => ({ name, nnz: masks.nnz(name), size })),
       events: this.state.events,
     };

@@ -20,7 +20,7 @@ export interface EpochHistory {
   readonly density: number;
   /** At the end of the epoch; 0 where masks stay, and beyond `--update-end`. */
   readonly deathRate: number;
-  /** Weights that were active at any time so far, as a fraction of all maskable ones of the network as it is (the ITOP rate). */
+  /** Weights that were active at any time so far, as a fraction of the same (the ITOP rate). */
   readonly fired: number;
   /** Weights whose mask is another than at the end of the epoch before, as a fraction of the same; absent where masks stay. */
   readonly maskDistance?: number;

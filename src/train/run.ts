@@ -77,7 +77,6 @@ async function oneRun(config: TrainConfig, hooks: RunHooks, options: RunOptions,
       } else {
         await loop.begin(start);
         for (const begun of replaced) begun.discard(from);
-        if (!config.imp) folder.discardRounds();
       }
       folder.saveKernels(kernels ?? encodeChoices(device));
       // last: the folder never holds this configuration beside another run's checkpoint, which a resume would take for this run's

@@ -14,17 +14,12 @@ export function startNotices(file: NetworkFile, data: DataSet, config: TrainConf
     );
   if (!metadata.arch && remaining < 1)
     notices.push(`has fewer channels than --width ${config.width} gives; the network has its channels`);
-  if (isMasked(file) && !ranksWeights(config))
+  const rule = maskRule(config);
+  if (isMasked(file) && (rule === 'dense' || rule === 'imp'))
+    notices.push('its masks are left out: all weights are trained, those that it has at 0 too');
+  else if (isMasked(file) && config.sparseInit !== 'magnitude')
     notices.push(
-      maskRule(config) === 'dense'
-        ? 'its masks are left out: all weights are trained, those that it has at 0 too'
-        : `its masks are left out: --sparse-init ${config.sparseInit} makes another; --sparse-init magnitude keeps its weights first`,
+      `its masks are left out: --sparse-init ${config.sparseInit} makes another; --sparse-init magnitude keeps its weights first`,
     );
   return notices.map(notice => `${path}: ${notice}`);
-}
-
-/** Whether the mask of a run keeps the largest weights of what it starts from, to which those outside of a mask do not belong. */
-function ranksWeights(config: TrainConfig): boolean {
-  const rule = maskRule(config);
-  return rule !== 'dense' && rule !== 'imp' && config.sparseInit === 'magnitude';
 }

@@ -137,7 +137,7 @@ it('a last batch of one image, where batch norm needs two: exit code 2, and noth
     '',
     [
       expect.stringMatching(
-        /^sparrow: --batch-size 4: the last batch of 13 images would have one, .*choose another --batch-size or --limit$/,
+        /^sparrow: --batch-size 4: the last batch of 13 images would have 1, .*choose another --batch-size or --limit$/,
       ),
     ],
   ]);

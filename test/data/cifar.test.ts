@@ -1,5 +1,5 @@
 /** CIFAR-10 and CIFAR-100 from folders in the published formats, and every way in which such a folder can be wrong. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -190,7 +190,9 @@ describe('CIFAR-100', () => {
   });
 
   it('is not taken for a folder of images', async () => {
-    for (const name of ['train', 'test']) mkdirSync(join(folder, name, 'cat'), { recursive: true });
+    mkdirSync(join(folder, 'elsewhere', 'cat'), { recursive: true });
+    mkdirSync(join(folder, 'test', 'cat'), { recursive: true });
+    symlinkSync(join(folder, 'elsewhere'), join(folder, 'train'));
     await expectError(openCifar100(folder), /holds neither: expected cifar-100-binary or cifar-100-python/);
   });
 });

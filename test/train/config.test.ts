@@ -12,7 +12,7 @@ import {
   type TrainConfig,
   trainFlags,
 } from '../../src/train/config.ts';
-import { configNotices } from '../../src/train/config-notices.ts';
+import { configNotices, stageNotices } from '../../src/train/config-notices.ts';
 import { flagName } from '../../src/train/flags.ts';
 
 const least = { dataset: 'shapes', arch: 'resnet18' } as const;
@@ -199,15 +199,18 @@ it('notices what of the masks a method does not look at', () => {
   ]);
 });
 
-it('notices what none of several stages looks at', () => {
-  const given = { trainStep: 3, beta: 2, replays: 4 };
-  const stages = (['sgd', 'mart'] as const).map(mode => resolve({ mode }));
-  expect(configNotices(given, ...stages)).toEqual(['--replays: no effect without --mode free']);
-  expect(configNotices(given, stages[0], stages[0])).toEqual([
-    '--train-step: no effect with --mode sgd',
-    '--beta: no effect without --mode trades or mart',
-    '--replays: no effect without --mode free',
-  ]);
+it('notices what none of the stages of Robust Bird looks at', () => {
+  const given = { trainStep: 3, beta: 2, replays: 4, testEps: 0.03 };
+  const notices = (...modes: TrainConfig['mode'][]) =>
+    stageNotices(
+      given,
+      modes.map(mode => resolve({ mode })),
+    );
+  const radius = '--test-eps 0.03 is 0.03/255; 8/255 is --test-eps 8';
+  expect(notices('sgd', 'mart')).toEqual(['--replays: no effect on training by sgd and mart', radius]);
+  expect(notices('sgd', 'fast')).toEqual(['--train-step, --beta, --replays: no effect on training by sgd and fast', radius]);
+  expect(notices('sgd', 'sgd')).toEqual(['--train-step, --beta, --replays: no effect on training by sgd', radius]);
+  expect(notices('free')).toEqual(['--train-step, --beta: no effect on training by free', radius]);
 });
 
 it('notices what of the training attack a mode does not look at', () => {

@@ -1,5 +1,5 @@
 /** A run's folder on disk: what is saved comes back, and `metrics.jsonl` agrees with the checkpoint after a kill. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -92,15 +92,10 @@ it('forgets all that an earlier run would be taken by, its settings last', () =>
   expect([readdirSync(run.path), removed.at(-1)]).toEqual([['notes.txt'], 'config.json']);
 });
 
-it('forgets the rounds of an iterative pruning, and nothing else, where it is told to', () => {
-  for (const name of ['round-0', 'round-11', 'round-trip']) mkdirSync(run.file(name), { recursive: true });
-  writeFileSync(run.file('round-0/checkpoint.safetensors'), 'of an earlier run');
-  run.discardRounds();
-  expect(readdirSync(run.path)).toEqual(['round-trip']);
-});
-
 it('keeps the best checkpoint that a later run starts from, by whatever path', () => {
-  for (const start of [run.file('best-ra.safetensors'), `${root}/deep/../deep/run/best-ra.safetensors`]) {
+  const link = join(root, 'best.safetensors');
+  symlinkSync(run.file('best-ra.safetensors'), link);
+  for (const start of [run.file('best-ra.safetensors'), `${root}/deep/../deep/run/best-ra.safetensors`, link]) {
     for (const name of ['best-ra.safetensors', 'best-sa.safetensors']) writeFileSync(run.file(name), 'of an earlier run');
     run.discard(start);
     expect(readdirSync(run.path)).toEqual(['best-ra.safetensors']);

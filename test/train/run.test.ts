@@ -251,7 +251,8 @@ describe('a training run', () => {
       await run({ saveDir: newFolder(), init: masked, mode: 'sgd', epochs: 1, ...given }, { onNotice, shouldStop: () => true });
       return lines;
     };
-    expect(await told({})).toEqual(['FILE: its masks are left out: all weights are trained, those that it has at 0 too']);
+    for (const given of [{}, { imp: true }])
+      expect(await told(given)).toEqual(['FILE: its masks are left out: all weights are trained, those that it has at 0 too']);
     expect(await told({ fb: true })).toEqual([
       'FILE: its masks are left out: --sparse-init igq makes another; --sparse-init magnitude keeps its weights first',
     ]);

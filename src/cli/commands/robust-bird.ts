@@ -1,7 +1,7 @@
 /** `sparrow robust-bird`: an early-bird ticket, and its training. */
 import type { Command } from 'commander';
 import type { RobustBirdResult } from '../../train/api.ts';
-import { configNotices } from '../../train/config-notices.ts';
+import { stageNotices } from '../../train/config-notices.ts';
 import {
   type RobustBirdSettings,
   resolveRobustBird,
@@ -61,13 +61,15 @@ async function train(
   options: OutputOptions,
 ): Promise<void> {
   const folders = `${settings.saveDir}_stage1 and _stage2`;
+  const stages = settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const);
   const result = await trained(options, folders, hooks => {
-    const stages = settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const);
-    configNotices(given, ...stages.map(stage => stageConfig(settings, stage))).forEach(hooks.onNotice);
+    stageNotices(
+      given,
+      stages.map(stage => stageConfig(settings, stage)),
+    ).forEach(hooks.onNotice);
     return engine.robustBird(settings, hooks);
   });
-  for (const stage of settings.stage1 === undefined ? ([2] as const) : ([1, 2] as const))
-    await writeRunPage(stageFolder(settings, stage));
+  for (const stage of stages) await writeRunPage(stageFolder(settings, stage));
   printResult(options, result, `${resultText(result, stageFolder(settings, 2))}\n${ticketText(result)}`);
 }
 

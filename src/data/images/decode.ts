@@ -1,5 +1,4 @@
 /** Image files decoded on several threads. */
-import { constants } from 'node:buffer';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -31,18 +30,13 @@ export interface DecodeOptions {
 /**
  * Decodes JPEG and PNG files of one size.
  * @throws FileError naming a file that is damaged, of another size, or cannot be read (which no option passes over); or where they are
- * more than one array can hold
+ * more than memory holds
  */
 export async function decodeImages(files: readonly string[], options: DecodeOptions = {}): Promise<Decoded> {
   const { skipCorrupt = false, onProgress } = options;
   const size = options.size ?? (await sizeOf(files, skipCorrupt));
   const bytes = 3 * size[0] * size[1];
-  const most = Math.floor(constants.MAX_LENGTH / bytes);
-  if (files.length > most) {
-    const have = `${files.length} images of ${bytes} bytes (3x${size.join('x')})`;
-    throw new FileError(`${files[0]}: its set has ${have}, of which ${most} fit into memory at once; make the images smaller`);
-  }
-  const images = new Uint8Array(files.length * bytes);
+  const images = room(files, size);
   const problems: Problem[] = [];
   let done = 0;
   const tasks: Task[] = [];
@@ -112,4 +106,16 @@ function startWorker(): Worker {
     return new Worker(own('../../../scripts/worker.js'), { workerData: own('./decode-worker.ts').href });
   const places = [own('./decode-worker.js'), own('../decode-worker.js')];
   return new Worker(places.find(place => existsSync(place)) ?? places[0]);
+}
+
+/** An array for all images of a set. @throws FileError where there is no memory for it */
+function room(files: readonly string[], size: readonly [height: number, width: number]): Uint8Array<ArrayBuffer> {
+  const bytes = 3 * size[0] * size[1];
+  try {
+    return new Uint8Array(files.length * bytes);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const take = `${files.length} images of 3x${size.join('x')} bytes take ${((files.length * bytes) / 2 ** 30).toFixed(1)} GiB`;
+    throw new FileError(`${files[0]}: its set does not fit into memory: ${take}; make them smaller, or leave some out`);
+  }
 }

@@ -76,7 +76,7 @@ export function curves(runs: StyledRun[]): Section | undefined {
     'A ring marks a run’s best epoch, by validation RA.',
     ...beginnings(runs),
     decided &&
-      ' Triangles below the curves of the gap and of the loss mark the epochs in which Flying Bird+ decided to prune or to grow further.',
+      ` Triangles below the curves of ${adversarial ? 'the gap and of the loss' : 'the loss'} mark the epochs in which Flying Bird+ decided to prune or to grow further.`,
     runs.length > 1 &&
       ` An accuracy’s figures of test and validation share a scale${adversarial ? '; RA on train has its own' : ''}.`,
     adversarial &&

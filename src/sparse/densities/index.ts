@@ -24,10 +24,11 @@ export function keptCount(n: number, density: number): number {
   return n - Math.trunc((1 - density) * n);
 }
 
-/** The smallest number of four significant digits, from `bound` > 0 on, that suffices. */
+/** The smallest number of four significant digits, from `bound` on, that suffices; not below a billionth. */
 export function nearestDensity(bound: number, suffices: (density: number) => boolean): number {
-  const unit = 10 ** (Math.floor(Math.log10(bound)) - 3);
-  let digits = Math.floor(bound / unit);
+  const from = Math.max(bound, 1e-9);
+  const unit = 10 ** (Math.floor(Math.log10(from)) - 3);
+  let digits = Math.floor(from / unit);
   const density = () => Number((digits * unit).toPrecision(4));
   while (!suffices(density())) digits++;
   return density();

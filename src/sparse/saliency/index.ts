@@ -1,6 +1,6 @@
 /**
  * The registry of initial masks by score: one network-wide choice of the largest. The densities of the layers come out of it; those that fix them
- * beforehand are in `densities.ts`.
+ * beforehand are in `densities/`.
  */
 import type { Module } from '../../nn/module.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
